@@ -1,0 +1,1 @@
+"""Zuora-compatible credit memos served as a GraphQL API."""
