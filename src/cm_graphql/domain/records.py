@@ -1,0 +1,461 @@
+"""Credit memos and the documents around them as frozen records, each refusing to exist in an impossible state.
+
+Amounts are integers of ten-thousandths (see `money`); quantities, prices and rates are decimals. What can be
+derived is derived here and only copied into columns by the store, for queries.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from cm_graphql.domain.enums import (
+    CreditFromItemSource,
+    ItemSourceType,
+    MemoSource,
+    MemoStatus,
+    ProcessingType,
+    SourceType,
+    TaxEngineKind,
+    TaxMode,
+    TaxRateType,
+    TransferredToAccounting,
+    YesNo,
+)
+from cm_graphql.domain.money import Currency
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who acts, when, and which day it is for the tenant; the doors read the clock, never the domain."""
+
+    by: str
+    at: datetime
+    today: date
+    new_id: Callable[[str], str]
+    """Makes the next id of a kind, given its prefix: `new_id("cmi")`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinanceInformation:
+    """Where a line is booked (domain.md 2.2, 2.3); names of accounting codes, each at most 100 characters."""
+
+    deferred_revenue_accounting_code: str | None = None
+    recognized_revenue_accounting_code: str | None = None
+    on_account_accounting_code: str | None = None
+    sales_tax_payable_accounting_code: str | None = None
+    revenue_recognition_rule_name: str | None = None
+
+
+NO_FINANCE = FinanceInformation()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaxationItem:
+    """One tax on one credit memo line; a line of its own for money that is applied (domain.md 2.3, 4.8)."""
+
+    id: str
+    item_id: str
+    position: int
+    name: str
+    tax_amount: int
+    exempt_amount: int = 0
+    applied: int = 0
+    refunded: int = 0
+    jurisdiction: str = ""
+    location_code: str | None = None
+    tax_code: str | None = None
+    tax_code_description: str | None = None
+    tax_date: date | None = None
+    tax_rate: Decimal = Decimal(0)
+    tax_rate_description: str | None = None
+    tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
+    source_tax_item_id: str | None = None
+    finance: FinanceInformation = NO_FINANCE
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_line(self.tax_amount, self.applied, self.refunded)
+
+    @property
+    def worth(self) -> int:
+        """What can be applied from this line in all."""
+        return self.tax_amount
+
+    @property
+    def unapplied(self) -> int:
+        """What of it is neither applied nor refunded (domain.md 4.2.2)."""
+        return self.tax_amount - self.applied - self.refunded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditMemoItem:
+    """One line of a credit memo with its taxation items (domain.md 2.2)."""
+
+    id: str
+    position: int
+    amount: int
+    """As asked for: net of a tax-exclusive line, gross of an inclusive one."""
+    net: int
+    """`amountWithoutTax`; what can be applied, since tax has lines of its own (domain.md 7.5)."""
+    sku_name: str
+    source_item_type: ItemSourceType
+    source_item_id: str
+    applied: int = 0
+    refunded: int = 0
+    tax_mode: TaxMode = TaxMode.TAX_EXCLUSIVE
+    tax_auto_calculation: bool = False
+    processing_type: ProcessingType = ProcessingType.CHARGE
+    applied_to_item_id: str | None = None
+    sku: str | None = None
+    description: str | None = None
+    quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    unit_of_measure: str | None = None
+    service_start_date: date | None = None
+    service_end_date: date | None = None
+    subscription_id: str | None = None
+    credit_from_item_source: CreditFromItemSource | None = None
+    credit_from_item_id: str | None = None
+    exclude_item_billing_from_revenue_accounting: bool = False
+    finance: FinanceInformation = NO_FINANCE
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+    taxation_items: tuple[TaxationItem, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_line(self.net, self.applied, self.refunded)
+        if self.tax_mode is TaxMode.TAX_EXCLUSIVE:
+            assert self.amount == self.net, "the amount of a tax-exclusive line is its net"
+
+    @property
+    def worth(self) -> int:
+        """What can be applied from this line in all, its taxation items aside."""
+        return self.net
+
+    @property
+    def unapplied(self) -> int:
+        """What of the net is neither applied nor refunded (domain.md 4.2.2)."""
+        return self.net - self.applied - self.refunded
+
+    @property
+    def tax(self) -> int:
+        """The sum of its taxation items."""
+        return sum(tax.tax_amount for tax in self.taxation_items)
+
+
+CreditLine = CreditMemoItem | TaxationItem
+"""A line is a line: money is applied from items and from taxation items alike (domain.md 4.8)."""
+
+
+def _check_line(worth: int, applied: int, refunded: int) -> None:
+    """Assert domain.md 4.2.2 for one line, mirrored for negative ones."""
+    sign = -1 if worth < 0 else 1
+    assert sign * applied >= 0, "nothing is applied against a line's sign"
+    assert sign * refunded >= 0, "nothing is refunded against a line's sign"
+    assert sign * (worth - applied - refunded) >= 0, "more was used of a line than it is worth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPart:
+    """How much of one credit line lies in a part, and on which line of its target (domain.md 2.5)."""
+
+    id: str
+    position: int
+    """First come, first released: the order of unapply (domain.md 4.4, 7.27)."""
+    amount: int
+    source_id: str
+    """A credit memo item (`cmi_`) or taxation item (`cmt_`)."""
+    target_id: str | None = None
+    """A line of the target document, or nothing in the unapplied part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one target received from a memo, or what of the memo is unapplied (domain.md 2.4)."""
+
+    id: str
+    target_id: str | None
+    """An invoice (`inv_`), a debit memo (`dm_`), or nothing: the unapplied part."""
+    item_parts: tuple[ItemPart, ...]
+
+    @property
+    def amount(self) -> int:
+        """The sum of its item parts (domain.md 4.2.5)."""
+        return sum(part.amount for part in self.item_parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditMemo:
+    """A credit memo with all its lines, and its parts where an action needs them (domain.md 2.1)."""
+
+    id: str
+    number: str | None
+    account_id: str
+    currency: Currency
+    status: MemoStatus
+    credit_memo_date: date
+    source: MemoSource
+    source_type: SourceType
+    items: tuple[CreditMemoItem, ...]
+    parts: tuple[Part, ...] = ()
+    source_id: str | None = None
+    target_date: date | None = None
+    referred_invoice_id: str | None = None
+    reason_code: str | None = None
+    comment: str | None = None
+    auto_apply_upon_posting: bool = False
+    exclude_from_auto_apply_rules: bool = False
+    reversed: bool = False
+    revenue_impacting: YesNo = YesNo.YES
+    transferred_to_accounting: TransferredToAccounting = TransferredToAccounting.NO
+    posted_by_id: str | None = None
+    posted_on: datetime | None = None
+    cancelled_by_id: str | None = None
+    cancelled_on: datetime | None = None
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+    net_suite: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.amount >= 0, "a memo never owes (domain.md 4.2.8)"
+        assert self.applied >= 0
+        assert self.refunded >= 0
+        assert self.unapplied >= 0, "more was used than the memo is worth"
+        if self.status is MemoStatus.POSTED:
+            self._check_parts()
+        else:
+            assert not self.parts, "only a posted memo has parts (domain.md 4.2.7)"
+            assert not self.is_used, "only a posted memo can be used (domain.md 4.2.7)"
+
+    def _check_parts(self) -> None:
+        """Assert domain.md 4.2.4 and 4.2.5: parts and lines say the same, on both paths."""
+        placed: dict[str, list[int]] = {line.id: [0, 0] for line in self.lines}
+        for part in self.parts:
+            assert part.item_parts, "a part without item parts is gone"
+            assert part.amount >= 0
+            for item_part in part.item_parts:
+                assert item_part.amount != 0, "an item part at zero is gone"
+                assert (item_part.target_id is None) == (part.target_id is None)
+                placed[item_part.source_id][part.target_id is not None] += item_part.amount
+        for line in self.lines:
+            unapplied, applied = placed[line.id]
+            assert unapplied == line.unapplied, "the unapplied part holds what is unapplied"
+            assert applied == line.applied, "what a line gave lies in item parts"
+        targets = [part.target_id for part in self.parts]
+        assert len(targets) == len(set(targets)), "one part per target"
+
+    @cached_property
+    def lines(self) -> tuple[CreditLine, ...]:
+        """All lines in the order money leaves them: each item, then its taxation items (domain.md 4.4)."""
+        return tuple(self._lines())
+
+    def _lines(self) -> Iterator[CreditLine]:
+        for item in self.items:
+            yield item
+            yield from item.taxation_items
+
+    @cached_property
+    def tax_amount(self) -> int:
+        """The sum of the taxation items."""
+        return sum(item.tax for item in self.items)
+
+    @cached_property
+    def amount(self) -> int:
+        """The total including tax (domain.md 4.1)."""
+        return sum(line.worth for line in self.lines)
+
+    @cached_property
+    def exempt_amount(self) -> int:
+        """The tax that exemptions waived."""
+        return sum(tax.exempt_amount for item in self.items for tax in item.taxation_items)
+
+    @cached_property
+    def applied(self) -> int:
+        """What was applied to targets (domain.md 4.2.3)."""
+        return sum(line.applied for line in self.lines)
+
+    @cached_property
+    def refunded(self) -> int:
+        """What was paid back (domain.md 4.2.3)."""
+        return sum(line.refunded for line in self.lines)
+
+    @property
+    def unapplied(self) -> int:
+        """What is still to be used (domain.md 4.2.1)."""
+        return self.amount - self.applied - self.refunded
+
+    @cached_property
+    def is_used(self) -> bool:
+        """Whether any line was applied or refunded; the header may be 0 although lines are used (domain.md 1.7)."""
+        return any(line.applied or line.refunded for line in self.lines)
+
+    @property
+    def name(self) -> str:
+        """How a message calls it: by its number, else by its id."""
+        return self.number or self.id
+
+    @property
+    def unapplied_part(self) -> Part | None:
+        """The part that holds what is unapplied."""
+        return self.part_on(None)
+
+    def part_on(self, target_id: str | None) -> Part | None:
+        """The part of one target, or the unapplied part for nothing."""
+        return next((part for part in self.parts if part.target_id == target_id), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetLine:
+    """A line of an invoice or debit memo that money can be applied to: an item or a taxation item."""
+
+    id: str
+    worth: int
+    """Net of an item, tax amount of a taxation item."""
+    credited: int = 0
+    """Applied credit; `creditAmount` of a taxation item."""
+    paid: int = 0
+    item_id: str | None = None
+    """The item that a taxation item belongs to; nothing for an item itself."""
+    name: str | None = None
+    location_code: str | None = None
+    jurisdiction: str | None = None
+    tax_rate: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        sign = -1 if self.worth < 0 else 1
+        assert sign * self.balance >= 0, "a balance keeps its line's sign (domain.md 4.2.6, 4.2.8)"
+        assert sign * self.credited >= 0
+
+    @property
+    def is_tax(self) -> bool:
+        """Whether it is a taxation item."""
+        return self.item_id is not None
+
+    @property
+    def balance(self) -> int:
+        """What is still owed on it (domain.md 4.2.6)."""
+        return self.worth - self.credited - self.paid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An invoice or a debit memo as something that credit is applied to (domain.md 1.11)."""
+
+    id: str
+    number: str
+    account_id: str
+    currency: str
+    status: MemoStatus
+    document_date: date
+    lines: tuple[TargetLine, ...]
+    """In order: each item by creation, followed by its taxation items (domain.md 4.4)."""
+
+    @property
+    def is_invoice(self) -> bool:
+        """Whether it is an invoice; else it is a debit memo."""
+        return self.id.startswith("inv_")
+
+    @property
+    def kind(self) -> str:
+        """How a message calls its kind."""
+        return "Invoice" if self.is_invoice else "Debit memo"
+
+    @cached_property
+    def balance(self) -> int:
+        """What is still owed on it."""
+        return sum(line.balance for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceTax:
+    """A taxation item of an invoice, as a source of credit (domain.md 2.8, 4.1, 4.3)."""
+
+    id: str
+    item_id: str
+    name: str
+    tax_amount: int
+    credited_by_memos: int
+    """Tax of Posted, not reversed memos' taxation items made from it (domain.md 4.3, 7.35)."""
+    exempt_amount: int = 0
+    jurisdiction: str | None = None
+    location_code: str | None = None
+    tax_code: str | None = None
+    tax_code_description: str | None = None
+    tax_date: date | None = None
+    tax_rate: Decimal = Decimal(0)
+    tax_rate_description: str | None = None
+    tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
+    engine: TaxEngineKind = TaxEngineKind.NONE
+    finance: FinanceInformation = NO_FINANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceItem:
+    """A line of an invoice, as a source of credit (domain.md 2.8, 4.3)."""
+
+    id: str
+    charge_name: str
+    charge_amount: int
+    """Without tax, whatever the mode; negative for discounts."""
+    credited_by_memos: int
+    """Net of Posted, not reversed memos' lines made from it (domain.md 4.3)."""
+    processing_type: ProcessingType = ProcessingType.CHARGE
+    applied_to_item_id: str | None = None
+    sku: str | None = None
+    tax_mode: TaxMode | None = None
+    tax_code: str | None = None
+    quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    unit_of_measure: str | None = None
+    service_start_date: date | None = None
+    service_end_date: date | None = None
+    subscription_id: str | None = None
+    finance: FinanceInformation = NO_FINANCE
+    taxes: tuple[InvoiceTax, ...] = ()
+
+    @property
+    def left(self) -> int:
+        """What of the net can still be credited (domain.md 4.3)."""
+        return self.charge_amount - self.credited_by_memos
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invoice:
+    """An invoice as a source of credit memos (domain.md 1.27, 4.3)."""
+
+    id: str
+    number: str
+    account_id: str
+    currency: str
+    status: MemoStatus
+    invoice_date: date
+    credited_by_memos: int
+    """Amount of Posted, not reversed memos made from it (domain.md 4.3)."""
+    items: tuple[InvoiceItem, ...]
+
+    @cached_property
+    def amount(self) -> int:
+        """The total including tax."""
+        return sum(item.charge_amount for item in self.items) + self.tax_amount
+
+    @cached_property
+    def tax_amount(self) -> int:
+        """The sum of the taxation items."""
+        return sum(tax.tax_amount for item in self.items for tax in item.taxes)
+
+    @property
+    def available_to_credit(self) -> int:
+        """What can still be credited (domain.md 4.3)."""
+        return self.amount - self.credited_by_memos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """An accounting period (domain.md 2.9)."""
+
+    name: str
+    start_date: date
+    end_date: date
+    closed: bool

@@ -1,0 +1,1 @@
+"""The background door: durable work that a request only starts."""
