@@ -1,0 +1,176 @@
+"""How a value looks in the database, so that SQLite and PostgreSQL keep, compare and sort it alike.
+
+Money and scaled decimals are integers, because SQLite would make floats of them; text sorts by code point; moments
+are UTC with six fraction digits.
+"""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, Text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TIMESTAMP, TypeDecorator, TypeEngine
+
+SCALE_DIGITS: Final = 9
+"""Fraction digits of a `Scaled` number (domain.md 0, Money)."""
+
+BIGINT_MAX: Final = 2**63 - 1
+
+
+class PlainText(TypeDecorator[str]):
+    """Text that compares and sorts by code point on both databases."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Ask PostgreSQL for the C collation; SQLite compares bytes of UTF-8, which is the same order."""
+        # Not through dialect.type_descriptor, which turns TEXT into VARCHAR on PostgreSQL.
+        return Text(collation="C") if dialect.name == "postgresql" else Text()
+
+
+class Id(PlainText):
+    """An identifier exactly as the API shows it: `cm_` and 32 hex digits."""
+
+    cache_ok = True
+
+
+class Amount(TypeDecorator[int]):
+    """Money in ten-thousandths of its currency's main unit: 12.50 USD is 125000."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        """Let only whole numbers in: SQLite would keep a float in an integer column without a word."""
+        if value is not None and type(value) is not int:
+            raise TypeError(f"{value!r} is no amount: amounts are int, in ten-thousandths of the currency's main unit")
+        return value
+
+
+class Scaled(TypeDecorator[Decimal]):
+    """A quantity, unit price or rate: an exact Decimal here, an integer scaled by 10**9 in the database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """Scale up; raises ValueError for what would have to be rounded or does not fit 64 bits."""
+        return None if value is None else to_scaled(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        """Scale down, without padding zeros."""
+        return None if value is None else from_scaled(value)
+
+
+def to_scaled(value: Decimal) -> int:
+    """Turn a Decimal into whole billionths; raises ValueError for more than 9 fraction digits or 9 integer digits."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{value!r} is no Decimal")
+    if not value.is_finite() or value.adjusted() > SCALE_DIGITS:
+        raise ValueError(f"{value} does not fit a column of {SCALE_DIGITS} integer digits")
+    numerator, denominator = value.as_integer_ratio()  # exact, whatever the decimal context's precision
+    scaled, rest = divmod(numerator * 10**SCALE_DIGITS, denominator)
+    if rest:
+        raise ValueError(f"{value} has more than {SCALE_DIGITS} fraction digits")
+    if abs(scaled) > BIGINT_MAX:
+        raise ValueError(f"{value} does not fit a column of {SCALE_DIGITS} integer digits")
+    return scaled
+
+
+def from_scaled(value: int) -> Decimal:
+    """Turn whole billionths back into a Decimal without trailing zeros and without an exponent."""
+    sign, digits = ("-", -value) if value < 0 else ("", value)
+    whole, fraction = divmod(digits, 10**SCALE_DIGITS)
+    return Decimal(f"{sign}{whole}.{fraction:0{SCALE_DIGITS}d}".rstrip("0").rstrip("."))
+
+
+class Timestamp(TypeDecorator[datetime]):
+    """A moment in UTC: TIMESTAMPTZ on PostgreSQL, `YYYY-MM-DDTHH:MM:SS.ffffffZ` on SQLite."""
+
+    impl = TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep fixed-width text on SQLite, which has no type for moments but sorts such text rightly."""
+        return Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse a naive datetime, since it does not say which moment it is."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return timestamp_text(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Answer an aware datetime in UTC."""
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+
+
+def timestamp_text(value: datetime) -> str:
+    """Write a moment as SQLite keeps it and as the API shows it."""
+    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+class JsonText(TypeDecorator[Any]):
+    """A JSON object or list kept as the text it was written in; None is SQL's NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use PostgreSQL's JSON, which keeps the text; JSONB would reorder keys."""
+        return postgresql.JSON(none_as_null=True) if dialect.name == "postgresql" else Text()
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Write JSON; on PostgreSQL the driver's JSON type does so, with the same function."""
+        return value if value is None or dialect.name == "postgresql" else to_json(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Read JSON; on PostgreSQL the driver's JSON type has done so."""
+        return json.loads(value) if isinstance(value, str) and dialect.name != "postgresql" else value
+
+
+def to_json(value: Any) -> str:
+    """Write compact JSON; raises ValueError for NaN and Infinity, which JSON does not know."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class EnumText(TypeDecorator[StrEnum]):
+    """A member of a closed vocabulary, stored as its name."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, vocabulary: type[StrEnum]) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Sort by code point, like all text."""
+        return Text(collation="C") if dialect.name == "postgresql" else Text()
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Refuse a word that is not in the vocabulary (ValueError)."""
+        return None if value is None else self.vocabulary(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        """Answer the member."""
+        return None if value is None else self.vocabulary(value)
+
+
+def enum_column(
+    name: str, vocabulary: type[StrEnum], *, nullable: bool = False, default: StrEnum | None = None
+) -> tuple[Column[Any], CheckConstraint]:
+    """Make a column and the constraint, named after it, that admits only the vocabulary; unpack it into a Table."""
+    column: Column[Any] = Column(
+        name, EnumText(vocabulary), nullable=nullable, server_default=None if default is None else default.value
+    )
+    allowed = ", ".join(f"'{member.value}'" for member in vocabulary)
+    return column, CheckConstraint(f"{name} IN ({allowed})", name=name)
