@@ -1,0 +1,253 @@
+"""One database behind one URL, SQLite or PostgreSQL: short reading and writing transactions, and nothing else.
+
+SQLite has one writer at a time, so writers queue here, in the order they came, before they ask the file for its lock.
+PostgreSQL locks rows: whoever changes a row says FOR UPDATE first, in one global order.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal, Self, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import URL, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from cm_graphql.store.errors import Conflict, LockTimeout, typed
+from cm_graphql.store.fold import fold_text
+from cm_graphql.store.types import to_json
+
+Dialect = Literal["sqlite", "postgresql"]
+Result = TypeVar("Result")
+
+DEFAULT_LOCK_TIMEOUT: Final = 5.0
+"""Seconds that a writer waits for a lock, and anybody for a connection."""
+
+CONFLICT_ATTEMPTS: Final = 4
+"""How often `Database.transact` tries before it gives a conflict back."""
+
+_DRIVERS: Final[dict[str, tuple[Dialect, str]]] = {
+    "sqlite": ("sqlite", "sqlite+aiosqlite"),
+    "sqlite+aiosqlite": ("sqlite", "sqlite+aiosqlite"),
+    "postgres": ("postgresql", "postgresql+asyncpg"),
+    "postgresql": ("postgresql", "postgresql+asyncpg"),
+    "postgresql+asyncpg": ("postgresql", "postgresql+asyncpg"),
+}
+
+
+class Database:
+    """The pools of one database. `readers` and `writers` are its engines; everything goes through `read` and `write`.
+
+    It belongs to the event loop that first uses it.
+    """
+
+    def __init__(self, dialect: Dialect, readers: AsyncEngine, writers: AsyncEngine, lock_timeout: float) -> None:
+        self.dialect: Dialect = dialect
+        self.readers = readers
+        self.writers = writers
+        self.lock_timeout = lock_timeout
+        self._writer = asyncio.Lock() if dialect == "sqlite" else None
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int = 10,
+        prepared_statements: bool = True,
+        lock_timeout: float = DEFAULT_LOCK_TIMEOUT,
+        statement_timeout: float | None = None,
+    ) -> Self:
+        """Prepare the pools for a URL; connections are made when they are needed.
+
+        `postgresql://user@host/name` speaks through asyncpg, `sqlite:///path` through aiosqlite. Without
+        `prepared_statements` the connections can pass a pooler in transaction mode. Times are in seconds;
+        `statement_timeout` is PostgreSQL's. Raises ValueError for a URL that cannot be used.
+        """
+        parsed, dialect = driver_url(url)
+        if dialect == "sqlite":
+            pool = {"max_overflow": 0, "pool_timeout": lock_timeout}
+            checks = ("foreign_keys = ON",)
+            reading = _sqlite_engine(
+                parsed, lock_timeout, "BEGIN", (*checks, "query_only = ON"), pool_size=pool_size, **pool
+            )
+            writing = _sqlite_engine(parsed, lock_timeout, "BEGIN IMMEDIATE", checks, pool_size=1, **pool)
+            return cls(dialect, reading, writing, lock_timeout)
+        writing = _postgresql_engine(parsed, lock_timeout, statement_timeout, prepared_statements, pool_size)
+        # One snapshot for all statements of a read, as on SQLite; read-only transactions never fail for it.
+        reading = writing.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        return cls(dialect, reading, writing, lock_timeout)
+
+    async def dispose(self) -> None:
+        """Close all connections."""
+        await self.readers.dispose()
+        await self.writers.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A short transaction that sees one snapshot and refuses to write. Do not share it between tasks."""
+        try:
+            async with self.readers.begin() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            known = typed(error)
+            if known is None:
+                raise
+            raise known from error
+
+    @asynccontextmanager
+    async def write(self, *, dry_run: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction that commits at the end, or undoes everything when an exception leaves the block.
+
+        A `dry_run` undoes everything in any case. Raises LockTimeout or Conflict (both Contention); a violated
+        constraint stays SQLAlchemy's IntegrityError. Do no other I/O inside: on SQLite everybody else waits.
+        """
+        async with self._turn():
+            try:
+                async with self.writers.connect() as connection:
+                    transaction = await connection.begin()
+                    try:
+                        yield connection
+                    except BaseException:
+                        await transaction.rollback()
+                        raise
+                    await (transaction.rollback() if dry_run else transaction.commit())
+            except (DBAPIError, PoolTimeout) as error:
+                known = typed(error)
+                if known is None:
+                    raise
+                raise known from error
+
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]], *, dry_run: bool = False) -> Result:
+        """Run `work` in a `write` and answer its result; repeat it from the start when the database breaks a deadlock.
+
+        So `work` has no effects but those on the connection.
+        """
+        for attempt in range(1, CONFLICT_ATTEMPTS):
+            try:
+                async with self.write(dry_run=dry_run) as connection:
+                    return await work(connection)
+            except Conflict:
+                # The longer it takes, the wider those in each other's way are spread.
+                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  spreads load, guards nothing
+        async with self.write(dry_run=dry_run) as connection:
+            return await work(connection)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn to write, on SQLite; writers of other processes are met at BEGIN IMMEDIATE."""
+        if self._writer is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self.lock_timeout):
+                await self._writer.acquire()
+        except TimeoutError:
+            raise LockTimeout("another action has been writing for too long") from None
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+
+def driver_url(url: str) -> tuple[URL, Dialect]:
+    """Read a database URL and name its driver; raises ValueError, which says what would do, without the password."""
+    try:
+        parsed = make_url(url)
+    except Exception:
+        raise ValueError("The database URL is malformed: expected postgresql://... or sqlite:///path.") from None
+    if parsed.drivername not in _DRIVERS:
+        raise ValueError(
+            f"The database URL begins with {parsed.drivername}://: only postgresql:// and sqlite:/// are known."
+        )
+    dialect, drivername = _DRIVERS[parsed.drivername]
+    if dialect == "sqlite" and (not parsed.database or ":memory:" in parsed.database or "mode" in parsed.query):
+        raise ValueError(
+            "An SQLite database in memory is another one for each connection: name a file, as in sqlite:///memos.db."
+        )
+    return parsed.set(drivername=drivername), dialect
+
+
+def migration_engine(url: str) -> AsyncEngine:
+    """An engine for one connection that changes the schema: it waits for locks as long as it takes."""
+    parsed, dialect = driver_url(url)
+    if dialect == "sqlite":
+        # Rebuilding a table must not cascade to its children, so references are checked once, at the end.
+        return _sqlite_engine(parsed, 3600.0, "BEGIN IMMEDIATE", ("foreign_keys = OFF",), poolclass=NullPool)
+    options = _unprepared() | {"server_settings": {"application_name": "cm-graphql-migration"}}
+    return create_async_engine(parsed, poolclass=NullPool, connect_args=options)
+
+
+def _sqlite_engine(url: URL, lock_timeout: float, begin: str, pragmas: tuple[str, ...], **options: Any) -> AsyncEngine:
+    """An engine whose every transaction starts with `begin`, on connections with `pragmas` beside the usual ones."""
+    engine = create_async_engine(url, json_serializer=to_json, **options)
+    usual = (f"busy_timeout = {int(lock_timeout * 1000)}", "journal_mode = WAL", "synchronous = FULL")
+
+    def prepare(dbapi_connection: Any, _record: object) -> None:
+        # The driver must not begin transactions on its own: it does so too late, and increments get lost.
+        dbapi_connection.isolation_level = None
+        dbapi_connection.create_function("fold", 1, _fold_nullable, deterministic=True)
+        cursor = dbapi_connection.cursor()
+        for pragma in (*usual, *pragmas):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    event.listen(engine.sync_engine, "begin", start)
+    return engine
+
+
+def _fold_nullable(text: str | None) -> str | None:
+    return None if text is None else fold_text(text)
+
+
+def _postgresql_engine(
+    url: URL, lock_timeout: float, statement_timeout: float | None, prepared_statements: bool, pool_size: int
+) -> AsyncEngine:
+    limits = {"lock_timeout": str(int(lock_timeout * 1000))}
+    if statement_timeout is not None:
+        limits["statement_timeout"] = str(int(statement_timeout * 1000))
+    settings = {"application_name": "cm-graphql"}
+    engine = create_async_engine(
+        url,
+        json_serializer=to_json,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=lock_timeout,
+        connect_args={"server_settings": settings | limits}
+        if prepared_statements
+        else _unprepared() | {"server_settings": settings},
+    )
+    event.listen(engine.sync_engine, "checkout", _replace_closed)
+    if not prepared_statements:
+        # A pooler refuses limits at connect, and forgets them between transactions: say them in each.
+        set_limits = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
+
+        def limit(connection: Connection) -> None:
+            connection.exec_driver_sql(set_limits)
+
+        event.listen(engine.sync_engine, "begin", limit)
+    return engine
+
+
+def _unprepared() -> dict[str, Any]:
+    """What asyncpg needs to pass a pooler in transaction mode: no caches, and no name used twice."""
+    return {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"__cm_graphql_{uuid4().hex}__",
+    }
+
+
+def _replace_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    """Have the pool replace a connection that the server closed meanwhile; asking it costs no round trip."""
+    if dbapi_connection.driver_connection.is_closed():
+        raise DisconnectionError("the server closed this connection")

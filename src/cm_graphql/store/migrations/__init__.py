@@ -1,0 +1,79 @@
+"""Brings a database to the present schema, safely when several processes start at once, and says where it stands."""
+
+import asyncio
+from importlib.resources import files
+from threading import Lock
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from cm_graphql.store.database import Database, migration_engine
+
+ADVISORY_LOCK: Final = 0x636D2D67_7261706C
+"""The key of the lock that PostgreSQL gives to one migrating process at a time; it spells cm-grapl."""
+
+
+_ONE_AT_A_TIME: Final = Lock()
+"""Alembic keeps the migration it runs in a global of its process."""
+
+
+async def upgrade(url: str) -> None:
+    """Run the migrations that the database lacks, all in one transaction; with none lacking, change nothing.
+
+    Others who call this meanwhile, in this process or another, wait and then find nothing to do.
+    """
+    await asyncio.to_thread(_upgrade_alone, url)
+
+
+async def current(url: str) -> str | None:
+    """Answer the revision that the database is at; None for an empty one."""
+    database = Database.open(url)
+    try:
+        async with database.read() as connection:
+            return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    finally:
+        await database.dispose()
+
+
+def head() -> str:
+    """Answer the newest revision that this version of the product knows."""
+    revision = ScriptDirectory.from_config(config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def config() -> Config:
+    """Alembic's configuration; it needs no file, since the migrations travel inside the package."""
+    settings = Config()
+    settings.set_main_option("script_location", str(files(__package__)))
+    settings.set_main_option("path_separator", "os")
+    return settings
+
+
+def _upgrade_alone(url: str) -> None:
+    with _ONE_AT_A_TIME:
+        asyncio.run(_upgrade(url))
+
+
+async def _upgrade(url: str) -> None:
+    engine = migration_engine(url)
+    try:
+        async with engine.begin() as connection:  # BEGIN IMMEDIATE on SQLite, which is the lock there
+            if connection.dialect.name == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            await connection.run_sync(_run)
+    finally:
+        await engine.dispose()
+
+
+def _run(connection: Connection) -> None:
+    settings = config()
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, "head")
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        assert not broken, f"a migration left references to nothing: {broken[:5]}"
