@@ -1,0 +1,303 @@
+"""Filters and sorts of a type, made from its stored fields: inputs for clients, conditions for the database."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+import strawberry
+from sqlalchemy import Boolean, ColumnElement, Date, Integer, and_, false, func, not_, or_, select, true
+from sqlalchemy.sql.type_api import TypeEngine
+from strawberry.types.field import StrawberryField
+
+from cm_graphql.engine.declare import NAMES, PREFIXES, NodeType, Order, Stored, typed
+from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.engine.ids import id_of, kind_of
+from cm_graphql.store.fold import fold, fold_text
+from cm_graphql.store.types import Amount, EnumText, Id, Scaled, Timestamp
+
+BIGGEST = 2**63 - 1
+MOST_VALUES = 1_000
+"""Values that one `in` may list, and conditions that one filter may hold."""
+
+DEEPEST = 10
+"""Levels of and, or, not that one filter may nest."""
+
+
+@strawberry.enum(description="Which way a sort runs; null comes last in both.")
+class SortDirection(Enum):
+    """Which way a sort runs."""
+
+    ASC = strawberry.enum_value("ASC", description="Smallest, earliest or first by code point first.")
+    DESC = strawberry.enum_value("DESC", description="Largest, latest or last by code point first.")
+
+
+NAMES["SortDirection"] = SortDirection
+
+_TEXT_OPERATORS = {
+    "contains": "The value has this text somewhere; letter case is ignored.",
+    "starts_with": "The value begins with this text; letter case is ignored.",
+}
+_ORDER_OPERATORS = {
+    "gt": "The value is greater or later.",
+    "gte": "The value is greater, later or equal.",
+    "lt": "The value is smaller or earlier.",
+    "lte": "The value is smaller, earlier or equal.",
+}
+
+
+def operator_input(type_: TypeEngine[Any]) -> type:
+    """The input type of the operators that a column of this type has (api.md, Filter and sort)."""
+    if isinstance(type_, EnumText):
+        return _operators(f"{type_.vocabulary.__name__}Filter", type_.vocabulary, {})
+    if isinstance(type_, Id):
+        return _operators("IDFilter", strawberry.ID, _TEXT_OPERATORS)
+    for kinds, name, annotation in (
+        ((Amount, Scaled), "DecimalFilter", Decimal),
+        ((Timestamp,), "DateTimeFilter", datetime),
+        ((Date,), "DateFilter", date),
+        ((Integer,), "IntFilter", int),
+    ):
+        if isinstance(type_, kinds):
+            return _operators(name, annotation, _ORDER_OPERATORS)
+    if isinstance(type_, Boolean):
+        return _operators("BooleanFilter", bool, {})
+    return _operators("StringFilter", str, _TEXT_OPERATORS)
+
+
+def _operators(name: str, of: Any, more: Mapping[str, str]) -> type:
+    if name not in NAMES:
+        fields: dict[str, tuple[Any, str]] = {
+            "eq": (of, "The value is this one; null asks for rows without a value."),
+            "ne": (of, "The value is not this one; rows without a value are found too."),
+            "in_": (list[of], "The value is one of these; an empty list finds nothing."),
+            "is_null": (bool, "Whether there is no value."),
+        } | {key: (of, text) for key, text in more.items()}
+        NAMES[name] = _input(name, "Conditions on one field; all that are given must hold.", fields)
+    return NAMES[name]  # type: ignore[no-any-return]
+
+
+def _input(name: str, description: str, fields: Mapping[str, tuple[Any, str]]) -> type:
+    """An input of optional fields; a trailing underscore keeps Python's own words apart and is not part of the name."""
+    made: dict[str, tuple[StrawberryField, Any]] = {}
+    for key, (annotation, text) in fields.items():
+        optional = f"{annotation} | None" if isinstance(annotation, str) else annotation | None
+        field_ = strawberry.field(description=text, default=strawberry.UNSET, name=_camel(key.rstrip("_")))
+        made[key] = field_, optional
+    return typed(type(name, (), {}), made, lambda c: strawberry.input(c, description=description))  # type: ignore[no-any-return]
+
+
+def filter_input(node_type: NodeType) -> type:
+    """The filter of a type: one operator input per filterable field, and the combinations."""
+    name = f"{node_type.name}Filter"
+    if name not in NAMES:
+        fields: dict[str, tuple[Any, str]] = {}
+        for key in node_type.filters:
+            operators = operator_input(node_type.sources[key].type)
+            stored = node_type.fields.get(key)
+            about = stored.description if isinstance(stored, Stored) else "The id."
+            fields[key] = (operators, f"Conditions on `{_camel(key)}`: {about}")
+        if node_type.search:
+            fields["search"] = (str, "Finds this text in any of the fields that people search by; case is ignored.")
+        fields["and_"] = (f"list[{name}]", "All of these hold.")
+        fields["or_"] = (f"list[{name}]", "At least one of these holds.")
+        fields["not_"] = (name, "This does not hold.")
+        about = "All conditions that are given must hold; an empty filter finds everything."
+        NAMES[name] = _input(name, about, fields)
+    return NAMES[name]  # type: ignore[no-any-return]
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def sort_input(node_type: NodeType) -> type:
+    """The sort of a type: one of its sortable fields and a direction."""
+    name = f"{node_type.name}Sort"
+    if name not in NAMES:
+        members = {
+            key.upper(): strawberry.enum_value(key, description=f"By `{_camel(key)}`.") for key in node_type.sorts
+        }
+        enumerate_: Any = Enum  # called, since the members are only known now
+        choices = enumerate_(f"{name}Field", members)
+        fields = strawberry.enum(
+            choices,
+            description=f"What a list of {node_type.name} can be sorted by.",
+        )
+        NAMES[f"{name}Field"] = fields
+        direction = strawberry.field(description="Which way it runs.", default=SortDirection.ASC)
+        made = {
+            "field": (strawberry.field(description="The field to sort by."), fields),
+            "direction": (direction, SortDirection),
+        }
+        about = "One term of a sort; ties are broken by the next, at last by id."
+        NAMES[name] = typed(type(name, (), {}), made, lambda c: strawberry.input(c, description=about))
+    return NAMES[name]  # type: ignore[no-any-return]
+
+
+def orders(node_type: NodeType, asked: list[Any] | None) -> tuple[Order, ...]:
+    """The terms to sort by: those asked for or the type's default, then the id."""
+    if asked and len(asked) > len(node_type.sorts):
+        raise BadUserInput(f"sort has {len(asked)} terms; {node_type.name} has {len(node_type.sorts)} sortable fields.")
+    terms = [Order(term.field.value, term.direction is SortDirection.DESC) for term in asked or ()] or node_type.order
+    seen: dict[str, Order] = {}
+    for term in terms:
+        seen.setdefault(term.field, term)
+    last = next(reversed(seen.values()))
+    seen.setdefault("id", Order("id", last.descending))
+    return tuple(seen.values())
+
+
+def condition(node_type: NodeType, asked: Any) -> ColumnElement[bool]:
+    """The condition of a filter; malformed ids and impossible operators are BAD_USER_INPUT."""
+    return true() if asked is None else _Conditions(node_type).of(asked, 1)
+
+
+@dataclass
+class _Conditions:
+    node_type: NodeType
+    count: int = 0
+
+    def of(self, asked: Any, depth: int) -> ColumnElement[bool]:
+        if depth > DEEPEST:
+            raise BadUserInput(f"A filter nests at most {DEEPEST} levels of and, or, not.")
+        found: list[ColumnElement[bool]] = []
+        for key in self.node_type.filters:
+            operators = getattr(asked, key)
+            if operators is not None and operators is not strawberry.UNSET:
+                found.append(self._field(key, operators))
+        text = getattr(asked, "search", None)
+        if isinstance(text, str):
+            found.append(or_(*(_like(source, text, anywhere=True) for source in self.node_type.search)))
+        for key, join in (("and_", and_), ("or_", or_)):
+            parts = getattr(asked, key)
+            if parts is not None and parts is not strawberry.UNSET:
+                self._counted(len(parts))
+                inner = [self.of(part, depth + 1) for part in parts]
+                found.append(join(*inner) if inner else (true() if key == "and_" else false()))
+        if asked.not_ is not None and asked.not_ is not strawberry.UNSET:
+            # Null is a value like any other, so "not" must find the rows of which the database says "unknown".
+            found.append(not_(func.coalesce(self.of(asked.not_, depth + 1), false())))
+        return and_(true(), *found)
+
+    def _counted(self, more: int) -> None:
+        self.count += more
+        if self.count > MOST_VALUES:
+            raise BadUserInput(f"A filter holds at most {MOST_VALUES} conditions.")
+
+    def _field(self, key: str, operators: Any) -> ColumnElement[bool]:
+        self._counted(1)
+        stored = self.node_type.fields.get(key)
+        if isinstance(stored, Stored) and stored.via is not None:
+            # Asked of the other table once, instead of for every row of this one.
+            assert stored.of is not None
+            here = self.node_type.table.c[stored.via]
+            remote = stored.of.table
+            return here.in_(select(remote.c.id).where(_operated(stored.of, operators, _camel(key))))
+        return _operated(self.node_type.sources[key], operators, _camel(key))
+
+
+def _operated(source: ColumnElement[Any], operators: Any, name: str) -> ColumnElement[bool]:
+    found = []
+    for operator, apply in _OPERATORS.items():
+        value = getattr(operators, operator, strawberry.UNSET)
+        if value is strawberry.UNSET:
+            continue
+        if value is None and operator not in ("eq", "ne"):
+            raise BadUserInput(f"{name}: {_camel(operator.rstrip('_'))} takes a value; ask for null with isNull or eq.")
+        found.append(apply(source, value))
+    return and_(true(), *found)
+
+
+def _equal(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    if value is None:
+        return source.is_(None)
+    if isinstance(source.type, Amount):
+        exact = Fraction(value) * 10_000
+        return source == int(exact) if exact.denominator == 1 and abs(exact) <= BIGGEST else false()
+    bound = _bound(source, value)
+    return false() if bound is None else source == bound
+
+
+def _different(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    if value is None:
+        return source.is_not(None)
+    return not_(func.coalesce(_equal(source, value), false()))
+
+
+def _among(source: ColumnElement[Any], values: list[Any]) -> ColumnElement[bool]:
+    if len(values) > MOST_VALUES:
+        raise BadUserInput(f"in lists {len(values)} values; at most {MOST_VALUES} are allowed.")
+    if isinstance(source.type, Amount):
+        exact = [Fraction(value) * 10_000 for value in values]
+        bound = [int(x) for x in exact if x.denominator == 1 and abs(x) <= BIGGEST]
+    else:
+        bound = [b for b in (_bound(source, value) for value in values) if b is not None]
+    return source.in_(bound) if bound else false()
+
+
+def _compared(operator: str) -> Callable[[ColumnElement[Any], Any], ColumnElement[bool]]:
+    def compare(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+        if not isinstance(source.type, Amount | Scaled):
+            return _COMPARE[operator](source, value)
+        scale = 10_000 if isinstance(source.type, Amount) else 10**9
+        exact = Fraction(value) * scale
+        whole = floor(exact) if operator in ("gt", "lte") else ceil(exact)
+        if abs(whole) > BIGGEST:
+            return source.is_not(None) if (whole < 0) == (operator in ("gt", "gte")) else false()
+        bound: Any = whole if isinstance(source.type, Amount) else Decimal(whole) / scale
+        return _COMPARE[operator](source, bound)
+
+    return compare
+
+
+_COMPARE: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
+    "gt": lambda source, value: source > value,
+    "gte": lambda source, value: source >= value,
+    "lt": lambda source, value: source < value,
+    "lte": lambda source, value: source <= value,
+}
+
+
+def _like(source: ColumnElement[Any], text: str, *, anywhere: bool) -> ColumnElement[bool]:
+    pattern = fold_text(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return fold(source).like(f"%{pattern}%" if anywhere else f"{pattern}%", escape="\\")
+
+
+def _bound(source: ColumnElement[Any], value: Any) -> Any:
+    """The value as the column's type takes it; nothing where no row can have it."""
+    if isinstance(source.type, EnumText):
+        return value
+    if isinstance(source.type, Id):
+        return _id_value(source, str(value))
+    if isinstance(source.type, Scaled):
+        return value if abs(value) < 10**9 and value == value.quantize(Decimal("1e-9")) else None
+    if isinstance(source.type, Integer):
+        return value if abs(value) <= BIGGEST else None
+    return value
+
+
+def _id_value(source: ColumnElement[Any], value: str) -> str:
+    target = next(iter(getattr(source, "foreign_keys", ())), None)
+    if target is not None:
+        for prefix, kind in PREFIXES.items():
+            if kind.table is target.column.table:
+                return id_of(value, prefix)
+    kind_of(value)
+    return value
+
+
+_OPERATORS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
+    "eq": _equal,
+    "ne": _different,
+    "in_": _among,
+    "is_null": lambda source, value: source.is_(None) if value else source.is_not(None),
+    "contains": lambda source, value: _like(source, value, anywhere=True),
+    "starts_with": lambda source, value: _like(source, value, anywhere=False),
+    **{operator: _compared(operator) for operator in _COMPARE},
+}

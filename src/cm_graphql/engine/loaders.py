@@ -1,0 +1,165 @@
+"""Batched reads: what many fields ask for one by one is fetched in one statement per kind of question."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Select, and_, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+from strawberry.dataloader import DataLoader
+
+from cm_graphql.engine.declare import NodeType
+from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
+from cm_graphql.store.database import Database
+
+MOST_KEYS = 5_000
+"""Keys that one statement is asked for; more are asked in several."""
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    dialect: str
+
+    async def rows(self, statement: Select[Any]) -> Sequence[Any]:
+        """Run one reading statement and answer its rows."""
+
+
+class Committed:
+    """Reads what is committed, each statement on a short connection of its own, so that fields can run together."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.dialect: str = database.dialect
+
+    async def rows(self, statement: Select[Any]) -> Sequence[Any]:
+        """Run one reading statement and answer its rows."""
+        async with self._database.read() as connection:
+            return list(await connection.execute(statement))
+
+
+class Pinned:
+    """Reads inside a transaction that is still open: what a dry run shows before it is undone."""
+
+    def __init__(self, connection: AsyncConnection, dialect: str) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self.dialect = dialect
+
+    async def rows(self, statement: Select[Any]) -> Sequence[Any]:
+        """Run one reading statement and answer its rows; one at a time, since a connection is no crowd."""
+        async with self._turn:
+            return list(await self._connection.execute(statement))
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows of a list, in its order."""
+
+    rows: tuple[Any, ...]
+    more: bool
+    """Whether there is a row beyond the last one asked for."""
+
+
+class Loaders:
+    """The loaders of one request, until its next write; after a write what they remember is stale."""
+
+    def __init__(self, source: Source, accounts: frozenset[str] | None = None) -> None:
+        self.source = source
+        self._accounts = accounts
+        self._made: dict[Hashable, DataLoader[Any, Any]] = {}
+
+    def _loader(self, key: Hashable, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
+        if key not in self._made:
+            self._made[key] = DataLoader(load_fn=load, max_batch_size=MOST_KEYS)
+        return self._made[key]
+
+    def visible(self, node_type: NodeType) -> ColumnElement[bool]:
+        """The condition of the rows this caller may see."""
+        if self._accounts is None or node_type.owner is None:
+            return true()
+        return node_type.owner(node_type.table).in_(sorted(self._accounts))
+
+    async def node(self, node_type: NodeType, key: str) -> Any:
+        """The row of an id as its type, or nothing."""
+
+        async def load(keys: list[str]) -> list[Any]:
+            wanted = and_(among(self.source.dialect, node_type.table.c.id, keys), self.visible(node_type))
+            rows = await self.source.rows(select(*node_type.columns).where(wanted))
+            at = node_type.positions["id"]
+            found = {row[at]: node_type.cls.of(row) for row in rows}  # type: ignore[attr-defined]
+            return [found.get(key) for key in keys]
+
+        return await self._loader(("node", node_type.prefix), load).load(key)
+
+    async def first(self, node_type: NodeType, where: ColumnElement[bool]) -> Any:
+        """The row that a unique condition finds, or nothing."""
+        rows = await self.source.rows(select(*node_type.columns).where(where, self.visible(node_type)).limit(1))
+        return node_type.cls.of(rows[0]) if rows else None  # type: ignore[attr-defined]
+
+    async def value(self, node_type: NodeType, name: str, expression: ColumnElement[Any], key: str) -> Any:
+        """A derived value of one row."""
+
+        async def load(keys: list[str]) -> list[Any]:
+            wanted = among(self.source.dialect, node_type.table.c.id, keys)
+            currency = [node_type.table.c.currency] if "currency" in node_type.table.c else []
+            rows = await self.source.rows(select(node_type.table.c.id, expression, *currency).where(wanted))
+            found = {row[0]: row for row in rows}
+            return [found.get(key) for key in keys]
+
+        return await self._loader(("value", node_type.prefix, name), load).load(key)
+
+    async def page(
+        self,
+        node_type: NodeType,
+        parent: str | None,
+        by: ColumnElement[Any] | None,
+        where: ColumnElement[bool],
+        wanted: Slice,
+        identity: Hashable,
+    ) -> Page:
+        """A page of a list; lists of many parents that ask alike share a statement. `identity` says who asks alike."""
+        where = and_(where, self.visible(node_type))
+
+        async def load(parents: list[str]) -> list[Page]:
+            assert by is not None
+            statement = pages(self.source.dialect, node_type, by, parents, where, wanted)
+            grouped: dict[str, list[Any]] = {key: [] for key in parents}
+            for row in await self.source.rows(statement):
+                grouped[row[-1]].append(row)
+            return [_page(grouped[key], wanted) for key in parents]
+
+        if by is None:
+            return _page(list(await self.source.rows(page(node_type, where, wanted))), wanted)
+        found: Page = await self._loader(("page", identity), load).load(parent)
+        return found
+
+    async def total(
+        self,
+        node_type: NodeType,
+        parent: str | None,
+        by: ColumnElement[Any] | None,
+        where: ColumnElement[bool],
+        identity: Hashable,
+    ) -> int:
+        """How many rows a list has in all."""
+        where = and_(where, self.visible(node_type))
+
+        async def load(parents: list[str]) -> list[int]:
+            assert by is not None
+            statement = counts(self.source.dialect, node_type, by, parents, where)
+            found = {row[0]: row[1] for row in await self.source.rows(statement)}
+            return [found.get(key, 0) for key in parents]
+
+        if by is None:
+            return int((await self.source.rows(count(node_type, where)))[0][0])
+        return int(await self._loader(("total", identity), load).load(parent))
+
+
+def _page(rows: list[Any], wanted: Slice) -> Page:
+    more = len(rows) > wanted.limit
+    kept = rows[: wanted.limit]
+    if wanted.backwards:
+        kept.reverse()
+    return Page(tuple(kept), more)

@@ -1,0 +1,257 @@
+"""Pages of a list as SQL: keyset conditions, so that page 10,000 costs what page 1 costs."""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Date,
+    FromClause,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
+
+from cm_graphql.engine.declare import NodeType, Order
+from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, to_json
+
+LONGEST_CURSOR = 4_000
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Which rows of a list are asked for."""
+
+    orders: tuple[Order, ...]
+    limit: int
+    after: tuple[Any, ...] | None = None
+    before: tuple[Any, ...] | None = None
+    backwards: bool = False
+    """Whether the last rows are wanted rather than the first."""
+
+
+def fingerprint(node_type: NodeType, orders: Sequence[Order]) -> int:
+    """Tells cursors of one sort from those of another."""
+    text = ",".join(f"{'-' if term.descending else ''}{term.field}" for term in orders)
+    return zlib.crc32(f"{node_type.name}:{text}".encode())
+
+
+def write_cursor(node_type: NodeType, orders: Sequence[Order], values: Sequence[Any]) -> str:
+    """Make the opaque cursor of a row, from its values of the sorted fields."""
+    shown = [_plain(value) for value in values]
+    return base64.urlsafe_b64encode(to_json([fingerprint(node_type, orders), *shown]).encode()).decode().rstrip("=")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def read_cursor(node_type: NodeType, orders: Sequence[Order], cursor: str) -> tuple[Any, ...]:
+    """The values of a cursor; one that is malformed or of another list or sort is BAD_USER_INPUT."""
+    try:
+        if len(cursor) > LONGEST_CURSOR:
+            raise ValueError("too long")
+        padded = cursor + "=" * (-len(cursor) % 4)
+        mark, *values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if mark != fingerprint(node_type, orders) or len(values) != len(orders):
+            raise ValueError("another list")
+        return tuple(_stored(node_type, term, value) for term, value in zip(orders, values, strict=True))
+    except (ValueError, TypeError, ArithmeticError, binascii.Error, RecursionError) as error:
+        raise BadUserInput(
+            "The cursor is not one of this list in this order: take it from pageInfo or edges."
+        ) from error
+
+
+def _stored(node_type: NodeType, term: Order, value: Any) -> Any:
+    type_ = node_type.sources[term.field].type
+    if value is None:
+        return None
+    if isinstance(type_, Boolean):
+        return _checked(value, bool)
+    if isinstance(type_, Amount | Integer):
+        if abs(_checked(value, int)) >= 2**63 or isinstance(value, bool):
+            raise ValueError("out of range")
+        return value
+    text: str = _checked(value, str)
+    if "\0" in text:
+        raise ValueError("no text")
+    if isinstance(type_, Scaled):
+        return Decimal(text).quantize(Decimal("1e-9"))
+    if isinstance(type_, Timestamp):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("no offset")
+        return moment
+    if isinstance(type_, Date):
+        return date.fromisoformat(text)
+    return type_.vocabulary(text) if isinstance(type_, EnumText) else text
+
+
+def _checked(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"not {kind.__name__}")
+    return value
+
+
+def beyond(node_type: NodeType, orders: Sequence[Order], values: Sequence[Any], *, after: bool) -> ColumnElement[bool]:
+    """The condition of rows after (or before) a cursor; null is last in both directions."""
+    result: ColumnElement[bool] = false()
+    for term, value in reversed(list(zip(orders, values, strict=True))):
+        source = node_type.sources[term.field]
+        nullable = _nullable(source)
+        upwards = term.descending is not after
+        if value is None:
+            further: ColumnElement[bool] = false() if after else source.is_not(None)
+            same: ColumnElement[bool] = source.is_(None)
+        else:
+            further = source > value if upwards else source < value
+            if nullable and after:
+                further = or_(further, source.is_(None))
+            same = source == value
+        result = or_(further, and_(same, result))
+    return and_(_bound_of_first(node_type, orders[0], values[0], after=after), result)
+
+
+def _bound_of_first(node_type: NodeType, term: Order, value: Any, *, after: bool) -> ColumnElement[bool]:
+    """A range on the first field alone, implied by the rest, from which the database can seek in an index."""
+    source = node_type.sources[term.field]
+    if value is None or _nullable(source):
+        return true()
+    bound: ColumnElement[bool] = source >= value if term.descending is not after else source <= value
+    return bound
+
+
+def _nullable(source: ColumnElement[Any]) -> bool:
+    return bool(getattr(source, "nullable", True)) and getattr(source, "computed", None) is None
+
+
+def ordering(node_type: NodeType, orders: Sequence[Order], *, backwards: bool) -> list[ColumnElement[Any]]:
+    """ORDER BY with null last; turned round where the last rows are wanted."""
+    terms: list[ColumnElement[Any]] = []
+    for term in orders:
+        source = node_type.sources[term.field]
+        ordered = source.desc() if term.descending is not backwards else source.asc()
+        if _nullable(source):
+            ordered = ordered.nulls_first() if backwards else ordered.nulls_last()
+        terms.append(ordered)
+    return terms
+
+
+def page(node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> Select[Any]:
+    """One page of a whole table, one row more than asked so that it shows whether there is a next one."""
+    return (
+        select(*node_type.columns, *_sorted_values(node_type, wanted.orders))
+        .where(_within(node_type, where, wanted))
+        .order_by(*ordering(node_type, wanted.orders, backwards=wanted.backwards))
+        .limit(wanted.limit + 1)
+    )
+
+
+def _sorted_values(node_type: NodeType, orders: Sequence[Order]) -> list[ColumnElement[Any]]:
+    return [node_type.sources[term.field].label(f"sort_{i}") for i, term in enumerate(orders)]
+
+
+def _within(node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> ColumnElement[bool]:
+    conditions = [where]
+    if wanted.after is not None:
+        conditions.append(beyond(node_type, wanted.orders, wanted.after, after=True))
+    if wanted.before is not None:
+        conditions.append(beyond(node_type, wanted.orders, wanted.before, after=False))
+    return and_(*conditions)
+
+
+def keys_table(dialect: str, keys: Sequence[str]) -> tuple[FromClause, ColumnElement[str]]:
+    """The keys as a table of one parameter, so that the statement is the same for any number of them."""
+    if dialect == "sqlite":
+        table = func.json_each(bindparam("keys", json.dumps(list(keys)))).table_valued("value", name="parents")
+        return table, table.c.value
+    array = cast(bindparam("keys", list(keys), type_=ARRAY(Text(collation="C"))), ARRAY(Text(collation="C")))
+    unnested = func.unnest(array).table_valued("value", name="parents")
+    return unnested, unnested.c.value
+
+
+def among(dialect: str, source: ColumnElement[Any], keys: Sequence[str]) -> ColumnElement[bool]:
+    """Whether a column's value is one of the keys."""
+    table, value = keys_table(dialect, keys)
+    return source.in_(select(value).select_from(table))
+
+
+def pages(
+    dialect: str,
+    node_type: NodeType,
+    by: ColumnElement[Any],
+    keys: Sequence[str],
+    where: ColumnElement[bool],
+    wanted: Slice,
+) -> Select[Any]:
+    """One page per parent, in one statement whose cost grows with the rows answered, not with all children."""
+    parents, parent = keys_table(dialect, keys)
+    columns = [*node_type.columns, *_sorted_values(node_type, wanted.orders)]
+    terms = ordering(node_type, wanted.orders, backwards=wanted.backwards)
+    if dialect == "sqlite":
+        # SQLite has no LATERAL, but takes the parent's key inside a correlated IN with a LIMIT of its own.
+        inner = node_type.table.alias("page")
+        adapted = _adapt(node_type, inner)
+        ids = (
+            select(inner.c.id)
+            .where(inner.c[str(by.key)] == parent, adapted(_within(node_type, where, wanted)))
+            .order_by(*[adapted(term) for term in terms])
+            .limit(wanted.limit + 1)
+            .correlate(parents)
+        )
+        joined = parents.join(node_type.table, node_type.table.c.id.in_(ids))
+        return select(*columns, parent.label("parent")).select_from(joined).order_by(*terms)
+    inside = (
+        select(*columns)
+        .where(by == parent, _within(node_type, where, wanted))
+        .order_by(*terms)
+        .limit(wanted.limit + 1)
+        .correlate(parents)
+        .lateral("page")
+    )
+    outside = []
+    for i, term in enumerate(wanted.orders):
+        value = inside.c[f"sort_{i}"]
+        ordered = value.desc() if term.descending is not wanted.backwards else value.asc()
+        outside.append(ordered.nulls_first() if wanted.backwards else ordered.nulls_last())
+    return select(*inside.c, parent.label("parent")).select_from(parents.join(inside, true())).order_by(*outside)
+
+
+def _adapt(node_type: NodeType, alias: FromClause) -> Any:
+    from sqlalchemy.sql.util import ClauseAdapter
+
+    return ClauseAdapter(alias).traverse
+
+
+def count(node_type: NodeType, where: ColumnElement[bool]) -> Select[Any]:
+    """How many rows a list has in all."""
+    return select(func.count()).select_from(node_type.table).where(where)
+
+
+def counts(
+    dialect: str, node_type: NodeType, by: ColumnElement[Any], keys: Sequence[str], where: ColumnElement[bool]
+) -> Select[Any]:
+    """How many rows each parent has in all."""
+    return select(by, func.count()).where(among(dialect, by, keys), where).group_by(by)

@@ -1,0 +1,316 @@
+"""Resolvers made from declarations: each asks a loader, none asks the database itself."""
+
+from asyncio import gather
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
+
+import strawberry
+from sqlalchemy import ColumnElement, FromClause, and_, true
+from strawberry import UNSET
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.field import StrawberryField
+
+from cm_graphql.engine.declare import NAMES, PREFIXES, Many, Node, NodeType, Order, RowObject
+from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.engine.filters import condition, filter_input, orders, sort_input
+from cm_graphql.engine.ids import kind_of
+from cm_graphql.engine.loaders import Loaders, Page
+from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
+from cm_graphql.engine.wire import reader
+
+T = TypeVar("T")
+
+
+class HasLoaders(Protocol):
+    """What the engine asks of a request's context."""
+
+    loaders: Loaders
+
+
+def loaders_of(info: strawberry.Info) -> Loaders:
+    """The loaders of the request."""
+    return cast(HasLoaders, info.context).loaders
+
+
+def one_resolver(key: str) -> Callable[..., Any]:
+    """Resolve a row by the id in a column; the id's prefix tells the type."""
+
+    async def resolve(self: Any, info: strawberry.Info) -> Any:
+        value = self.raw(key)
+        return None if value is None else await find(loaders_of(info), value)
+
+    return resolve
+
+
+async def find(loaders: Loaders, value: str) -> Any:
+    """The thing of an id, or nothing; an id that is malformed is BAD_USER_INPUT."""
+    return await loaders.node(kind_of(value), value)
+
+
+def derived_resolver(name: str, expression: ColumnElement[Any], node_type: NodeType) -> Callable[..., Any]:
+    """Resolve a value that the database derives, for all rows at once."""
+    read = reader(expression.type, 1, 2 if "currency" in node_type.table.c else None)
+
+    async def resolve(self: Any, info: strawberry.Info) -> Any:
+        row = await loaders_of(info).value(node_type, name, expression, self.raw("id"))
+        return None if row is None else read(row)
+
+    return resolve
+
+
+def embedded_resolver(view: type) -> Callable[..., Any]:
+    """Resolve a group of columns as a view of the same row."""
+
+    def resolve(self: Any) -> Any:
+        return cast(type[RowObject], view).of(self._row)
+
+    return resolve
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    """Where a page stands in its list (Relay)."""
+
+    has_next_page: bool = strawberry.field(description="Whether more follows, when paging forward.")
+    has_previous_page: bool = strawberry.field(description="Whether more precedes, when paging backward.")
+    start_cursor: str | None = strawberry.field(description="The cursor of the first row here.")
+    end_cursor: str | None = strawberry.field(description="The cursor of the last row here; the next page's `after`.")
+
+
+@strawberry.type(description="A row of a list and its place in it.")
+class Edge(Generic[T]):
+    """A row of a list and its place in it (Relay)."""
+
+    cursor: str = strawberry.field(description="The row's place; `after` and `before` take it.")
+    node: T = strawberry.field(description="The row.")
+
+
+@dataclass
+class Listing:
+    """A list as asked for, which reads nothing until one of its fields is wanted."""
+
+    loaders: Loaders
+    node_type: NodeType
+    parent: str | None
+    by: ColumnElement[Any] | None
+    where: ColumnElement[bool]
+    wanted: Slice
+    identity: tuple[Any, ...]
+
+    async def page(self) -> Page:
+        """The rows asked for."""
+        return await self.loaders.page(
+            self.node_type, self.parent, self.by, self.where, self.wanted, (*self.identity, self.wanted)
+        )
+
+    async def total(self) -> int:
+        """How many rows the list has in all."""
+        return await self.loaders.total(self.node_type, self.parent, self.by, self.where, self.identity)
+
+    def node(self, row: Any) -> Any:
+        """A row as its type."""
+        return self.node_type.cls.of(row)  # type: ignore[attr-defined]
+
+    def cursor(self, row: Any) -> str:
+        """A row's cursor; the values it is sorted by stand behind the type's columns."""
+        start = len(self.node_type.columns)
+        return write_cursor(self.node_type, self.wanted.orders, row[start : start + len(self.wanted.orders)])
+
+
+@strawberry.type(description="A page of a list, and the list as a whole.")
+class Connection(Generic[T]):
+    """A page of a list (Relay); `listing` is what it shows."""
+
+    listing: strawberry.Private[Any]
+
+    @strawberry.field(description="The rows of the page with their cursors.")
+    async def edges(self) -> list[Edge[T]]:
+        """Read the page."""
+        rows = (await self.listing.page()).rows
+        return [Edge(cursor=self.listing.cursor(row), node=self.listing.node(row)) for row in rows]
+
+    @strawberry.field(description="The rows of the page.")
+    async def nodes(self) -> list[T]:
+        """Read the page."""
+        return [self.listing.node(row) for row in (await self.listing.page()).rows]
+
+    @strawberry.field(description="Where the page stands in the list.")
+    async def page_info(self) -> PageInfo:
+        """Read the page."""
+        page, wanted = await self.listing.page(), self.listing.wanted
+        return PageInfo(
+            has_next_page=wanted.before is not None if wanted.backwards else page.more,
+            has_previous_page=page.more if wanted.backwards else wanted.after is not None,
+            start_cursor=self.listing.cursor(page.rows[0]) if page.rows else None,
+            end_cursor=self.listing.cursor(page.rows[-1]) if page.rows else None,
+        )
+
+    @strawberry.field(description="How many rows the list has in all; counted only when selected.")
+    async def total_count(self) -> int:
+        """Count the list."""
+        return cast(int, await self.listing.total())
+
+
+NAMES["Connection"] = Connection
+
+
+@dataclass
+class _List:
+    """How one list field answers; made once per field."""
+
+    many: Many
+    parent_type: NodeType | None
+
+    @cached_property
+    def node_type(self) -> NodeType:
+        return cast(NodeType, NAMES[self.many.target].__node__)
+
+    @cached_property
+    def by(self) -> ColumnElement[Any] | None:
+        return None if self.many.by is None else self.node_type.table.c[self.many.by]
+
+    @cached_property
+    def where(self) -> ColumnElement[bool]:
+        table: FromClause = self.node_type.table
+        return true() if self.many.where is None else self.many.where(table)
+
+    def listing(
+        self,
+        loaders: Loaders,
+        parent: str | None,
+        first: int | None,
+        after: str | None,
+        last: int | None,
+        before: str | None,
+        asked_filter: Any,
+        sort: Any,
+    ) -> Listing:
+        terms = orders(self.node_type, sort)
+        wanted = self._slice(terms, first, after, last, before)
+        where = and_(self.where, condition(self.node_type, asked_filter))
+        asked = (id(self), repr(asked_filter))
+        return Listing(loaders, self.node_type, parent, self.by, where, wanted, asked)
+
+    def _slice(
+        self, terms: tuple[Order, ...], first: int | None, after: str | None, last: int | None, before: str | None
+    ) -> Slice:
+        if first is not None and last is not None:
+            raise BadUserInput("Give first or last, not both.")
+        backwards = last is not None or (first is None and before is not None)
+        limit = last if last is not None else first if first is not None else self.many.page
+        if not 0 <= limit <= self.many.most:
+            name = "last" if last is not None else "first"
+            raise BadUserInput(f"{name} is {limit}; between 0 and {self.many.most} is allowed here.")
+        return Slice(
+            terms,
+            limit,
+            None if after is None else read_cursor(self.node_type, terms, after),
+            None if before is None else read_cursor(self.node_type, terms, before),
+            backwards,
+        )
+
+
+def list_field(many: Many, node_type: NodeType | None) -> tuple[StrawberryField, str]:
+    """Make the field of a connection, with the paging arguments and the target's filter and sort."""
+    spec = _List(many, node_type)
+
+    async def resolve(
+        self: Any,
+        info: strawberry.Info,
+        first: Annotated[
+            int | None,
+            strawberry.argument(description=f"The first so many rows; {many.page} unless said, at most {many.most}."),
+        ] = UNSET,
+        after: Annotated[str | None, strawberry.argument(description="Only rows after this cursor.")] = UNSET,
+        last: Annotated[
+            int | None, strawberry.argument(description=f"The last so many rows; at most {many.most}. Not with first.")
+        ] = UNSET,
+        before: Annotated[str | None, strawberry.argument(description="Only rows before this cursor.")] = UNSET,
+        filter: Any = UNSET,
+        sort: Any = UNSET,
+    ) -> Any:
+        parent = None if node_type is None else self.raw("id")
+        asked: list[Any] = [None if value is UNSET else value for value in (first, after, last, before, filter, sort)]
+        listing = spec.listing(loaders_of(info), parent, *asked)
+        return Connection(listing=listing)
+
+    made = strawberry.field(resolver=resolve, description=many.description, metadata={"declared": many})
+    _type_arguments(made, many)
+    return made, f"Connection[{many.target}]"
+
+
+def _type_arguments(made: StrawberryField, many: Many) -> None:
+    """Give filter and sort the target's types, or leave them out; targets may be declared later, hence by name."""
+    kept = []
+    for argument in made.arguments:
+        if argument.python_name == "filter":
+            if not many.filtered:
+                continue
+            argument.type_annotation = StrawberryAnnotation(f"{many.target}Filter | None", namespace=_Inputs(many))
+            argument.description = "Which rows; everything unless given."
+        elif argument.python_name == "sort":
+            if not many.filtered:
+                continue
+            argument.type_annotation = StrawberryAnnotation(f"list[{many.target}Sort] | None", namespace=_Inputs(many))
+            argument.description = "In which order; ties are broken by id, null comes last."
+        kept.append(argument)
+    made.arguments = kept
+
+
+class _Inputs(dict[str, Any]):
+    """The namespace in which a list's arguments find their types, which are made when first looked up."""
+
+    def __init__(self, many: Many) -> None:
+        super().__init__(__builtins__=__builtins__)
+        self._many = many
+
+    def __missing__(self, name: str) -> Any:
+        node_type: NodeType = NAMES[self._many.target].__node__
+        if name == f"{self._many.target}Filter":
+            return filter_input(node_type)
+        if name == f"{self._many.target}Sort":
+            return sort_input(node_type)
+        raise KeyError(name)
+
+
+def connection(target: str, description: str, **options: Any) -> Any:
+    """A connection of a whole table, for the root: `credit_memos = connection("CreditMemo", "...")`."""
+    made, annotation = list_field(Many(target, description, **options), None)
+    made.type_annotation = StrawberryAnnotation(annotation, namespace=NAMES)
+    return made
+
+
+def node_field() -> Any:
+    """The root field `node`."""
+
+    async def resolve(
+        self: Any,
+        info: strawberry.Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The id of the thing.")],
+    ) -> Node | None:
+        return cast(Node | None, await find(loaders_of(info), id))
+
+    return strawberry.field(resolver=resolve, description="Finds anything by its id; null when nothing has it.")
+
+
+def nodes_field(most: int = 100) -> Any:
+    """The root field `nodes`."""
+
+    async def resolve(
+        self: Any,
+        info: strawberry.Info,
+        ids: Annotated[list[strawberry.ID], strawberry.argument(description=f"The ids, at most {most}.")],
+    ) -> list[Node | None]:
+        if len(ids) > most:
+            raise BadUserInput(f"ids lists {len(ids)} ids; at most {most} are allowed.")
+        kinds = [kind_of(value) for value in ids]
+        return list(await gather(*(loaders_of(info).node(kind, value) for kind, value in zip(kinds, ids, strict=True))))
+
+    return strawberry.field(
+        resolver=resolve, description="Finds things by their ids, in the order asked; null where nothing has the id."
+    )
+
+
+__all__ = ["PREFIXES", "Connection", "Edge", "Listing", "PageInfo", "connection", "list_field", "node_field"]

@@ -1,0 +1,69 @@
+"""What a column's type means outside: its GraphQL type and the form its values take on the wire."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import strawberry
+from iso4217 import Currency as Iso
+from sqlalchemy import Boolean, Date, Integer
+from sqlalchemy.sql.type_api import TypeEngine
+
+from cm_graphql.engine.scalars import Json, show_decimal, show_moment
+from cm_graphql.store.types import Amount, EnumText, Id, JsonText, Scaled, Timestamp
+
+Row = Sequence[Any]
+Read = Callable[[Row], Any]
+"""Takes a row and gives one field's wire value."""
+
+DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
+"""The decimals of each ISO 4217 currency; no currency has more than four."""
+
+
+def show_amount(amount: int, currency: str) -> str:
+    """Write ten-thousandths with exactly the currency's decimals, as in `12.50`."""
+    decimals = DECIMALS[currency]
+    sign, magnitude = ("-", -amount) if amount < 0 else ("", amount)
+    if decimals == 0:
+        return f"{sign}{magnitude // 10_000}"
+    return f"{sign}{magnitude // 10_000}.{magnitude % 10_000:04d}"[: decimals - 4 or None]
+
+
+def graphql_type(type_: TypeEngine[Any]) -> Any:
+    """The Python annotation from which the schema takes the GraphQL type of a column."""
+    if isinstance(type_, EnumText):
+        return type_.vocabulary
+    for kind, annotation in _ANNOTATIONS:
+        if isinstance(type_, kind):
+            return annotation
+    return str
+
+
+_ANNOTATIONS: tuple[tuple[type[TypeEngine[Any]], Any], ...] = (
+    (Id, strawberry.ID),
+    (Amount, Decimal),
+    (Scaled, Decimal),
+    (Timestamp, datetime),
+    (Date, date),
+    (Boolean, bool),
+    (Integer, int),
+    (JsonText, Json),
+)
+
+
+def reader(type_: TypeEngine[Any], index: int, currency_index: int | None) -> Read:
+    """Make the function that reads a column of this type from a row; amounts need the row's currency."""
+    if isinstance(type_, Amount):
+        if currency_index is None:
+            raise TypeError("an amount is shown with its currency's decimals, so its row must have a currency")
+        return lambda row: None if row[index] is None else show_amount(row[index], row[currency_index])
+    if isinstance(type_, Scaled):
+        return lambda row: None if row[index] is None else show_decimal(row[index])
+    if isinstance(type_, Timestamp):
+        return lambda row: None if row[index] is None else show_moment(row[index])
+    if isinstance(type_, Date):
+        return lambda row: None if row[index] is None else row[index].isoformat()
+    if isinstance(type_, EnumText):
+        return lambda row: None if row[index] is None else row[index].value
+    return lambda row: row[index]
