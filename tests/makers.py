@@ -241,6 +241,7 @@ def an_invoice(*items: InvoiceItem | Amount, number: int = 1, currency: str = "U
         "status": MemoStatus.POSTED,
         "invoice_date": date(2026, 2, 1),
         "credited_by_memos": 0,
+        "tax_credited_by_memos": 0,
         "items": tuple(named),
     }
     return Invoice(**{**given_fields, **fields})

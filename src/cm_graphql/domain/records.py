@@ -145,6 +145,15 @@ class CreditMemoItem:
         return sum(tax.tax_amount for tax in self.taxation_items)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomRate:
+    """An exchange rate that the caller wants used instead of the tenant's (domain.md 1.2)."""
+
+    currency: str
+    custom_fx_rate: Decimal
+    rate_date: date | None = None
+
+
 CreditLine = CreditMemoItem | TaxationItem
 """A line is a line: money is applied from items and from taxation items alike (domain.md 4.8)."""
 
@@ -214,6 +223,7 @@ class CreditMemo:
     posted_on: datetime | None = None
     cancelled_by_id: str | None = None
     cancelled_on: datetime | None = None
+    custom_rates: tuple[CustomRate, ...] = ()
     custom_fields: Mapping[str, Any] = field(default_factory=dict)
     net_suite: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -358,9 +368,14 @@ class Target:
         return self.id.startswith("inv_")
 
     @property
-    def kind(self) -> str:
-        """How a message calls its kind."""
-        return "Invoice" if self.is_invoice else "Debit memo"
+    def title(self) -> str:
+        """How a message calls it where a sentence begins."""
+        return f"{'Invoice' if self.is_invoice else 'Debit memo'} {self.number}"
+
+    @property
+    def label(self) -> str:
+        """How a message calls it elsewhere."""
+        return f"{'invoice' if self.is_invoice else 'debit memo'} {self.number}"
 
     @cached_property
     def balance(self) -> int:
@@ -389,6 +404,11 @@ class InvoiceTax:
     tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
     engine: TaxEngineKind = TaxEngineKind.NONE
     finance: FinanceInformation = NO_FINANCE
+
+    @property
+    def left(self) -> int:
+        """What of the tax can still be credited (domain.md 4.3)."""
+        return self.tax_amount - self.credited_by_memos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -433,6 +453,8 @@ class Invoice:
     invoice_date: date
     credited_by_memos: int
     """Amount of Posted, not reversed memos made from it (domain.md 4.3)."""
+    tax_credited_by_memos: int
+    """The tax in that amount."""
     items: tuple[InvoiceItem, ...]
 
     @cached_property
@@ -449,6 +471,11 @@ class Invoice:
     def available_to_credit(self) -> int:
         """What can still be credited (domain.md 4.3)."""
         return self.amount - self.credited_by_memos
+
+    @property
+    def tax_available_to_credit(self) -> int:
+        """What of its tax can still be credited."""
+        return self.tax_amount - self.tax_credited_by_memos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,19 @@
 
 A field is written once, with its meaning: `amount: Annotated[Decimal, Doc("...")]`. The api turns the record into
 a GraphQL input of the same name plus `Input`. A field that may be left out has a default; one where leaving it
-out differs from null is `T | None | Unset = UNSET`.
+out differs from null is `T | Unset | None = UNSET`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Final, Literal, NewType
+from typing import Annotated, Any, Final, Literal, NewType, TypeAlias
 
 Key = NewType("Key", str)
 """An id with its prefix, the bare 32 digits of one, or a number; `ID` in GraphQL."""
+
+Json: TypeAlias = Mapping[str, Any]
+"""An object whose members the caller names; `JSON` in GraphQL."""
 
 
 @dataclass(frozen=True, slots=True)

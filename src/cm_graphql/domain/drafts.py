@@ -1,0 +1,94 @@
+"""What creating and editing a draft have in common: free-form fields, totals, the memo's date."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from datetime import date
+from typing import Any
+
+from cm_graphql.domain import limits, shape
+from cm_graphql.domain.commands.base import UNSET, Json
+from cm_graphql.domain.commands.creation import LineFinanceInformation, NetSuite, TaxFinanceInformation
+from cm_graphql.domain.errors import ErrorCode, Faults, refuse
+from cm_graphql.domain.money import MAX_AMOUNT
+from cm_graphql.domain.records import CreditMemoItem, FinanceInformation, Invoice
+from cm_graphql.domain.rulebook import RuleBook
+
+Finance = LineFinanceInformation | TaxFinanceInformation
+
+
+def check_finance(given: Finance | None, faults: Faults, *path: str | int) -> None:
+    """Note TOO_LONG for names of accounting codes and rules over 100 characters."""
+    if given is not None:
+        for name, value in _given(given):
+            shape.text(value, limits.CODE_NAME_LENGTH, faults, *path, "finance_information", name)
+
+
+def finance(given: Finance | None, default: FinanceInformation) -> FinanceInformation:
+    """The finance information that results: what was given, else the default's."""
+    return default if given is None else replace(default, **dict(_given(given)))
+
+
+def check_net_suite(given: NetSuite | None, faults: Faults) -> None:
+    """Note TOO_LONG for NetSuite fields over 255 characters."""
+    if given is not None:
+        for name, value in _given(given):
+            shape.text(value, limits.NET_SUITE_LENGTH, faults, "net_suite", name)
+
+
+def net_suite(given: NetSuite | None, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The NetSuite fields that result: those given change, a null one goes, the others stay."""
+    return {} if given is None else _merged(before, dict(_given(given)))
+
+
+def custom_fields(given: Json | None, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The custom fields that result: those given change, a null one goes, the others stay."""
+    return {} if given is None else _merged(before, given)
+
+
+def _given(record: Finance | NetSuite) -> Iterable[tuple[str, str | None]]:
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if value is not UNSET:
+            yield field.name, value
+
+
+def _merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in {**before, **changes}.items() if value is not None}
+
+
+def check_service_dates(start: date | None, end: date | None, faults: Faults, *path: str | int) -> None:
+    """Note INVALID_VALUE for a service that ends before it starts."""
+    if start is not None and end is not None and end < start:
+        faults.add(
+            ErrorCode.INVALID_VALUE,
+            f"The service ends on {end}, before it starts on {start}: swap the dates.",
+            *path,
+            "service_end_date",
+        )
+
+
+def check_total(items: Iterable[CreditMemoItem], *path: str | int) -> None:
+    """Refuse lines that net below 0 or to more than 13 integer digits: INVALID_VALUE (domain.md 1.27, 7.11, 0)."""
+    total = sum(item.net + item.tax for item in items)
+    if total < 0:
+        raise refuse(
+            ErrorCode.INVALID_VALUE, "The lines add up to less than 0: a credit memo's amount is at least 0.", *path
+        )
+    if total > MAX_AMOUNT:
+        raise refuse(ErrorCode.INVALID_VALUE, "The lines add up to more than 13 integer digits.", *path)
+
+
+def memo_date(asked: date, invoice: Invoice | None, book: RuleBook) -> date:
+    """Check the date of a memo against its invoice's and the accounting periods.
+
+    Refuses with MEMO_DATE_BEFORE_INVOICE_DATE or DATE_IN_CLOSED_PERIOD (domain.md 1.27, 7.30).
+    """
+    if invoice is not None and asked < invoice.invoice_date:
+        raise refuse(
+            ErrorCode.MEMO_DATE_BEFORE_INVOICE_DATE,
+            f"The memo's date {asked} is before {invoice.invoice_date}, the date of invoice {invoice.number}: "
+            f"choose {invoice.invoice_date} or later.",
+            "effective_date",
+        )
+    book.require_open(asked, "memo's date", "effective_date")
+    return asked

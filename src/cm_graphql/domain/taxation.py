@@ -1,0 +1,263 @@
+"""How much tax a credited line carries, and which tax of the invoice it gives back (domain.md 4.1, 7.34, 7.35)."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Protocol
+
+from cm_graphql.domain import drafts, limits, shape
+from cm_graphql.domain.commands.base import Json, Key
+from cm_graphql.domain.commands.creation import TaxFinanceInformation
+from cm_graphql.domain.enums import TaxMode, TaxRateType
+from cm_graphql.domain.errors import ErrorCode, Faults
+from cm_graphql.domain.money import Currency, split
+from cm_graphql.domain.records import (
+    NO_FINANCE,
+    CreditMemoItem,
+    FinanceInformation,
+    Invoice,
+    InvoiceItem,
+    InvoiceTax,
+    TaxationItem,
+)
+
+Shares = list[tuple[InvoiceTax, int]]
+"""Which taxes of an invoice item are credited, and how much of each."""
+
+_WEIGHT = 10**40
+"""Makes of a rate a weight beyond any amount, so that `split` sees no weight as a cap."""
+
+
+class Room:
+    """What of an invoice can still be credited, while the lines of one memo use it up in their order."""
+
+    def __init__(self, invoice: Invoice) -> None:
+        self._net = {item.id: item.left for item in invoice.items}
+        self._tax = {tax.id: tax.left for item in invoice.items for tax in item.taxes}
+
+    def net(self, item: InvoiceItem) -> int:
+        """What is left of the net of an invoice item; past 0 when it was over-credited."""
+        return self._net[item.id]
+
+    def tax(self, tax: InvoiceTax) -> int:
+        """What is left of a tax of the invoice; past 0 when it was over-credited."""
+        return self._tax[tax.id]
+
+    def use(self, line: CreditMemoItem) -> None:
+        """Take away what a line credits."""
+        if line.source_item_id in self._net:
+            self._net[line.source_item_id] -= line.net
+        for tax in line.taxation_items:
+            if tax.source_tax_item_id in self._tax:
+                self._tax[tax.source_tax_item_id] -= tax.tax_amount
+
+
+def automatic(source: InvoiceItem, amount: int, mode: TaxMode, room: Room, currency: Currency) -> tuple[int, Shares]:
+    """The net of a line and the taxes it gives back, computed from those of its invoice item.
+
+    Flat fees are left alone, and so is a line of 0 (domain.md 4.1, 7.35).
+    """
+    if amount == 0:
+        return 0, []
+    taxes = [tax for tax in source.taxes if tax.tax_rate_type is TaxRateType.PERCENTAGE]
+    if mode is TaxMode.TAX_EXCLUSIVE:
+        return amount, _exclusive(source, taxes, amount, room, currency)
+    return _inclusive(source, taxes, amount, room, currency)
+
+
+def _exclusive(source: InvoiceItem, taxes: list[InvoiceTax], net: int, room: Room, currency: Currency) -> Shares:
+    """Share by share, at most what is left of each tax; the line that takes the rest of the net takes all of it."""
+    sign = _sign(source.charge_amount)
+    takes_the_rest = sign * net >= sign * room.net(source)
+    shares: Shares = []
+    for tax in taxes:
+        way = _sign(tax.tax_amount)
+        left = way * room.tax(tax)
+        if left <= 0:
+            continue
+        share = way * currency.round(Fraction(net) * Fraction(tax.tax_rate))
+        shares.append((tax, way * (left if takes_the_rest else max(0, min(share, left)))))
+    return shares
+
+
+def _inclusive(
+    source: InvoiceItem, taxes: list[InvoiceTax], gross: int, room: Room, currency: Currency
+) -> tuple[int, Shares]:
+    """Net and taxes out of a gross amount: 25 at 23 % is 20.33 and 4.67, not the 4.68 that 20.33 is taxed with."""
+    sign = _sign(gross)
+    net_left, taxes_left = room.net(source), [(tax, room.tax(tax)) for tax in taxes if room.tax(tax)]
+    left = [net_left, *(left for _, left in taxes_left)]
+    if sum(left) == gross and all(sign * amount >= 0 for amount in left):
+        return net_left, taxes_left
+    rated = [tax for tax in taxes if tax.tax_rate > 0]
+    if not rated:
+        return gross, []
+    net, amounts = split_gross(gross, [tax.tax_rate for tax in rated], currency)
+    return net, list(zip(rated, amounts, strict=True))
+
+
+def split_gross(gross: int, rates: Sequence[Decimal], currency: Currency) -> tuple[int, list[int]]:
+    """Take the net out of a gross amount and share the rest among the rates, above 0, by largest remainder."""
+    sign = _sign(gross)
+    size = abs(gross)
+    exact = Fraction(size) / (1 + sum(Fraction(rate) for rate in rates))
+    net = min(currency.round(exact), size)  # a rounding increment can lie beyond a gross that is no multiple of it
+    weights = [int(rate.scaleb(9)) * _WEIGHT for rate in rates]
+    shares = split(size - net, weights, currency.unit)
+    return sign * net, [sign * share for share in shares]
+
+
+def _sign(amount: int) -> int:
+    return -1 if amount < 0 else 1
+
+
+def credited(source: InvoiceTax, amount: int, *, id: str, item_id: str, position: int) -> TaxationItem:
+    """The taxation item of a memo line that gives back part of an invoice's tax."""
+    return TaxationItem(
+        id=id,
+        item_id=item_id,
+        position=position,
+        name=source.name,
+        tax_amount=amount,
+        jurisdiction=source.jurisdiction or "",
+        location_code=source.location_code,
+        tax_code=source.tax_code,
+        tax_code_description=source.tax_code_description,
+        tax_date=source.tax_date,
+        tax_rate=source.tax_rate,
+        tax_rate_description=source.tax_rate_description,
+        tax_rate_type=source.tax_rate_type,
+        source_tax_item_id=source.id,
+        finance=source.finance,
+    )
+
+
+# --- taxes given by hand ----------------------------------------------------------------------------------------------
+
+
+class TaxByHand(Protocol):
+    """What a caller may say about a tax, whether at creation (domain.md 1.27) or afterwards (1.24)."""
+
+    @property
+    def tax_amount(self) -> Decimal | None: ...
+    @property
+    def exempt_amount(self) -> Decimal | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def source_tax_item_id(self) -> Key | None: ...
+    @property
+    def tax_rate(self) -> Decimal | None: ...
+    @property
+    def tax_rate_type(self) -> TaxRateType | None: ...
+    @property
+    def tax_rate_description(self) -> str | None: ...
+    @property
+    def jurisdiction(self) -> str | None: ...
+    @property
+    def location_code(self) -> str | None: ...
+    @property
+    def tax_code(self) -> str | None: ...
+    @property
+    def tax_code_description(self) -> str | None: ...
+    @property
+    def tax_date(self) -> date | None: ...
+    @property
+    def finance_information(self) -> TaxFinanceInformation | None: ...
+    @property
+    def custom_fields(self) -> Json | None: ...
+
+
+TAX_TEXTS = ("name", "jurisdiction", "location_code", "tax_code", "tax_code_description", "tax_rate_description")
+
+
+def check_by_hand(tax: TaxByHand, negative: bool, currency: Currency, faults: Faults, *path: str | int) -> None:
+    """Note the shape faults of a tax given by hand; its amounts have the sign of its line (domain.md 7.40)."""
+    shape.required(tax.tax_amount, faults, *path, "tax_amount")
+    for name, value in (("tax_amount", tax.tax_amount), ("exempt_amount", tax.exempt_amount)):
+        if value is not None:
+            check_signed(value, negative, currency, faults, *path, name)
+    check_rate(tax.tax_rate, faults, *path)
+    for name in TAX_TEXTS:
+        shape.text(getattr(tax, name), limits.TEXT_LENGTH, faults, *path, name)
+    drafts.check_finance(tax.finance_information, faults, *path)
+    shape.custom_fields(tax.custom_fields, faults, *path, "custom_fields")
+
+
+def check_rate(rate: Decimal | None, faults: Faults, *path: str | int) -> None:
+    """Note INVALID_VALUE for a tax rate below 0 or beyond 9 integer and 9 fraction digits."""
+    if shape.number(rate, faults, *path, "tax_rate") is not None and rate is not None and rate < 0:
+        faults.add(ErrorCode.INVALID_VALUE, f"The tax rate {rate} is below 0.", *path, "tax_rate")
+
+
+def check_signed(value: Decimal, negative: bool, currency: Currency, faults: Faults, *path: str | int) -> int:
+    """Read an amount that has the sign of its line, or is 0; note what is wrong with it."""
+    if value < 0 if not negative else value > 0:
+        wanted = "0 or less, because its line is a discount" if negative else "0 or more"
+        faults.add(ErrorCode.INVALID_VALUE, f"{path[-1]} is {value}: it must be {wanted}.", *path)
+        return 0
+    return shape.amount(value, currency, faults, *path)
+
+
+def matches(tax: TaxByHand, sources: Sequence[InvoiceTax]) -> list[InvoiceTax]:
+    """The taxes of the invoice item that a tax given by hand may credit.
+
+    The one it names, else those with the same location code, jurisdiction and rate (domain.md 1.24); one that tells
+    none of the three credits the item's only tax.
+    """
+    if tax.source_tax_item_id is not None:
+        return [source for source in sources if source.id == tax.source_tax_item_id]
+    if tax.location_code is None and tax.jurisdiction is None and tax.tax_rate is None:
+        return list(sources) if len(sources) == 1 else []
+    return [
+        source
+        for source in sources
+        if (source.location_code or "") == (tax.location_code or "")
+        and (source.jurisdiction or "") == (tax.jurisdiction or "")
+        and source.tax_rate == tax.tax_rate
+    ]
+
+
+def match(tax: TaxByHand, sources: Sequence[InvoiceTax], room: Room) -> InvoiceTax | None:
+    """The tax that a tax given by hand credits, if any: of several equal ones the first with something left (7.34)."""
+    equal = matches(tax, sources)
+    return next((source for source in equal if room.tax(source)), equal[0] if equal else None)
+
+
+def by_hand(
+    tax: TaxByHand, source: InvoiceTax | None, currency: Currency, *, id: str, item_id: str, position: int
+) -> TaxationItem:
+    """The taxation item that a checked tax given by hand becomes; what it leaves out comes from the source."""
+    assert tax.tax_amount is not None
+    name = tax.name or (source.name if source else None)
+    assert name is not None, "a tax without source was checked for its name"
+    rate_type = tax.tax_rate_type or (source.tax_rate_type if source else TaxRateType.PERCENTAGE)
+    return TaxationItem(
+        id=id,
+        item_id=item_id,
+        position=position,
+        name=name,
+        tax_amount=currency.amount(tax.tax_amount),
+        exempt_amount=currency.amount(tax.exempt_amount or Decimal(0)),
+        jurisdiction=_first(tax.jurisdiction, source.jurisdiction if source else None) or "",
+        location_code=_first(tax.location_code, source.location_code if source else None),
+        tax_code=_first(tax.tax_code, source.tax_code if source else None),
+        tax_code_description=_first(tax.tax_code_description, source.tax_code_description if source else None),
+        tax_date=tax.tax_date or (source.tax_date if source else None),
+        tax_rate=tax.tax_rate if tax.tax_rate is not None else (source.tax_rate if source else Decimal(0)),
+        tax_rate_description=_first(tax.tax_rate_description, source.tax_rate_description if source else None),
+        tax_rate_type=rate_type,
+        source_tax_item_id=source.id if source else None,
+        finance=drafts.finance(tax.finance_information, source_finance(source)),
+        custom_fields=drafts.custom_fields(tax.custom_fields, {}),
+    )
+
+
+def source_finance(source: InvoiceTax | None) -> FinanceInformation:
+    """Where the source of a tax is booked."""
+    return source.finance if source else NO_FINANCE
+
+
+def _first(given: str | None, otherwise: str | None) -> str | None:
+    return given if given is not None else otherwise
