@@ -14,6 +14,11 @@ class MemoStatus(StrEnum):
     GENERATING = "GENERATING"
     CANCEL_IN_PROGRESS = "CANCEL_IN_PROGRESS"
 
+    @property
+    def spelled(self) -> str:
+        """As the reference spells it, for messages: `PendingForTax`."""
+        return "".join(word.capitalize() for word in self.split("_"))
+
 
 class MemoSource(StrEnum):
     """How a credit memo came about (domain.md 2.1)."""

@@ -115,8 +115,8 @@ class Faults:
         """Note several faults."""
         self._found.extend(faults)
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def raise_if_any(self) -> None:
         """Refuse with everything noted; do nothing if that is nothing."""

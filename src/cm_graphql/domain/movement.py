@@ -1,0 +1,142 @@
+"""What a movement of money does to the records it passes: lines, parts and target lines change together.
+
+What did not change stays the same object, so that a memo of many lines costs only what moved (domain.md 4.6).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+
+from cm_graphql.domain.distribution import Move
+from cm_graphql.domain.ledger import Pair
+from cm_graphql.domain.records import CreditMemo, CreditMemoItem, ItemPart, Part, Stamp, Target
+
+
+def between(memo: CreditMemo, target: Target, moves: Sequence[Move]) -> dict[Pair, int]:
+    """What moves between each pair of lines, told by their ids; moves of the same pair are one (domain.md 4.6)."""
+    amounts: dict[Pair, int] = {}
+    for move in moves:
+        pair = (memo.lines[move.source].id, target.lines[move.target].id)
+        amounts[pair] = amounts.get(pair, 0) + move.amount
+    return amounts
+
+
+def place(memo: CreditMemo, movements: Sequence[tuple[str, Mapping[Pair, int]]], stamp: Stamp) -> CreditMemo:
+    """Move money from a memo's unapplied part onto targets, given per target id what each pair of lines shall gain.
+
+    Negative gains of positive lines move it back.
+    """
+    by_line: dict[str, int] = {}
+    for _, amounts in movements:
+        for (source_id, _), amount in amounts.items():
+            by_line[source_id] = by_line.get(source_id, 0) + amount
+    unapplied: dict[Pair, int] = {(source_id, None): -amount for source_id, amount in by_line.items() if amount}
+    return replace(
+        memo,
+        items=_used(memo, applied=by_line),
+        parts=_changed_parts(memo, [(None, unapplied), *movements], stamp),
+    )
+
+
+def pay_out(memo: CreditMemo, amounts: Mapping[Pair, int], stamp: Stamp) -> CreditMemo:
+    """Let money leave a memo's unapplied part for good, given what each line gives."""
+    by_line = {source_id: amount for (source_id, _), amount in amounts.items()}
+    unapplied: dict[Pair, int] = {(source_id, None): -amount for source_id, amount in by_line.items()}
+    return replace(
+        memo,
+        items=_used(memo, refunded=by_line),
+        parts=_changed_parts(memo, [(None, unapplied)], stamp),
+    )
+
+
+def first_part(memo: CreditMemo, stamp: Stamp) -> tuple[Part, ...]:
+    """The unapplied part that a memo gets at posting, none when every line is 0 (domain.md 3, Draft to Posted)."""
+    worth: dict[Pair, int] = {(line.id, None): line.worth for line in memo.lines if line.worth}
+    return _changed_parts(memo, [(None, worth)], stamp)
+
+
+def credit(target: Target, amounts: Mapping[Pair, int]) -> Target:
+    """Let a target's lines gain credit, or lose it where the amounts undo what they had."""
+    gains: dict[str | None, int] = {}
+    for (_, line_id), amount in amounts.items():
+        gains[line_id] = gains.get(line_id, 0) + amount
+    return replace(
+        target,
+        lines=tuple(
+            replace(line, credited=line.credited + gains[line.id]) if gains.get(line.id) else line
+            for line in target.lines
+        ),
+    )
+
+
+_NOTHING: Mapping[str, int] = {}
+
+
+def _used(
+    memo: CreditMemo, applied: Mapping[str, int] = _NOTHING, refunded: Mapping[str, int] = _NOTHING
+) -> tuple[CreditMemoItem, ...]:
+    return tuple(_used_item(item, applied, refunded) for item in memo.items)
+
+
+def _used_item(item: CreditMemoItem, applied: Mapping[str, int], refunded: Mapping[str, int]) -> CreditMemoItem:
+    taxes = item.taxation_items
+    if any(tax.id in applied or tax.id in refunded for tax in taxes):
+        taxes = tuple(
+            replace(
+                tax,
+                applied=tax.applied + applied.get(tax.id, 0),
+                refunded=tax.refunded + refunded.get(tax.id, 0),
+            )
+            if tax.id in applied or tax.id in refunded
+            else tax
+            for tax in taxes
+        )
+    elif item.id not in applied and item.id not in refunded:
+        return item
+    return replace(
+        item,
+        applied=item.applied + applied.get(item.id, 0),
+        refunded=item.refunded + refunded.get(item.id, 0),
+        taxation_items=taxes,
+    )
+
+
+def _changed_parts(
+    memo: CreditMemo, changes: Sequence[tuple[str | None, Mapping[Pair, int]]], stamp: Stamp
+) -> tuple[Part, ...]:
+    # Positions grow over the whole memo, so that what comes last is released last, whatever was undone before (7.32).
+    last = max((item_part.position for part in memo.parts for item_part in part.item_parts), default=0)
+    positions = count(last + 1)
+    parts = {part.target_id: part for part in memo.parts}
+    for target_id, amounts in changes:
+        changed = _changed_part(parts.get(target_id), target_id, amounts, positions, stamp)
+        if changed is not None:
+            parts[target_id] = changed
+        else:
+            parts.pop(target_id, None)
+    return tuple(parts.values())
+
+
+def _changed_part(
+    part: Part | None, target_id: str | None, amounts: Mapping[Pair, int], positions: Iterator[int], stamp: Stamp
+) -> Part | None:
+    """Change a part's item parts; one that comes to 0 is gone, and so is a part without any (domain.md 4.6, 7.32)."""
+    new = dict(amounts)
+    item_parts: list[ItemPart] = []
+    for item_part in part.item_parts if part else ():
+        change = new.pop((item_part.source_id, item_part.target_id), 0)
+        if change == 0:
+            item_parts.append(item_part)
+        elif item_part.amount + change != 0:
+            item_parts.append(replace(item_part, amount=item_part.amount + change))
+    item_parts.extend(
+        ItemPart(
+            id=stamp.new_id("cip"), position=next(positions), amount=amount, source_id=source_id, target_id=line_id
+        )
+        for (source_id, line_id), amount in new.items()
+    )
+    if not item_parts:
+        return None
+    if part is None:
+        return Part(id=stamp.new_id("cmp"), target_id=target_id, item_parts=tuple(item_parts))
+    return replace(part, item_parts=tuple(item_parts))

@@ -1,0 +1,132 @@
+"""The source-item rule: each credit line settles the invoice line that it was made from (domain.md 4.5, 7.37)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from cm_graphql.domain.distribution import Move, corner, matrix
+from cm_graphql.domain.enums import ItemSourceType
+from cm_graphql.domain.errors import ErrorCode, refuse
+from cm_graphql.domain.money import split
+from cm_graphql.domain.records import CreditMemo, Target
+
+
+class TaxKey(NamedTuple):
+    """What makes a credit tax and an invoice tax the same tax (domain.md 4.5)."""
+
+    source_item_id: str
+    name: str | None
+    location_code: str | None
+    jurisdiction: str | None
+    tax_rate: Decimal | None
+
+
+Match = str | TaxKey
+"""An invoice item's id, or what tells its taxes apart."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Credit lines and the invoice lines that match them: every one of these matches every one of those."""
+
+    sources: list[int] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+
+
+def by_source(memo: CreditMemo, target: Target, amount: int, cells: int, *path: str | int) -> list[Move]:
+    """Move an amount from credit lines onto the invoice lines they were made from.
+
+    The whole unapplied amount moves every open line, negative ones included; less than that is split over the positive
+    ones. Refuses a line without a match, or one whose share is more than its match's balance: SOURCE_ITEM_MISMATCH.
+    Several lines that share matches they cannot all be placed on move less than the amount, which the caller refuses.
+    Tables of more than `cells` cells are filled in order instead of in proportion, with the same totals of lines.
+    """
+    shares = _shares(memo, amount)
+    groups = _groups(memo, target, shares)
+    moves: list[Move] = []
+    for sign in (1, -1):
+        for match, group in groups.items():
+            rows = {index: sign * shares[index] for index in group.sources if sign * shares[index] > 0}
+            columns = {i: sign * target.lines[i].balance for i in group.targets if sign * target.lines[i].balance > 0}
+            if rows:
+                _check(memo, target, match, rows, columns, *path)
+                moves.extend(_within(rows, columns, sign, memo.currency.unit, cells))
+    return moves
+
+
+def _shares(memo: CreditMemo, amount: int) -> Mapping[int, int]:
+    """What each credit line is to move."""
+    if amount == memo.unapplied:
+        return {index: line.unapplied for index, line in enumerate(memo.lines) if line.unapplied}
+    positive = [index for index, line in enumerate(memo.lines) if line.unapplied > 0]
+    shares = split(amount, [memo.lines[index].unapplied for index in positive], memo.currency.unit)
+    return {index: share for index, share in zip(positive, shares, strict=True) if share}
+
+
+def _groups(memo: CreditMemo, target: Target, shares: Iterable[int]) -> dict[Match | None, _Group]:
+    """Bring together the lines that match; lines of the memo that can match nothing have None."""
+    groups: dict[Match | None, _Group] = {}
+    matches = _matches(memo)
+    for index in shares:
+        groups.setdefault(matches[index], _Group()).sources.append(index)
+    for index, line in enumerate(target.lines):
+        match: Match = line.id
+        if line.item_id is not None:
+            match = TaxKey(line.item_id, line.name, line.location_code, line.jurisdiction, line.tax_rate)
+        if match in groups:
+            groups[match].targets.append(index)
+    return groups
+
+
+def _matches(memo: CreditMemo) -> Sequence[Match | None]:
+    matches: list[Match | None] = []
+    for item in memo.items:
+        source_id = item.source_item_id if item.source_item_type is ItemSourceType.INVOICE_DETAIL else None
+        matches.append(source_id)
+        matches.extend(
+            source_id and TaxKey(source_id, tax.name, tax.location_code, tax.jurisdiction, tax.tax_rate)
+            for tax in item.taxation_items
+        )
+    return matches
+
+
+def _check(
+    memo: CreditMemo,
+    target: Target,
+    match: Match | None,
+    rows: Mapping[int, int],
+    columns: Mapping[int, int],
+    *path: str | int,
+) -> None:
+    room = sum(columns.values())
+    for index, share in rows.items():
+        if share > room:
+            line = memo.lines[index]
+            why = (
+                f"it was not made from a line of {target.label}"
+                if match is None or not columns
+                else f"the line it was made from has a balance of {memo.currency.show(room)}"
+            )
+            raise refuse(
+                ErrorCode.SOURCE_ITEM_MISMATCH,
+                f"{memo.currency.show(share)} of line {line.id} of credit memo {memo.name} "
+                f"cannot go where the line came from: {why}.",
+                *path,
+            )
+
+
+def _within(rows: Mapping[int, int], columns: Mapping[int, int], sign: int, unit: int, cells: int) -> list[Move]:
+    """Place one group: what its lines give in full, taken by its matches in proportion to their balances."""
+    sources, targets = list(rows), list(columns)
+    given, room = list(rows.values()), list(columns.values())
+    total = sum(given)
+    if total > sum(room):
+        return []
+    taken = split(total, room, unit)
+    fill = matrix if len(given) * len(taken) <= cells else _in_order
+    return [Move(sources[m.source], targets[m.target], sign * m.amount) for m in fill(given, taken, unit)]
+
+
+def _in_order(rows: Sequence[int], columns: Sequence[int], _unit: int) -> list[Move]:
+    return list(corner(rows, columns))
