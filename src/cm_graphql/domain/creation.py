@@ -53,7 +53,7 @@ def from_invoice(
     if invoice.status is not MemoStatus.POSTED:
         raise refuse(
             ErrorCode.INVALID_STATUS,
-            f"Invoice {invoice.number} is {invoice.status}: credit memos are made from POSTED invoices only.",
+            f"Invoice {invoice.number} is {invoice.status.spelled}: credit memos are made from Posted invoices only.",
             "invoice_key",
         )
     day = drafts.memo_date(command.effective_date or max(stamp.today, invoice.invoice_date), invoice, book)
@@ -178,7 +178,7 @@ def check_name(name: str, faults: Faults, *path: str | int) -> None:
 
 
 def is_negative(source: InvoiceItem) -> bool:
-    """Tell whether lines made from an invoice item are negative: those of discounts (domain.md 1.27) and of negative roundings are."""
+    """Tell whether lines made from an item are negative: those of discounts and negative roundings (domain.md 1.27)."""
     return source.processing_type is ProcessingType.DISCOUNT or (
         source.processing_type is ProcessingType.ROUNDING and source.charge_amount < 0
     )
