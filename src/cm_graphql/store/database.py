@@ -215,7 +215,7 @@ def _postgresql_engine(
     limits = {"lock_timeout": str(int(lock_timeout * 1000))}
     if statement_timeout is not None:
         limits["statement_timeout"] = str(int(statement_timeout * 1000))
-    settings = {"application_name": "cm-graphql"}
+    settings = {"application_name": "cm-graphql", "timezone": "UTC"}
     engine = create_async_engine(
         url,
         json_serializer=to_json,

@@ -17,7 +17,8 @@ from sqlalchemy.types import TIMESTAMP, TypeDecorator, TypeEngine
 SCALE_DIGITS: Final = 9
 """Fraction digits of a `Scaled` number (domain.md 0, Money)."""
 
-BIGINT_MAX: Final = 2**63 - 1
+SCALED_LIMIT: Final = 10 ** (2 * SCALE_DIGITS)
+"""The first whole number of billionths that has more than nine integer digits; BIGINT could hold nine times as many."""
 
 
 class PlainText(TypeDecorator[str]):
@@ -58,7 +59,7 @@ class Scaled(TypeDecorator[Decimal]):
     cache_ok = True
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        """Scale up; raises ValueError for what would have to be rounded or does not fit 64 bits."""
+        """Scale up; raises ValueError for what would have to be rounded or does not fit."""
         return None if value is None else to_scaled(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
@@ -70,19 +71,20 @@ def to_scaled(value: Decimal) -> int:
     """Turn a Decimal into whole billionths; raises ValueError for more than 9 fraction digits or 9 integer digits."""
     if not isinstance(value, Decimal):
         raise TypeError(f"{value!r} is no Decimal")
-    if not value.is_finite() or value.adjusted() > SCALE_DIGITS:
-        raise ValueError(f"{value} does not fit a column of {SCALE_DIGITS} integer digits")
+    if not value.is_finite() or value.adjusted() >= SCALE_DIGITS:  # before a huge exponent becomes a huge integer
+        raise ValueError(f"{value} has more than {SCALE_DIGITS} integer digits")
+    if value and value.adjusted() < -SCALE_DIGITS:
+        raise ValueError(f"{value} has more than {SCALE_DIGITS} fraction digits")
     numerator, denominator = value.as_integer_ratio()  # exact, whatever the decimal context's precision
     scaled, rest = divmod(numerator * 10**SCALE_DIGITS, denominator)
     if rest:
         raise ValueError(f"{value} has more than {SCALE_DIGITS} fraction digits")
-    if abs(scaled) > BIGINT_MAX:
-        raise ValueError(f"{value} does not fit a column of {SCALE_DIGITS} integer digits")
+    assert abs(scaled) < SCALED_LIMIT
     return scaled
 
 
 def from_scaled(value: int) -> Decimal:
-    """Turn whole billionths back into a Decimal without trailing zeros and without an exponent."""
+    """Turn whole billionths back into a Decimal, without trailing zeros."""
     sign, digits = ("-", -value) if value < 0 else ("", value)
     whole, fraction = divmod(digits, 10**SCALE_DIGITS)
     return Decimal(f"{sign}{whole}.{fraction:0{SCALE_DIGITS}d}".rstrip("0").rstrip("."))

@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Computed, ForeignKey, Index, Integer, MetaData, false, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    false,
+    text,
+    true,
+)
 
 from cm_graphql.store.types import Amount, Id, JsonText, PlainText, Timestamp
 
@@ -45,7 +57,7 @@ def words(name: str, *, nullable: bool = True, default: str | None = None) -> Co
 
 def flag(name: str, *, default: bool = False) -> Column[bool]:
     """A Boolean that is never null."""
-    return Column(name, Boolean, nullable=False, server_default=text("true") if default else false())
+    return Column(name, Boolean, nullable=False, server_default=true() if default else false())
 
 
 def amount(name: str) -> Column[int]:

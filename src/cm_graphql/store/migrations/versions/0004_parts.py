@@ -68,8 +68,8 @@ def _credit_memo_parts() -> None:
         "credit_memo_parts",
         ["credit_memo_id"],
         unique=True,
-        sqlite_where=sa.text("credit_memo_parts.invoice_id IS NULL AND credit_memo_parts.debit_memo_id IS NULL"),
-        postgresql_where=sa.text("credit_memo_parts.invoice_id IS NULL AND credit_memo_parts.debit_memo_id IS NULL"),
+        sqlite_where=sa.text("invoice_id IS NULL AND debit_memo_id IS NULL"),
+        postgresql_where=sa.text("invoice_id IS NULL AND debit_memo_id IS NULL"),
     )
 
 
@@ -186,6 +186,6 @@ def _credit_memo_item_parts() -> None:
         "credit_memo_item_parts",
         ["part_id", "source_line_id"],
         unique=True,
-        sqlite_where=sa.text("credit_memo_item_parts.target_line_id IS NULL"),
-        postgresql_where=sa.text("credit_memo_item_parts.target_line_id IS NULL"),
+        sqlite_where=sa.text("target_line_id IS NULL"),
+        postgresql_where=sa.text("target_line_id IS NULL"),
     )

@@ -1,0 +1,278 @@
+"""Transactions keep their promises on both databases: nothing lost, nothing half done, nobody waits forever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cm_graphql.store.database import Database
+from cm_graphql.store.errors import Conflict, Contention, LockTimeout, StatementTimeout
+from cm_graphql.store.tables import contacts, sequences
+from databases import Databases, chosen_kinds
+from store.rows import insert
+
+POSTGRESQL = [kind for kind in chosen_kinds() if kind == "postgresql"]
+MEMOS = sequences.c.document_type == "CREDIT_MEMO"
+
+
+async def _take_number(connection: AsyncConnection) -> int:
+    """Read, think, write: what loses updates when two do it at once."""
+    number = (await connection.execute(select(sequences.c.next_number).where(MEMOS).with_for_update())).scalar_one()
+    await asyncio.sleep(0)
+    await connection.execute(update(sequences).where(MEMOS).values(next_number=number + 1))
+    return int(number)
+
+
+async def _next_number(database: Database) -> int:
+    async with database.read() as connection:
+        return int((await connection.execute(select(sequences.c.next_number).where(MEMOS))).scalar_one())
+
+
+async def test_of_a_hundred_increments_at_once_none_is_lost(database: Database) -> None:
+    async def increment() -> int:
+        async with database.write() as connection:
+            return await _take_number(connection)
+
+    taken = await asyncio.gather(*(increment() for _ in range(100)))
+
+    assert sorted(taken) == list(range(1, 101))
+    assert await _next_number(database) == 101
+
+
+async def test_eight_writers_with_pools_of_their_own_lose_nothing(database_url: str) -> None:
+    writers = [Database.open(database_url, lock_timeout=30) for _ in range(8)]
+
+    async def increment_often(writer: Database) -> None:
+        for _ in range(10):
+            await writer.transact(_take_number)
+
+    await asyncio.gather(*(increment_often(writer) for writer in writers))
+
+    assert await _next_number(writers[0]) == 81
+    for writer in writers:
+        await writer.dispose()
+
+
+async def test_an_exception_leaves_nothing_behind(database: Database) -> None:
+    async def fail_late(connection: AsyncConnection) -> None:
+        await insert(connection, contacts)
+        await _take_number(connection)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await database.transact(fail_late)
+
+    assert await _next_number(database) == 1
+    async with database.read() as connection:
+        assert (await connection.execute(select(func.count()).select_from(contacts))).scalar_one() == 0
+
+
+async def test_a_dry_run_leaves_nothing_behind(database: Database) -> None:
+    assert await database.transact(_take_number, dry_run=True) == 1
+    assert await database.transact(_take_number, dry_run=True) == 1
+
+    assert await _next_number(database) == 1
+
+
+async def test_a_cancelled_writer_leaves_nothing_behind_and_gives_up_its_turn(database: Database) -> None:
+    writing = asyncio.Event()
+
+    async def write_forever() -> None:
+        async with database.write() as connection:
+            await _take_number(connection)
+            writing.set()
+            await asyncio.sleep(3600)
+
+    writer = asyncio.create_task(write_forever())
+    await writing.wait()
+    writer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+
+    assert await database.transact(_take_number) == 1
+
+
+async def test_a_read_sees_one_snapshot(database: Database) -> None:
+    statement = select(sequences.c.next_number).where(MEMOS)
+    async with database.read() as connection:
+        before = (await connection.execute(statement)).scalar_one()
+        await database.transact(_take_number)
+        after = (await connection.execute(statement)).scalar_one()
+
+    assert (before, after) == (1, 1)
+    assert await _next_number(database) == 2
+
+
+async def test_a_read_refuses_to_write(database: Database) -> None:
+    with pytest.raises(DBAPIError, match=r"(?i)read.?only"):
+        async with database.read() as connection:
+            await _take_number(connection)
+
+    assert await database.transact(_take_number) == 1
+
+
+async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
+    async with database.write() as connection:
+        await _take_number(connection)
+
+        seen = await asyncio.gather(*(_next_number(database) for _ in range(5)))
+
+    assert seen == [1] * 5
+
+
+async def test_a_violated_constraint_stays_an_integrity_error(database: Database) -> None:
+    with pytest.raises(IntegrityError, match="ck_sequences_next_number"):
+        async with database.write() as connection:
+            await connection.execute(update(sequences).values(next_number=0))
+
+
+async def test_a_lock_that_is_not_to_be_had_is_a_typed_error(database_url: str) -> None:
+    holder = Database.open(database_url)
+    impatient = Database.open(database_url, lock_timeout=0.1)
+
+    async with holder.write() as connection:
+        await _take_number(connection)
+        with pytest.raises(LockTimeout):
+            await impatient.transact(_take_number)
+
+    assert await impatient.transact(_take_number) == 2
+    await holder.dispose()
+    await impatient.dispose()
+
+
+async def test_a_writer_of_the_same_pool_waits_no_longer_than_the_timeout(database_url: str) -> None:
+    database = Database.open(database_url, lock_timeout=0.1)
+
+    async with database.write() as connection:
+        await _take_number(connection)
+        with pytest.raises(LockTimeout):
+            await database.transact(_take_number)
+
+    await database.dispose()
+
+
+async def test_an_exhausted_pool_is_contention(database_url: str) -> None:
+    database = Database.open(database_url, pool_size=1, lock_timeout=0.1)
+
+    async with database.read():
+        with pytest.raises(Contention, match="pool"):
+            await _next_number(database)
+
+    await database.dispose()
+
+
+async def test_a_conflict_is_repeated_a_few_times_and_then_given_back(database: Database) -> None:
+    tries = 0
+
+    async def work(_connection: AsyncConnection) -> None:
+        nonlocal tries
+        tries += 1
+        raise Conflict("again and again")
+
+    with pytest.raises(Conflict):
+        await database.transact(work)
+
+    assert tries == 4
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+async def test_a_deadlock_is_broken_and_repeated(databases: Databases, kind: str) -> None:
+    assert kind == "postgresql"
+    with databases.fresh("postgresql") as url:
+        database = Database.open(url)
+        met = asyncio.Barrier(2)
+        tries: list[str] = []
+
+        def crossing(first: str, second: str) -> Callable[[AsyncConnection], Awaitable[None]]:
+            async def work(connection: AsyncConnection) -> None:
+                tries.append(first)
+                for document in (first, second):
+                    chosen = sequences.c.document_type == document
+                    await connection.execute(
+                        update(sequences).where(chosen).values(next_number=sequences.c.next_number + 1)
+                    )
+                    if len(tries) <= 2 and document == first:
+                        await met.wait()
+
+            return work
+
+        await asyncio.gather(
+            database.transact(crossing("INVOICE", "CREDIT_MEMO")), database.transact(crossing("CREDIT_MEMO", "INVOICE"))
+        )
+
+        assert len(tries) == 3
+        assert await _next_number(database) == 3
+        await database.dispose()
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+async def test_a_connection_that_the_server_closed_is_replaced(databases: Databases, kind: str) -> None:
+    assert kind == "postgresql"
+    with databases.fresh("postgresql") as url:
+        database, executioner = Database.open(url, pool_size=1), Database.open(url)
+        async with database.read() as connection:
+            backend = (await connection.execute(select(func.pg_backend_pid()))).scalar_one()
+        async with executioner.write() as connection:
+            await connection.execute(select(func.pg_terminate_backend(backend, 5000)))
+        await asyncio.sleep(0.05)
+
+        assert await _next_number(database) == 1
+        await database.dispose()
+        await executioner.dispose()
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_limits_hold_with_and_without_prepared_statements(
+    databases: Databases, kind: str, prepared: bool
+) -> None:
+    assert kind == "postgresql"
+    with databases.fresh("postgresql") as url:
+        database = Database.open(url, lock_timeout=1.5, statement_timeout=0.2, prepared_statements=prepared)
+        async with database.write() as connection:
+            assert (await connection.execute(text("SHOW lock_timeout"))).scalar_one() == "1500ms"
+        with pytest.raises(StatementTimeout):
+            async with database.read() as connection:
+                await connection.execute(select(func.pg_sleep(5)))
+        async with database.read() as connection:
+            names = (await connection.execute(text("SELECT name FROM pg_prepared_statements"))).scalars().all()
+        # Behind a pooler the server's names are shared by clients, so each must be nobody else's.
+        assert names
+        assert all(name.startswith("__cm_graphql_") for name in names) is not prepared
+        await database.dispose()
+
+
+async def test_sqlite_is_told_to_keep_money_safe(database: Database) -> None:
+    async with database.read() as reader, database.write() as writer:
+        for connection in (reader, writer):
+            if database.dialect == "sqlite":
+                pragmas = {
+                    name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
+                    for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+                }
+                assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+            else:
+                assert (await connection.execute(text("SHOW lock_timeout"))).scalar_one() == "5s"
+                assert (await connection.execute(text("SHOW timezone"))).scalar_one() == "UTC"
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_database_in_memory_is_refused_with_advice(url: str) -> None:
+    with pytest.raises(ValueError, match="name a file"):
+        Database.open(url)
+
+
+@pytest.mark.parametrize("url", ["mysql://root:hunter2@host/db", "nonsense hunter2", ""])
+def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ValueError, match="postgresql://") as refused:
+        Database.open(url)
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p@h/db", "postgres://u:p@h/db", "postgresql+asyncpg://u:p@h/db"])
+def test_every_spelling_of_postgresql_means_asyncpg(url: str) -> None:
+    assert Database.open(url).writers.driver == "asyncpg"
