@@ -1,0 +1,145 @@
+"""The parameters of a GraphQL request, read from a POST body or a URL, and nothing believed before it was checked."""
+
+import json
+import re
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+
+from cm_graphql.api.errors import Code, RequestRefused
+from cm_graphql.api.limits import Limits
+from cm_graphql.api.negotiation import ContentType
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TO_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_SCANNED_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a GraphQL-over-HTTP request consists of."""
+
+    query: str
+    operation_name: str | None
+    variables: Mapping[str, Any] | None
+    extensions: Mapping[str, Any] | None
+
+
+async def from_post(request: Request, limits: Limits) -> Parameters:
+    """Read the parameters from a JSON body."""
+    _require_json(request)
+    body = await _read(request, limits.body_bytes)
+    found = load_json(body, limits.json_depth, "The body")
+    if isinstance(found, list):
+        raise RequestRefused(400, "Batches are not answered: send one operation per request.")
+    if not isinstance(found, dict):
+        raise RequestRefused(400, "The body must be a JSON object with a `query`.")
+    return _parameters(found)
+
+
+def from_url(query_string: bytes, limits: Limits) -> Parameters:
+    """Read the parameters from the URL of a GET request."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=50
+        )
+    except ValueError:
+        raise RequestRefused(400, "The URL's query is not percent-encoded UTF-8.") from None
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found and name in ("query", "operationName", "variables", "extensions"):
+            raise RequestRefused(400, f"`{name}` was given twice.")
+        found[name] = value
+    for name in ("variables", "extensions"):
+        if name in found:
+            found[name] = load_json(found[name].encode(), limits.json_depth, f"`{name}`")
+    return _parameters(found)
+
+
+def load_json(text: bytes, max_depth: int, what: str) -> Any:
+    """Parse strict UTF-8 JSON of bounded depth, integers exact whatever their length."""
+    text = text.removeprefix(BYTE_ORDER_MARK)
+    if is_deeper_than(text, max_depth):
+        message = f"{what} nests arrays and objects deeper than {max_depth} levels."
+        raise RequestRefused(400, message, Code.LIMIT_EXCEEDED)
+    try:
+        found = orjson.loads(text)
+        # orjson makes a float of an integer past 64 bits, which would no longer be the number that was sent.
+        return json.loads(text) if _LONG_INTEGER.search(text) else found
+    except ValueError:
+        raise RequestRefused(400, f"{what} is not valid JSON in UTF-8.") from None
+
+
+def is_deeper_than(text: bytes, max_depth: int) -> bool:
+    """Tell whether JSON nests deeper than so many levels, without parsing it and in time linear in its length.
+
+    What is no JSON may be answered either way; the parser refuses it.
+    """
+    if text.count(b"[") + text.count(b"{") <= max_depth:
+        return False
+    # Without escaped quotes every second piece between quotes lies outside of strings.
+    plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = b"".join(plain.split(b'"')[::2]).translate(_TO_STEPS, _NOT_BRACKETS)
+    steps = memoryview(brackets).cast("b")  # signed: each opening bracket is a step down, each closing one a step up
+    depth = 0
+    for start in range(0, len(steps), _SCANNED_AT_ONCE):
+        depths = array("q", accumulate(steps[start : start + _SCANNED_AT_ONCE], initial=depth))
+        if max(depths) > max_depth:
+            return True
+        depth = depths[-1]
+    return False
+
+
+def _require_json(request: Request) -> None:
+    content_type = ContentType.parse(request.headers.get("content-type", ""))
+    if content_type.media_type != "application/json" or not content_type.is_utf8:
+        raise RequestRefused(
+            415, "POST needs `Content-Type: application/json` in UTF-8.", headers={"accept-post": "application/json"}
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestRefused(415, "The body must not be compressed.", headers={"accept-encoding": "identity"})
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    """Read the body piece by piece, so that one that is too large is never held as a whole."""
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
+        _refuse_body(limit)
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limit:
+            _refuse_body(limit)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _refuse_body(limit: int) -> NoReturn:
+    # The rest of the body is still on its way; the connection is of no further use.
+    raise RequestRefused(
+        413, f"The body has more than {limit} bytes.", Code.LIMIT_EXCEEDED, headers={"connection": "close"}
+    )
+
+
+def _parameters(found: Mapping[str, Any]) -> Parameters:
+    """Check the types; null means the same as leaving a parameter out, and other names are ignored."""
+    query = found.get("query")
+    if not isinstance(query, str):
+        why = "is missing" if query is None else "must be a string"
+        raise RequestRefused(400, f"`query`, the document to execute, {why}.")
+    operation_name = found.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise RequestRefused(400, "`operationName` must be a string.")
+    for name in ("variables", "extensions"):
+        if found.get(name) is not None and not isinstance(found[name], dict):
+            raise RequestRefused(400, f"`{name}` must be a JSON object.")
+    return Parameters(query, operation_name or None, found.get("variables"), found.get("extensions"))

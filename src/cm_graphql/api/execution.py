@@ -1,0 +1,90 @@
+"""How an operation is run: graphql-core's executor, with a pause after each root field of a mutation."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType, located_error
+from graphql.execution.collect_fields import FieldDetailsList
+from graphql.pyutils import Path
+from graphql.type import GraphQLObjectType
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from cm_graphql.api.errors import Code, DocumentRefused, from_request_error
+
+
+class RequestContext(Protocol):
+    """What execution asks of the object that resolvers know as `info.context`."""
+
+    async def after_root_field(self) -> None:
+        """Finish what a root field of a mutation left open, now that everything selected below it was read."""
+        ...
+
+
+class Execution(StrawberryGraphQLCoreExecutionContext):
+    """Runs one operation, and tells the context when a root field of a mutation is complete.
+
+    A dry run needs that moment: its transaction must stay open until the payload has been read, and be undone before
+    the next root field starts.
+    """
+
+    def execute_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        if path.prev is not None or self.operation.operation is not OperationType.MUTATION:
+            return super().execute_field(parent_type, source, field_details_list, path, position_context)
+        return self._execute_mutation_field(parent_type, source, field_details_list, path, position_context)
+
+    async def _execute_mutation_field(
+        self,
+        parent_type: GraphQLObjectType,
+        source: Any,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        position_context: Any,
+    ) -> Any:
+        context: RequestContext = self.context_value
+        try:
+            completed = super().execute_field(parent_type, source, field_details_list, path, position_context)
+            return await completed if self.is_awaitable(completed) else completed
+        finally:
+            # Also after a failure or when cancelled: whatever is open must not outlive the field.
+            try:
+                await context.after_root_field()
+            except Exception as error:
+                raise located_error(error, [details.node for details in field_details_list], path.as_list()) from error
+
+
+async def execute(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation_name: str | None,
+    variables: Mapping[str, Any] | None,
+    context: RequestContext,
+) -> ExecutionResult:
+    """Run one operation of a valid document.
+
+    Raises DocumentRefused when the operation cannot be chosen or a variable has a wrong value; what fields raise is
+    in the result.
+    """
+    built = Execution.build(
+        schema,
+        document,
+        context_value=context,
+        raw_variable_values=dict(variables or {}),
+        operation_name=operation_name,
+        max_coercion_errors=20,
+        operation_extensions={},
+    )
+    if isinstance(built, list):
+        raise DocumentRefused([from_request_error(error, Code.BAD_USER_INPUT) for error in built])
+    result = built.execute_operation()
+    if built.is_awaitable(result):
+        result = await result
+    if not isinstance(result, ExecutionResult):
+        raise GraphQLError("The schema must not offer @defer or @stream: this server answers in one piece.")
+    return result
