@@ -95,7 +95,8 @@ def read(memo: CreditMemo, targets: Sequence[Target], command: Command, settings
             if target.id in held
         )
     assert len(targets) == len(wants), "targets come loaded in request order"
-    sources = _Lines(memo)
+    named = any(_items(want) is not None for _, want in wants)
+    sources = line_indexes(memo) if named else {}
     wanted = tuple(
         _wanted(memo, path, want, target, sources, settings, faults)
         for (path, want), target in zip(wants, targets, strict=True)
@@ -168,18 +169,22 @@ def _check_rule(command: ApplyCreditMemo, faults: Faults) -> None:
         )
 
 
-class _Lines:
-    """Finds a memo's lines by the ids a request gives; the index is made only when an item asks."""
+def line_indexes(memo: CreditMemo) -> dict[str, int]:
+    """Where each of a memo's lines stands, by its id."""
+    return {line.id: index for index, line in enumerate(memo.lines)}
 
-    def __init__(self, memo: CreditMemo) -> None:
-        self._memo = memo
-        self._index: dict[str, int] | None = None
 
-    def find(self, line_id: str) -> int | None:
-        """The index of a line, nothing when the memo has no such line."""
-        if self._index is None:
-            self._index = {line.id: index for index, line in enumerate(self._memo.lines)}
-        return self._index.get(line_id)
+def find_credit_line(memo: CreditMemo, item: Key | None, tax: Key | None, indexes: Mapping[str, int]) -> int:
+    """The index of the line that one of two ids names: ITEM_PAIR_INVALID for none, both, or one of another memo."""
+    is_tax, key = _one(item, tax, "credit_memo_item_id", "credit_tax_item_id")
+    index = indexes.get(as_id(key, "cmt" if is_tax else "cmi"))
+    if index is None or isinstance(memo.lines[index], TaxationItem) != is_tax:
+        raise refuse(
+            ErrorCode.ITEM_PAIR_INVALID,
+            f"{key} is not {'a taxation item' if is_tax else 'an item'} of credit memo {memo.name}.",
+            "credit_tax_item_id" if is_tax else "credit_memo_item_id",
+        )
+    return index
 
 
 def _wanted(
@@ -187,7 +192,7 @@ def _wanted(
     path: Path,
     want: Asked,
     target: Target,
-    sources: _Lines,
+    sources: Mapping[str, int],
     settings: TenantSettings,
     faults: Faults,
 ) -> Wanted:
@@ -214,7 +219,7 @@ def _pair(
     memo: CreditMemo,
     item: AskedItem,
     target: Target,
-    sources: _Lines,
+    sources: Mapping[str, int],
     targets: Mapping[str, int],
     settings: TenantSettings,
 ) -> Move:
@@ -224,17 +229,9 @@ def _pair(
         if isinstance(item, InvoiceApplicationItem)
         else (item.debit_memo_item_id, "dmi", "dmt", "debit_memo_item_id")
     )
-    from_tax, source_key = _one(
-        item.credit_memo_item_id, item.credit_tax_item_id, "credit_memo_item_id", "credit_tax_item_id"
-    )
+    source = find_credit_line(memo, item.credit_memo_item_id, item.credit_tax_item_id, sources)
+    from_tax = isinstance(memo.lines[source], TaxationItem)
     onto_tax, target_key = _one(on_item, item.tax_item_id, item_field, "tax_item_id")
-    source = sources.find(as_id(source_key, "cmt" if from_tax else "cmi"))
-    if source is None or isinstance(memo.lines[source], TaxationItem) != from_tax:
-        raise refuse(
-            ErrorCode.ITEM_PAIR_INVALID,
-            f"{source_key} is not {'a taxation item' if from_tax else 'an item'} of credit memo {memo.name}.",
-            "credit_tax_item_id" if from_tax else "credit_memo_item_id",
-        )
     place = targets.get(as_id(target_key, tax_prefix if onto_tax else item_prefix))
     if place is None or target.lines[place].is_tax != onto_tax:
         raise refuse(
