@@ -28,6 +28,8 @@ def _wrong_status(memo: CreditMemo, rule: str) -> Refusal:
 class Posting:
     """A memo just posted, and what auto apply made of it."""
 
+    posted: CreditMemo
+    """The memo before anything of it was applied."""
     memo: CreditMemo
     application: Application | None = None
     """What was applied to the referred invoice at once; its memo is this posting's."""
@@ -70,11 +72,11 @@ def post(
         posted_on=stamp.at,
     )
     if not memo.auto_apply_upon_posting:
-        return Posting(memo=posted)
+        return Posting(posted=posted, memo=posted)
     assert target is not None, "what a memo applies itself to comes loaded"
     assert target.id == memo.referred_invoice_id
     application, note = settlement.apply_automatically(posted, target, book, stamp)
-    return Posting(memo=application.memo if application else posted, application=application, note=note)
+    return Posting(posted=posted, memo=application.memo if application else posted, application=application, note=note)
 
 
 def check_unpost(memo: CreditMemo, book: RuleBook) -> None:

@@ -6,19 +6,16 @@ from decimal import Decimal
 from typing import Any
 
 import strawberry
-from iso4217 import Currency as Iso
 from sqlalchemy import Boolean, Date, Integer
 from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.engine.scalars import Json, show_decimal, show_moment
+from cm_graphql.store.session import DECIMALS
 from cm_graphql.store.types import Amount, EnumText, Id, JsonText, Scaled, Timestamp
 
 Row = Sequence[Any]
 Read = Callable[[Row], Any]
 """Takes a row and gives one field's wire value."""
-
-DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
-"""The decimals of each ISO 4217 currency; no currency has more than four."""
 
 
 def show_amount(amount: int, currency: str) -> str:
@@ -28,6 +25,11 @@ def show_amount(amount: int, currency: str) -> str:
     if decimals == 0:
         return f"{sign}{magnitude // 10_000}"
     return f"{sign}{magnitude // 10_000}.{magnitude % 10_000:04d}"[: decimals - 4 or None]
+
+
+def storable(text: str) -> bool:
+    """Tell whether a database can hold a text: not with NUL, which PostgreSQL refuses, nor with lone surrogates."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def graphql_type(type_: TypeEngine[Any]) -> Any:

@@ -1,0 +1,1 @@
+"""What the doors can ask for: actions that load, decide and save in one transaction."""

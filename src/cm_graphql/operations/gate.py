@@ -1,0 +1,319 @@
+"""The one place that every action passes: permission, repeats, dry run, transaction, and what a refusal becomes."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cm_graphql.domain import limits
+from cm_graphql.domain.commands.base import UNSET, Command
+from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, refuse
+from cm_graphql.operations.ports import Clock
+from cm_graphql.operations.unit import Unit
+from cm_graphql.operations.viewer import Viewer
+from cm_graphql.store import records
+from cm_graphql.store.database import Database
+from cm_graphql.store.errors import Contention
+from cm_graphql.store.keys import MalformedId
+from cm_graphql.store.records import IdempotentRequest
+from cm_graphql.store.session import Session
+
+log = structlog.get_logger("cm_graphql.operations")
+
+Outcome = Mapping[str, Any]
+"""What an action leaves for its answer: per payload field an id, a list of ids, or a plain value."""
+
+C = TypeVar("C", bound=Command)
+E = TypeVar("E")
+
+NOT_KEPT = frozenset(
+    {ErrorCode.LOCK_CONTENTION, ErrorCode.STALE_VERSION, ErrorCode.GATEWAY_ERROR, ErrorCode.TAX_ENGINE_ERROR}
+)
+"""Refusals that deserve a retry, and so are not remembered for repeats (api.md, idempotencyKey)."""
+
+
+@dataclass(frozen=True)
+class Action(Generic[C]):
+    """Something that can be done: who may, and how. Made by `action`."""
+
+    name: str
+    scopes: tuple[str, ...]
+    run: Callable[[Unit, C], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True)
+class BulkAction(Generic[C, E]):
+    """Something done to each of several elements, every one in a transaction of its own. Made by `bulk_action`."""
+
+    name: str
+    scopes: tuple[str, ...]
+    elements: Callable[[C], Sequence[E]]
+    """Takes the request apart; refuses what is wrong with it as a whole."""
+    run: Callable[[Unit, E], Awaitable[Outcome]]
+
+
+def action(*scopes: str) -> Callable[[Callable[[Unit, C], Awaitable[Outcome]]], Action[C]]:
+    """Make an action of a function that loads, decides and saves; the caller needs all of the scopes."""
+    return lambda run: Action(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run)
+
+
+def bulk_action(
+    elements: Callable[[C], Sequence[E]], *scopes: str
+) -> Callable[[Callable[[Unit, E], Awaitable[Outcome]]], BulkAction[C, E]]:
+    """Make a bulk action of a function that does one element."""
+    return lambda run: BulkAction(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, elements, run)
+
+
+@dataclass
+class Answer:
+    """What became of an action: its outcome or why it was refused."""
+
+    outcome: Outcome | None = None
+    faults: tuple[Fault, ...] = ()
+    replayed: bool = False
+
+
+@dataclass
+class Rehearsal:
+    """The transaction of a dry run, held open so that its effects can be read before they are undone."""
+
+    connection: AsyncConnection
+    stack: AsyncExitStack
+
+    async def undo(self) -> None:
+        """End the transaction; nothing of it stays."""
+        await self.stack.aclose()
+
+
+@dataclass
+class Gate:
+    """Lets actions through."""
+
+    database: Database
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._running: set[tuple[str, str, str]] = set()
+
+    async def act(
+        self, what: Action[C], command: C, viewer: Viewer, request_id: str | None = None
+    ) -> tuple[Answer, Rehearsal | None]:
+        """Do one action. A dry run leaves its transaction open for reading; the caller must undo it.
+
+        Raises Forbidden and MalformedId; every business refusal is in the answer.
+        """
+        viewer.require(*what.scopes)
+        if command.dry_run:
+            rehearsal = await self._rehearse()
+            try:
+                return await self._attempt(rehearsal, what.run, command, viewer, request_id), rehearsal
+            except BaseException:
+                await rehearsal.undo()
+                raise
+        request = _idempotent(what.name, command, viewer)
+        return await self._once(request, what.run, command, viewer, request_id), None
+
+    async def act_each(
+        self, what: BulkAction[C, E], command: C, viewer: Viewer, request_id: str | None = None
+    ) -> tuple[list[Answer], Rehearsal | None]:
+        """Do each element in a transaction of its own; one that fails does not stop the others (domain.md 1.3).
+
+        Raises Forbidden, MalformedId, and Refusal where the request as a whole is at fault.
+        """
+        viewer.require(*what.scopes)
+        elements = what.elements(command)
+        rehearsal = await self._rehearse() if command.dry_run else None
+        request = _idempotent(what.name, command, viewer)
+        answers: list[Answer] = []
+        try:
+            for index, element in enumerate(elements):
+                try:
+                    if rehearsal is not None:
+                        answer = await self._attempt(rehearsal, what.run, element, viewer, request_id)
+                    else:
+                        part = replace(request, key=f"{request.key}#{index}") if request else None
+                        answer = await self._once(part, what.run, element, viewer, request_id)
+                except Exception as error:
+                    log.error(
+                        "bulk_element_failed", action=what.name, index=index, request_id=request_id, exc_info=error
+                    )
+                    reason = f"An unexpected error occurred; nothing was changed. Request {request_id}."
+                    answer = Answer(faults=(Fault(ErrorCode.INTERNAL_ERROR, reason),))
+                answers.append(answer)
+        except BaseException:
+            if rehearsal is not None:
+                await rehearsal.undo()
+            raise
+        return answers, rehearsal
+
+    async def _rehearse(self) -> Rehearsal:
+        stack = AsyncExitStack()
+        connection = await stack.enter_async_context(self.database.write(dry_run=True))
+        return Rehearsal(connection, stack)
+
+    async def _attempt(
+        self,
+        rehearsal: Rehearsal,
+        run: Callable[[Unit, E], Awaitable[Outcome]],
+        wanted: E,
+        viewer: Viewer,
+        request_id: str | None,
+    ) -> Answer:
+        """Do something inside the transaction of a dry run; what is refused is undone at once."""
+        session = Session(rehearsal.connection, self.database.dialect)
+        try:
+            async with rehearsal.connection.begin_nested():
+                unit = await Unit.begin(session, viewer, self.clock, request_id=request_id, dry_run=True)
+                return Answer(outcome=await run(unit, wanted))
+        except Refusal as refusal:
+            return Answer(faults=refusal.faults)
+        except Contention as contention:
+            return Answer(faults=(_contended(contention),))
+
+    async def _once(
+        self,
+        request: IdempotentRequest | None,
+        run: Callable[[Unit, E], Awaitable[Outcome]],
+        wanted: E,
+        viewer: Viewer,
+        request_id: str | None,
+    ) -> Answer:
+        """Do something in its own transaction, unless the same request was answered before."""
+        claim = None if request is None else (request.viewer_id, request.field, request.key)
+        if claim is not None:
+            if claim in self._running:
+                return Answer(faults=(_in_progress(),))
+            self._running.add(claim)
+        try:
+            return await self.database.transact(
+                lambda connection: self._in(connection, request, run, wanted, viewer, request_id)
+            )
+        except _Refused as refused:
+            return Answer(faults=refused.faults)
+        except Contention as contention:
+            return Answer(faults=(_contended(contention),))
+        except IntegrityError as error:
+            if "number" in str(error.orig):
+                taken = Fault(
+                    ErrorCode.NUMBER_TAKEN, "The number was taken by another document meanwhile.", ("number",)
+                )
+                return Answer(faults=(taken,))
+            raise
+        finally:
+            if claim is not None:
+                self._running.discard(claim)
+
+    async def _in(
+        self,
+        connection: AsyncConnection,
+        request: IdempotentRequest | None,
+        run: Callable[[Unit, E], Awaitable[Outcome]],
+        wanted: E,
+        viewer: Viewer,
+        request_id: str | None,
+    ) -> Answer:
+        session = Session(connection, self.database.dialect)
+        if request is None:
+            unit = await Unit.begin(session, viewer, self.clock, request_id=request_id)
+            try:
+                return Answer(outcome=await run(unit, wanted))
+            except Refusal as refusal:
+                raise _Refused(refusal.faults) from refusal  # leaves the transaction, which undoes everything
+        if not await records.lock_request(session, request):
+            return Answer(faults=(_in_progress(),))
+        now = self.clock.now()
+        stored = await records.stored_outcome(session, request, now)
+        if stored is not None:
+            return _replay(request, *stored)
+        try:
+            async with connection.begin_nested():
+                unit = await Unit.begin(session, viewer, self.clock, request_id=request_id)
+                answer = Answer(outcome=await run(unit, wanted))
+        except Refusal as refusal:
+            if any(fault.code in NOT_KEPT for fault in refusal.faults):
+                raise _Refused(refusal.faults) from refusal
+            answer = Answer(faults=refusal.faults)
+        await records.store_outcome(session, request, _stored(answer), now)
+        return answer
+
+
+class _Refused(Exception):
+    """A refusal on its way out of the transaction."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("refused")
+        self.faults = faults
+
+
+def _in_progress() -> Fault:
+    return Fault(
+        ErrorCode.IDEMPOTENCY_IN_PROGRESS,
+        "The first request with this idempotency key is still running: repeat it in a moment.",
+        ("idempotency_key",),
+    )
+
+
+def _contended(contention: Contention) -> Fault:
+    return Fault(ErrorCode.LOCK_CONTENTION, f"Nothing was changed, {contention}: try again.")
+
+
+def _replay(request: IdempotentRequest, request_hash: str, outcome: Any) -> Answer:
+    if request_hash != request.request_hash:
+        reason = "This idempotency key was used with another input: take a new key for a new request."
+        return Answer(faults=(Fault(ErrorCode.IDEMPOTENCY_MISMATCH, reason, ("idempotency_key",)),))
+    faults = tuple(
+        Fault(ErrorCode(fault["code"]), fault["message"], tuple(fault["field"])) for fault in outcome["faults"]
+    )
+    return Answer(outcome=outcome["outcome"], faults=faults, replayed=True)
+
+
+def _stored(answer: Answer) -> dict[str, Any]:
+    return {
+        "outcome": None if answer.outcome is None else dict(answer.outcome),
+        "faults": [
+            {"code": fault.code.value, "message": fault.message, "field": list(fault.field)} for fault in answer.faults
+        ],
+    }
+
+
+def _idempotent(name: str, command: Command, viewer: Viewer) -> IdempotentRequest | None:
+    key = command.idempotency_key
+    if key is None:
+        return None
+    if not 0 < len(key) <= limits.IDEMPOTENCY_KEY_LENGTH:
+        raise refuse(
+            ErrorCode.INVALID_VALUE if not key else ErrorCode.TOO_LONG,
+            f"An idempotency key has 1 to {limits.IDEMPOTENCY_KEY_LENGTH} characters, not {len(key)}.",
+            "idempotency_key",
+        )
+    canonical = json.dumps(_plain(replace(command, idempotency_key=None)), sort_keys=True)
+    return IdempotentRequest(viewer.id, name, key, hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def _plain(value: Any) -> Any:
+    """A command as JSON, the same for the same request."""
+    if value is UNSET:
+        return {"unset": True}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Decimal):
+        return str(value.normalize())
+    if isinstance(value, date):
+        return value.isoformat()
+    return value.value if isinstance(value, Enum) else value
+
+
+__all__ = ["Action", "Answer", "BulkAction", "Gate", "MalformedId", "Outcome", "Rehearsal", "action", "bulk_action"]

@@ -1,0 +1,209 @@
+"""One action's transaction: what it loads is locked until the end, what it saves is remembered with who and why."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, Table, select
+
+from cm_graphql.domain import requests
+from cm_graphql.domain.enums import DocumentType, EventAction, JobStatus
+from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
+from cm_graphql.domain.ledger import LedgerEntry
+from cm_graphql.domain.records import CreditMemo, Invoice, Stamp, Target
+from cm_graphql.domain.rulebook import RuleBook
+from cm_graphql.domain.settlement import Application
+from cm_graphql.operations.ports import Clock, new_id
+from cm_graphql.operations.viewer import Viewer
+from cm_graphql.store import memos, records, reference, targets
+from cm_graphql.store import tables as t
+from cm_graphql.store.records import Happening
+from cm_graphql.store.session import Session
+
+Path = tuple[str | int, ...]
+
+KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
+    "cmi": (t.credit_memo_items, ErrorCode.CREDIT_MEMO_ITEM_NOT_FOUND),
+    "cmt": (t.credit_memo_taxation_items, ErrorCode.TAXATION_ITEM_NOT_FOUND),
+    "ini": (t.invoice_items, ErrorCode.INVOICE_ITEM_NOT_FOUND),
+    "int": (t.invoice_taxation_items, ErrorCode.TAXATION_ITEM_NOT_FOUND),
+    "dmi": (t.debit_memo_items, ErrorCode.DEBIT_MEMO_ITEM_NOT_FOUND),
+    "dmt": (t.debit_memo_taxation_items, ErrorCode.TAXATION_ITEM_NOT_FOUND),
+    "chg": (t.product_rate_plan_charges, ErrorCode.PRODUCT_RATE_PLAN_CHARGE_NOT_FOUND),
+    "pm": (t.payment_methods, ErrorCode.PAYMENT_METHOD_NOT_FOUND),
+    "cmf": (t.credit_memo_files, ErrorCode.FILE_NOT_FOUND),
+}
+"""Of each kind of thing that a request names by id: its table, and how its absence is called."""
+
+UNFINISHED: Final = (JobStatus.PENDING, JobStatus.PROCESSING)
+
+
+class Unit:
+    """What an action works with: the open transaction, the caller, the moment, and the rules in force."""
+
+    def __init__(
+        self,
+        session: Session,
+        viewer: Viewer,
+        stamp: Stamp,
+        book: RuleBook,
+        *,
+        request_id: str | None = None,
+        dry_run: bool = False,
+    ) -> None:
+        self.session = session
+        self.viewer = viewer
+        self.stamp = stamp
+        self.book = book
+        self.request_id = request_id
+        self.dry_run = dry_run
+
+    @classmethod
+    async def begin(
+        cls, session: Session, viewer: Viewer, clock: Clock, *, request_id: str | None = None, dry_run: bool = False
+    ) -> "Unit":
+        """Look up the rules in force and read the clock."""
+        book = await reference.rulebook(session)
+        stamp = Stamp(by=viewer.id, at=clock.now(), today=clock.today(book.settings.time_zone), new_id=new_id)
+        return cls(session, viewer, stamp, book, request_id=request_id, dry_run=dry_run)
+
+    # --- load ---------------------------------------------------------------------------------------------------------
+
+    async def memo(self, key: str, *path: str | int) -> CreditMemo:
+        """The memo of a key, locked; refuses with CREDIT_MEMO_NOT_FOUND, or LOCK_CONTENTION while a job has it."""
+        found = await targets.find_ids(self.session, t.credit_memos, "cm", "number", [key])
+        memo = await memos.load(self.session, found[key]) if key in found else None
+        if memo is None or not self.viewer.sees(memo.account_id):
+            raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
+        await self._refuse_while_a_job_runs(memo)
+        return memo
+
+    async def _refuse_while_a_job_runs(self, memo: CreditMemo) -> None:
+        jobs = t.credit_memo_jobs
+        job_id = await self.session.scalar(
+            select(jobs.c.id).where(
+                jobs.c.reference_id == memo.id,
+                jobs.c.status.in_(UNFINISHED),
+                jobs.c.operation_type.in_(("ASYNC_CREDIT_MEMO_APPLY", "ASYNC_CREDIT_MEMO_UNAPPLY")),
+            )
+        )
+        if job_id is not None:
+            raise refuse(
+                ErrorCode.LOCK_CONTENTION,
+                f"Credit memo {memo.name} is being worked on by job {job_id}: wait for it to finish, or cancel it.",
+            )
+
+    def expect_version(self, memo: CreditMemo, version: int | None) -> None:
+        """Refuse with STALE_VERSION when the caller has seen another version of the memo."""
+        if version is not None and version != memo.version:
+            raise refuse(
+                ErrorCode.STALE_VERSION,
+                f"Credit memo {memo.name} is at version {memo.version}, not {version}: read it again, then decide.",
+                "if_version",
+            )
+
+    async def invoice(self, invoice_id: str) -> Invoice:
+        """An invoice that exists, locked, as a source of credit."""
+        invoice = await targets.load_invoice(
+            self.session, invoice_id, billing_engine=self.book.settings.count_billing_engine_credits
+        )
+        assert invoice is not None, "a foreign key says that it exists"
+        return invoice
+
+    async def source_invoice(self, key: str, *path: str | int) -> Invoice:
+        """The invoice of a key, locked, as a source of credit; refuses with INVOICE_NOT_FOUND."""
+        found = await targets.find_ids(self.session, t.invoices, "inv", "invoice_number", [key])
+        invoice = await self.invoice(found[key]) if key in found else None
+        if invoice is None or not self.viewer.sees(invoice.account_id):
+            raise Refusal(not_found(ErrorCode.INVOICE_NOT_FOUND, key, *path))
+        return invoice
+
+    async def targets(self, asked: Sequence[tuple[Path, requests.Asked]]) -> list[Target]:
+        """The documents that a request names, locked in one global order; refuses with all that do not exist."""
+        named = [(path, *_target_key(want)) for path, want in asked]
+        ids: dict[tuple[str, str], str] = {}
+        for name, table, prefix, number in (
+            ("invoice_key", t.invoices, "inv", "invoice_number"),
+            ("debit_memo_key", t.debit_memos, "dm", "number"),
+        ):
+            keys = [key for _, key_name, key in named if key_name == name]
+            found = await targets.find_ids(self.session, table, prefix, number, keys)
+            ids.update({(name, key): value for key, value in found.items()})
+        loaded = await targets.load_targets(self.session, list(ids.values()))
+        faults = Faults()
+        result: list[Target] = []
+        for path, name, key in named:
+            target = loaded.get(ids.get((name, key), ""))
+            if target is None or not self.viewer.sees(target.account_id):
+                kind = ErrorCode.INVOICE_NOT_FOUND if name == "invoice_key" else ErrorCode.DEBIT_MEMO_NOT_FOUND
+                faults.extend([not_found(kind, key, *path, name)])
+            else:
+                result.append(target)
+        faults.raise_if_any()
+        return result
+
+    async def targets_of(self, ids: Iterable[str]) -> dict[str, Target]:
+        """Documents that exist, locked in one global order."""
+        return await targets.load_targets(self.session, list(ids))
+
+    async def require_known(self, named: Iterable[tuple[str, Path]], known: Iterable[str] = ()) -> None:
+        """Refuse ids that nothing has, each by its kind's NOT_FOUND; ids that are `known` are not looked up."""
+        at_hand = set(known)
+        asked = [(key, path) for key, path in named if key not in at_hand]
+        missing: list[Fault] = []
+        for prefix in sorted({key.partition("_")[0] for key, _ in asked}):
+            table, code = KINDS[prefix]
+            wanted = [(key, path) for key, path in asked if key.startswith(f"{prefix}_")]
+            existing = await targets.find_ids(self.session, table, prefix, "id", [key for key, _ in wanted])
+            missing.extend(not_found(code, key, *path) for key, path in wanted if key not in existing)
+        if missing:
+            raise Refusal(*missing)
+
+    async def account(self, key: str, *path: str | int) -> Row[Any]:
+        """The account of a key; refuses with ACCOUNT_NOT_FOUND."""
+        found = await targets.find_ids(self.session, t.accounts, "acc", "number", [key])
+        if key not in found or not self.viewer.sees(found[key]):
+            raise Refusal(not_found(ErrorCode.ACCOUNT_NOT_FOUND, key, *path))
+        row = await reference.account(self.session, found[key])
+        assert row is not None
+        return row
+
+    # --- save ---------------------------------------------------------------------------------------------------------
+
+    async def memo_number(self, account_id: str) -> str | None:
+        """The next number for a memo; none in a dry run, which uses up nothing (domain.md 7.28)."""
+        if self.dry_run:
+            return None
+        return await reference.take_number(self.session, account_id, DocumentType.CREDIT_MEMO, t.credit_memos.c.number)
+
+    async def save(self, before: CreditMemo | None, after: CreditMemo, happening: Happening) -> CreditMemo:
+        """Write what changed of a memo, and the entry of its history that says so; answers it as it is stored now."""
+        saved = await memos.save(self.session, before, after, self.stamp)
+        await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
+        return saved
+
+    async def save_application(
+        self, before: CreditMemo, loaded: Iterable[Target], applied: Application, action: EventAction
+    ) -> None:
+        """Write what an application, or its undoing, changed: memo, targets, ledger, history."""
+        was = {target.id: target for target in loaded}
+        await targets.save_targets(self.session, was, applied.targets, self.stamp)
+        await self.save(before, applied.memo, self.moved(action, applied.entries, was.values()))
+        await records.write_ledger(self.session, applied.entries)
+
+    def moved(
+        self, action: EventAction, entries: Sequence[LedgerEntry], loaded: Iterable[Target], note: str | None = None
+    ) -> Happening:
+        """What the history says of money that moved."""
+        numbers = {target.id: target.number for target in loaded}
+        return Happening(
+            action=action,
+            effective_date=entries[0].effective_date if entries else None,
+            targets=records.targets_of(entries, numbers),
+            note=note,
+        )
+
+
+def _target_key(want: requests.Asked) -> tuple[str, str]:
+    if hasattr(want, "invoice_key"):
+        return "invoice_key", want.invoice_key
+    return "debit_memo_key", want.debit_memo_key

@@ -1,0 +1,442 @@
+"""Credit memos between rows and records: loaded whole, saved by what changed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from cm_graphql.domain.records import (
+    CreditLine,
+    CreditMemo,
+    CreditMemoItem,
+    CustomRate,
+    FinanceInformation,
+    ItemPart,
+    Part,
+    Stamp,
+    TaxationItem,
+)
+from cm_graphql.store import bulk
+from cm_graphql.store import tables as t
+from cm_graphql.store.bulk import Values
+from cm_graphql.store.session import Session
+
+_LINE_FINANCE = (
+    "deferred_revenue_accounting_code",
+    "recognized_revenue_accounting_code",
+    "on_account_accounting_code",
+    "revenue_recognition_rule_name",
+)
+_TAX_FINANCE = ("on_account_accounting_code", "sales_tax_payable_accounting_code")
+NO_NUMBER = "~"
+"""How the number begins of a memo that has none, as in a dry run; no real number can."""
+
+
+# --- rows to records --------------------------------------------------------------------------------------------------
+
+
+async def load(session: Session, memo_id: str, *, lock: bool = True) -> CreditMemo | None:
+    """A memo with all its lines and parts, locked against other writers unless said; None when there is none."""
+    statement = select(t.credit_memos).where(t.credit_memos.c.id == memo_id)
+    row = await session.first(statement.with_for_update() if lock else statement)
+    if row is None:
+        return None
+    currency = await session.currency(row.currency)
+    taxes = await _taxes(session, memo_id)
+    items = await session.rows(
+        select(t.credit_memo_items)
+        .where(t.credit_memo_items.c.credit_memo_id == memo_id)
+        .order_by(t.credit_memo_items.c.position)
+    )
+    return CreditMemo(
+        id=row.id,
+        number=None if row.number.startswith(NO_NUMBER) else row.number,
+        account_id=row.account_id,
+        currency=currency,
+        status=row.status,
+        credit_memo_date=row.credit_memo_date,
+        source=row.source,
+        source_type=row.source_type,
+        items=tuple(_item(item, tuple(taxes[item.id])) for item in items),
+        parts=await _parts(session, memo_id),
+        source_id=row.source_id,
+        target_date=row.target_date,
+        referred_invoice_id=row.referred_invoice_id,
+        reason_code=row.reason_code,
+        comment=row.comment,
+        auto_apply_upon_posting=row.auto_apply_upon_posting,
+        exclude_from_auto_apply_rules=row.exclude_from_auto_apply_rules,
+        reversed=row.reversed,
+        revenue_impacting=row.revenue_impacting,
+        transferred_to_accounting=row.transferred_to_accounting,
+        posted_by_id=row.posted_by_id,
+        posted_on=row.posted_on,
+        cancelled_by_id=row.cancelled_by_id,
+        cancelled_on=row.cancelled_on,
+        custom_rates=tuple(_rate(rate) for rate in row.custom_rates or ()),
+        custom_fields=row.custom_fields,
+        net_suite=row.net_suite,
+        version=row.version,
+    )
+
+
+async def _taxes(session: Session, memo_id: str) -> defaultdict[str, list[TaxationItem]]:
+    c = t.credit_memo_taxation_items.c
+    found: defaultdict[str, list[TaxationItem]] = defaultdict(list)
+    for row in await session.rows(
+        select(t.credit_memo_taxation_items).where(c.credit_memo_id == memo_id).order_by(c.position)
+    ):
+        found[row.memo_item_id].append(
+            TaxationItem(
+                id=row.id,
+                item_id=row.memo_item_id,
+                position=row.position,
+                name=row.name,
+                tax_amount=row.tax_amount,
+                exempt_amount=row.exempt_amount,
+                applied=row.applied_amount,
+                refunded=row.refund_amount,
+                jurisdiction=row.jurisdiction,
+                location_code=row.location_code,
+                tax_code=row.tax_code,
+                tax_code_description=row.tax_code_description,
+                tax_date=row.tax_date,
+                tax_rate=row.tax_rate,
+                tax_rate_description=row.tax_rate_description,
+                tax_rate_type=row.tax_rate_type,
+                source_tax_item_id=row.source_tax_item_id,
+                finance=finance(row, _TAX_FINANCE),
+                custom_fields=row.custom_fields,
+            )
+        )
+    return found
+
+
+def _item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoItem:
+    return CreditMemoItem(
+        id=row.id,
+        position=row.position,
+        amount=row.amount,
+        net=row.amount_without_tax,
+        sku_name=row.sku_name,
+        source_item_type=row.source_item_type,
+        source_item_id=row.source_item_id,
+        applied=row.applied_amount,
+        refunded=row.refund_amount,
+        tax_mode=row.tax_mode,
+        tax_auto_calculation=row.tax_auto_calculation,
+        processing_type=row.processing_type,
+        applied_to_item_id=row.applied_to_item_id,
+        sku=row.sku,
+        description=row.description,
+        quantity=row.quantity,
+        unit_price=row.unit_price,
+        unit_of_measure=row.unit_of_measure,
+        service_start_date=row.service_start_date,
+        service_end_date=row.service_end_date,
+        subscription_id=row.subscription_id,
+        credit_from_item_source=row.credit_from_item_source,
+        credit_from_item_id=row.credit_from_item_id,
+        exclude_item_billing_from_revenue_accounting=row.exclude_item_billing_from_revenue_accounting,
+        finance=finance(row, _LINE_FINANCE),
+        custom_fields=row.custom_fields,
+        taxation_items=taxes,
+    )
+
+
+async def _parts(session: Session, memo_id: str) -> tuple[Part, ...]:
+    parts, item_parts = t.credit_memo_parts, t.credit_memo_item_parts
+    inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
+    for row in await session.rows(
+        select(item_parts).where(item_parts.c.credit_memo_id == memo_id).order_by(item_parts.c.position)
+    ):
+        inside[row.part_id].append(
+            ItemPart(
+                id=row.id,
+                position=row.position,
+                amount=row.amount,
+                source_id=row.source_line_id,
+                target_id=row.target_line_id,
+            )
+        )
+    rows = await session.rows(
+        select(parts).where(parts.c.credit_memo_id == memo_id).order_by(parts.c.created_date, parts.c.id)
+    )
+    return tuple(
+        Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id])) for row in rows
+    )
+
+
+def finance(row: Row[Any], names: Iterable[str]) -> FinanceInformation:
+    """The finance information that a row has under these names."""
+    return FinanceInformation(**{name: getattr(row, name) for name in names})
+
+
+def _rate(stored: Mapping[str, Any]) -> CustomRate:
+    day = stored.get("rate_date")
+    return CustomRate(
+        currency=stored["currency"],
+        custom_fx_rate=Decimal(stored["custom_fx_rate"]),
+        rate_date=None if day is None else date.fromisoformat(day),
+    )
+
+
+# --- records to rows --------------------------------------------------------------------------------------------------
+
+
+async def save(session: Session, before: CreditMemo | None, after: CreditMemo, stamp: Stamp) -> CreditMemo:
+    """Write what differs between two states of a memo and answer it with its new version.
+
+    Nothing before is an insertion. The row must have been locked since `before` was loaded.
+    """
+    writer = _Writer(session, after, stamp)
+    if before is None:
+        await session.execute(t.credit_memos.insert(), {**_memo_values(after), **stamped(stamp), "version": 1})
+        version = 1
+    else:
+        version = before.version + 1
+        values = {**_memo_values(after), **touched(stamp), "version": version}
+        await session.execute(t.credit_memos.update().where(t.credit_memos.c.id == after.id), values)
+    await writer.lines(before)
+    await writer.parts(before)
+    return replace(after, version=version)
+
+
+async def delete(session: Session, memo: CreditMemo) -> None:
+    """Remove a memo with its lines and files; events and the ledger stay (domain.md 1.8, 7.26)."""
+    await session.execute(t.credit_memos.delete().where(t.credit_memos.c.id == memo.id))
+
+
+class _Writer:
+    """Writes the lines and parts of one memo, each table in bulk."""
+
+    def __init__(self, session: Session, memo: CreditMemo, stamp: Stamp) -> None:
+        self._session = session
+        self._memo = memo
+        self._stamp = stamp
+
+    async def lines(self, before: CreditMemo | None) -> None:
+        old = {line.id: line for line in before.lines} if before else {}
+        items, taxes = t.credit_memo_items, t.credit_memo_taxation_items
+        for table, kind in ((taxes, TaxationItem), (items, CreditMemoItem)):
+            gone = [key for key, line in old.items() if isinstance(line, kind)]
+            kept = {line.id for line in self._memo.lines if isinstance(line, kind)}
+            await bulk.delete(self._session, table, [key for key in gone if key not in kept])
+        for table, kind in ((items, CreditMemoItem), (taxes, TaxationItem)):
+            lines = [line for line in self._memo.lines if isinstance(line, kind)]
+            await self._write(table, lines, old, self._line_values)
+
+    async def _write(self, table: Any, lines: list[Any], old: Mapping[str, Any], values: Any) -> None:
+        new = [line for line in lines if line.id not in old]
+        changed = [line for line in lines if line.id in old and old[line.id] is not line and old[line.id] != line]
+        await bulk.insert(self._session, table, [{**values(line), **stamped(self._stamp)} for line in new])
+        moved = [line for line in changed if _only_used(old[line.id], line)]
+        edited = [line for line in changed if not _only_used(old[line.id], line)]
+        await bulk.update(
+            self._session,
+            table,
+            [
+                {"id": line.id, "applied_amount": line.applied, "refund_amount": line.refunded, **touched(self._stamp)}
+                for line in moved
+            ],
+        )
+        await bulk.update(self._session, table, [{**values(line), **touched(self._stamp)} for line in edited])
+
+    def _line_values(self, line: CreditLine) -> Values:
+        common = {"credit_memo_id": self._memo.id, "currency": self._memo.currency.code}
+        return {**common, **(_item_values(line) if isinstance(line, CreditMemoItem) else _tax_values(line))}
+
+    async def parts(self, before: CreditMemo | None) -> None:
+        session, stamp, memo = self._session, self._stamp, self._memo
+        old_parts = {part.id: part for part in before.parts} if before else {}
+        old = {item_part.id: item_part for part in old_parts.values() for item_part in part.item_parts}
+        new_ids = {item_part.id for part in memo.parts for item_part in part.item_parts}
+        part_ids = {part.id for part in memo.parts}
+        await bulk.delete(session, t.credit_memo_item_parts, [key for key in old if key not in new_ids])
+        await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in part_ids])
+        common = {"credit_memo_id": memo.id, "currency": memo.currency.code}
+        made: list[Values] = []
+        changed: list[Values] = []
+        made_inside: list[Values] = []
+        changed_inside: list[Values] = []
+        for part in memo.parts:
+            was = old_parts.get(part.id)
+            if was is part:
+                continue
+            if was is None:
+                made.append(
+                    {"id": part.id, "amount": part.amount, **target_values(part.target_id), **common, **stamped(stamp)}
+                )
+            elif was.amount != part.amount:
+                changed.append({"id": part.id, "amount": part.amount, **touched(stamp)})
+            for item_part in part.item_parts:
+                previous = old.get(item_part.id)
+                if previous is None:
+                    made_inside.append({**_item_part_values(item_part, part.id), **common, **stamped(stamp)})
+                elif previous is not item_part and previous.amount != item_part.amount:
+                    changed_inside.append({"id": item_part.id, "amount": item_part.amount, **touched(stamp)})
+        await bulk.insert(session, t.credit_memo_parts, made)
+        await bulk.update(session, t.credit_memo_parts, changed)
+        await bulk.insert(session, t.credit_memo_item_parts, made_inside)
+        await bulk.update(session, t.credit_memo_item_parts, changed_inside)
+
+
+def _only_used(old: CreditLine, new: CreditLine) -> bool:
+    """Whether a line differs in what was used of it alone, as in every movement of money."""
+    if isinstance(old, CreditMemoItem) and isinstance(new, CreditMemoItem):
+        return _item_values(old) | _used(new) == _item_values(new)
+    if isinstance(old, TaxationItem) and isinstance(new, TaxationItem):
+        return _tax_values(old) | _used(new) == _tax_values(new)
+    return False
+
+
+def _used(line: CreditLine) -> Values:
+    return {"applied_amount": line.applied, "refund_amount": line.refunded}
+
+
+def stamped(stamp: Stamp) -> Values:
+    """The audit columns of a new row."""
+    return {"created_by_id": stamp.by, "created_date": stamp.at, **touched(stamp)}
+
+
+def touched(stamp: Stamp) -> Values:
+    """The audit columns of a changed row."""
+    return {"updated_by_id": stamp.by, "updated_date": stamp.at}
+
+
+def target_values(target_id: str | None) -> Values:
+    """The two columns that say which document a target is."""
+    is_invoice = target_id is not None and target_id.startswith("inv_")
+    return {
+        "invoice_id": target_id if is_invoice else None,
+        "debit_memo_id": None if is_invoice else target_id,
+    }
+
+
+def line_ids(source_id: str, target_id: str | None) -> Values:
+    """The five columns that say between which lines money lies or moved, by the kinds of the two ids."""
+    target = target_id or ""
+    return {
+        "credit_memo_item_id": source_id if source_id.startswith("cmi_") else None,
+        "credit_tax_item_id": source_id if source_id.startswith("cmt_") else None,
+        "invoice_item_id": target if target.startswith("ini_") else None,
+        "debit_memo_item_id": target if target.startswith("dmi_") else None,
+        "tax_item_id": target if target.startswith(("int_", "dmt_")) else None,
+    }
+
+
+def _item_part_values(item_part: ItemPart, part_id: str) -> Values:
+    return {
+        "id": item_part.id,
+        "part_id": part_id,
+        "position": item_part.position,
+        "amount": item_part.amount,
+        **line_ids(item_part.source_id, item_part.target_id),
+    }
+
+
+def _memo_values(memo: CreditMemo) -> Values:
+    return {
+        "id": memo.id,
+        "number": memo.number or f"{NO_NUMBER}{memo.id}",
+        "account_id": memo.account_id,
+        "currency": memo.currency.code,
+        "status": memo.status,
+        "credit_memo_date": memo.credit_memo_date,
+        "target_date": memo.target_date,
+        "amount": memo.amount,
+        "tax_amount": memo.tax_amount,
+        "total_tax_exempt_amount": memo.exempt_amount,
+        "applied_amount": memo.applied,
+        "refund_amount": memo.refunded,
+        "comment": memo.comment,
+        "reason_code": memo.reason_code,
+        "source": memo.source,
+        "source_type": memo.source_type,
+        "source_id": memo.source_id,
+        "referred_invoice_id": memo.referred_invoice_id,
+        "auto_apply_upon_posting": memo.auto_apply_upon_posting,
+        "exclude_from_auto_apply_rules": memo.exclude_from_auto_apply_rules,
+        "reversed": memo.reversed,
+        "revenue_impacting": memo.revenue_impacting,
+        "transferred_to_accounting": memo.transferred_to_accounting,
+        "posted_by_id": memo.posted_by_id,
+        "posted_on": memo.posted_on,
+        "cancelled_by_id": memo.cancelled_by_id,
+        "cancelled_on": memo.cancelled_on,
+        "custom_rates": [_rate_values(rate) for rate in memo.custom_rates] or None,
+        "custom_fields": dict(memo.custom_fields),
+        "net_suite": dict(memo.net_suite),
+    }
+
+
+def _rate_values(rate: CustomRate) -> Values:
+    return {
+        "currency": rate.currency,
+        "custom_fx_rate": f"{rate.custom_fx_rate:f}",
+        "rate_date": None if rate.rate_date is None else rate.rate_date.isoformat(),
+    }
+
+
+def _item_values(item: CreditMemoItem) -> Values:
+    return {
+        "id": item.id,
+        "position": item.position,
+        "amount": item.amount,
+        "amount_without_tax": item.net,
+        "applied_amount": item.applied,
+        "refund_amount": item.refunded,
+        "tax_mode": item.tax_mode,
+        "tax_auto_calculation": item.tax_auto_calculation,
+        "processing_type": item.processing_type,
+        "applied_to_item_id": item.applied_to_item_id,
+        "sku": item.sku,
+        "sku_name": item.sku_name,
+        "description": item.description,
+        "quantity": item.quantity,
+        "unit_price": item.unit_price,
+        "unit_of_measure": item.unit_of_measure,
+        "service_start_date": item.service_start_date,
+        "service_end_date": item.service_end_date,
+        "source_item_type": item.source_item_type,
+        "source_item_id": item.source_item_id,
+        "credit_from_item_source": item.credit_from_item_source,
+        "credit_from_item_id": item.credit_from_item_id,
+        "subscription_id": item.subscription_id,
+        "exclude_item_billing_from_revenue_accounting": item.exclude_item_billing_from_revenue_accounting,
+        "custom_fields": dict(item.custom_fields),
+        **finance_values(item.finance, _LINE_FINANCE),
+    }
+
+
+def _tax_values(tax: TaxationItem) -> Values:
+    return {
+        "id": tax.id,
+        "memo_item_id": tax.item_id,
+        "position": tax.position,
+        "name": tax.name,
+        "tax_amount": tax.tax_amount,
+        "exempt_amount": tax.exempt_amount,
+        "applied_amount": tax.applied,
+        "refund_amount": tax.refunded,
+        "jurisdiction": tax.jurisdiction,
+        "location_code": tax.location_code,
+        "tax_code": tax.tax_code,
+        "tax_code_description": tax.tax_code_description,
+        "tax_date": tax.tax_date,
+        "tax_rate": tax.tax_rate,
+        "tax_rate_description": tax.tax_rate_description,
+        "tax_rate_type": tax.tax_rate_type,
+        "source_tax_item_id": tax.source_tax_item_id,
+        "custom_fields": dict(tax.custom_fields),
+        **finance_values(tax.finance, _TAX_FINANCE),
+    }
+
+
+def finance_values(given: FinanceInformation, names: Iterable[str]) -> Values:
+    """The columns of finance information under these names."""
+    return {name: getattr(given, name) for name in names}

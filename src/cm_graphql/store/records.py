@@ -1,0 +1,213 @@
+"""What is kept of every action: the application ledger, the history, and the outcomes of idempotent requests."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, text
+
+from cm_graphql.domain.enums import EventAction, LedgerKind
+from cm_graphql.domain.ledger import FLOOR_KINDS, LedgerEntry
+from cm_graphql.domain.records import CreditMemo, Stamp
+from cm_graphql.store import bulk
+from cm_graphql.store import tables as t
+from cm_graphql.store.memos import line_ids, target_values
+from cm_graphql.store.session import Session
+
+IDEMPOTENCY_HOURS = 24
+"""How long an outcome is kept for repeats of its request (api.md, idempotencyKey)."""
+
+
+# --- the application ledger -------------------------------------------------------------------------------------------
+
+
+async def write_ledger(session: Session, entries: Sequence[LedgerEntry]) -> None:
+    """Append entries with their lines."""
+    await bulk.insert(
+        session,
+        t.credit_memo_applications,
+        [
+            {
+                "id": entry.id,
+                "kind": entry.kind,
+                "credit_memo_id": entry.memo_id,
+                "application_group_id": entry.group_id,
+                "refund_id": entry.refund_id,
+                "currency": entry.currency,
+                "amount": entry.amount,
+                "effective_date": entry.effective_date,
+                "by_id": entry.by,
+                "at": entry.at,
+                **target_values(entry.target_id),
+            }
+            for entry in entries
+        ],
+    )
+    await bulk.insert(
+        session,
+        t.credit_memo_application_items,
+        [
+            {
+                "id": line.id,
+                "application_id": entry.id,
+                "credit_memo_id": entry.memo_id,
+                "position": position,
+                "currency": entry.currency,
+                "amount": line.amount,
+                **line_ids(line.source_id, line.target_id),
+            }
+            for entry in entries
+            for position, line in enumerate(entry.lines)
+        ],
+    )
+
+
+async def ledger_floor(session: Session, memo_id: str) -> date | None:
+    """The latest day on which money of a memo was ever applied or refunded (domain.md 1.25, 7.32)."""
+    c = t.credit_memo_applications.c
+    floor: date | None = await session.scalar(
+        select(func.max(c.effective_date)).where(c.credit_memo_id == memo_id, c.kind.in_(sorted(FLOOR_KINDS)))
+    )
+    return floor
+
+
+# --- the history ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Happening:
+    """What an action did to a memo, to be remembered (api.md, CreditMemo.history)."""
+
+    action: EventAction
+    effective_date: date | None = None
+    targets: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    """Of each target its `id`, `number` and the `amount` that moved, in ten-thousandths."""
+    note: str | None = None
+
+
+def amounts(memo: CreditMemo) -> dict[str, int]:
+    """The amounts that the history keeps of a memo."""
+    return {
+        "amount": memo.amount,
+        "tax_amount": memo.tax_amount,
+        "applied_amount": memo.applied,
+        "unapplied_amount": memo.unapplied,
+        "refund_amount": memo.refunded,
+    }
+
+
+async def write_event(
+    session: Session,
+    before: CreditMemo | None,
+    after: CreditMemo | None,
+    happening: Happening,
+    stamp: Stamp,
+    request_id: str | None,
+) -> str:
+    """Append an entry to the history of a memo; nothing after is a deletion. Answers its id."""
+    memo = after or before
+    assert memo is not None
+    event_id = stamp.new_id("cme")
+    await session.execute(
+        t.credit_memo_events.insert(),
+        {
+            "id": event_id,
+            "credit_memo_id": memo.id,
+            "credit_memo_number": memo.number,
+            "account_id": memo.account_id,
+            "action": happening.action,
+            "by_id": stamp.by,
+            "at": stamp.at,
+            "effective_date": happening.effective_date,
+            "request_id": request_id,
+            "currency": memo.currency.code,
+            "amounts_before": None if before is None else amounts(before),
+            "amounts_after": None if after is None else amounts(after),
+            "targets": list(happening.targets),
+            "note": happening.note,
+        },
+    )
+    return event_id
+
+
+# --- idempotent requests ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentRequest:
+    """A request that may be repeated: who asked which mutation under which key, and for what."""
+
+    viewer_id: str
+    field: str
+    key: str
+    request_hash: str
+
+
+async def lock_request(session: Session, request: IdempotentRequest) -> bool:
+    """Claim a request until the transaction ends; False when another process is at it.
+
+    On SQLite the write transaction itself is the claim, among processes; within one, the caller keeps a set.
+    """
+    if session.dialect != "postgresql":
+        return True
+    claimed: bool = await session.scalar(
+        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 7))").bindparams(
+            name=f"{request.viewer_id}\n{request.field}\n{request.key}"
+        )
+    )
+    return claimed
+
+
+async def stored_outcome(session: Session, request: IdempotentRequest, now: datetime) -> tuple[str, Any] | None:
+    """The hash and outcome kept for a request, unless it is older than a day."""
+    c = t.idempotency_keys.c
+    row = await session.first(
+        select(c.request_hash, c.outcome).where(
+            c.viewer_id == request.viewer_id,
+            c.field == request.field,
+            c.key == request.key,
+            c.created_date > now - timedelta(hours=IDEMPOTENCY_HOURS),
+        )
+    )
+    return None if row is None else (row.request_hash, row.outcome)
+
+
+async def store_outcome(session: Session, request: IdempotentRequest, outcome: Any, now: datetime) -> None:
+    """Keep an outcome, in place of one that has expired, and drop a few other expired ones."""
+    table = t.idempotency_keys
+    expired = table.c.created_date <= now - timedelta(hours=IDEMPOTENCY_HOURS)
+    await session.execute(
+        delete(table).where(
+            expired,
+            table.c.viewer_id == request.viewer_id,
+            table.c.field == request.field,
+            table.c.key == request.key,
+        )
+    )
+    await session.execute(
+        table.insert(),
+        {
+            "viewer_id": request.viewer_id,
+            "field": request.field,
+            "key": request.key,
+            "request_hash": request.request_hash,
+            "outcome": outcome,
+            "created_date": now,
+        },
+    )
+
+
+async def drop_expired(session: Session, now: datetime) -> None:
+    """Forget outcomes older than a day."""
+    table = t.idempotency_keys
+    await session.execute(delete(table).where(table.c.created_date <= now - timedelta(hours=IDEMPOTENCY_HOURS)))
+
+
+def targets_of(entries: Iterable[LedgerEntry], numbers: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What the history says of targets, from what the ledger says of them."""
+    return [
+        {"id": entry.target_id, "number": numbers[entry.target_id], "amount": entry.amount}
+        for entry in entries
+        if entry.target_id is not None and entry.kind is not LedgerKind.REFUND
+    ]

@@ -1,0 +1,267 @@
+"""Invoices and debit memos between rows and records: as targets of credit, and as what it is made from."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, func, select
+
+from cm_graphql.domain.enums import ItemSourceType, MemoStatus
+from cm_graphql.domain.records import Invoice, InvoiceItem, InvoiceTax, Stamp, Target, TargetLine
+from cm_graphql.store import bulk
+from cm_graphql.store import tables as t
+from cm_graphql.store.keys import read_key
+from cm_graphql.store.memos import finance, touched
+from cm_graphql.store.session import Session
+
+_LINE_FINANCE = (
+    "deferred_revenue_accounting_code",
+    "recognized_revenue_accounting_code",
+    "on_account_accounting_code",
+    "revenue_recognition_rule_name",
+)
+_TAX_FINANCE = ("on_account_accounting_code", "sales_tax_payable_accounting_code")
+
+
+async def find_ids(session: Session, table: Table, prefix: str, number: str, keys: Iterable[str]) -> dict[str, str]:
+    """The id of each key that something has; keys are ids, bare digits or numbers, and may raise MalformedId."""
+    read = {key: read_key(key, prefix) for key in keys}
+    ids = [found for found, _ in read.values() if found is not None]
+    numbers = [found for _, found in read.values() if found is not None]
+    known: dict[str, str] = {}
+    for column, wanted in ((table.c.id, ids), (table.c[number], numbers)):
+        for start in range(0, len(wanted), bulk.CHUNK):
+            chunk = wanted[start : start + bulk.CHUNK]
+            rows = await session.rows(select(column.label("value"), table.c.id).where(column.in_(chunk)))
+            known.update((row.value, row.id) for row in rows)
+    return {key: known[found] for key, pair in read.items() if (found := pair[0] or pair[1] or "") in known}
+
+
+async def load_targets(session: Session, ids: Sequence[str]) -> dict[str, Target]:
+    """Lock these invoices and debit memos, in the one global order of their ids, and load them with their lines."""
+    found: dict[str, Target] = {}
+    for prefix, load in (("dm_", _debit_memos), ("inv_", _invoices)):
+        wanted = sorted({key for key in ids if key.startswith(prefix)})
+        for start in range(0, len(wanted), bulk.CHUNK):
+            found.update(await load(session, wanted[start : start + bulk.CHUNK]))
+    return found
+
+
+async def _invoices(session: Session, ids: Sequence[str]) -> dict[str, Target]:
+    table, items, taxes = t.invoices, t.invoice_items, t.invoice_taxation_items
+    heads = await session.rows(select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
+    lines = await _lines(
+        session,
+        select(
+            items,
+            items.c.charge_amount.label("worth"),
+            items.c.credit_amount.label("credited"),
+            items.c.payment_amount.label("paid"),
+        )
+        .where(items.c.invoice_id.in_(ids))
+        .order_by(items.c.position),
+        select(taxes, taxes.c.invoice_item_id.label("item_id"))
+        .where(taxes.c.invoice_id.in_(ids))
+        .order_by(taxes.c.position),
+        "invoice_id",
+    )
+    return {
+        row.id: Target(
+            id=row.id,
+            number=row.invoice_number,
+            account_id=row.account_id,
+            currency=row.currency,
+            status=row.status,
+            document_date=row.invoice_date,
+            lines=tuple(lines[row.id]),
+        )
+        for row in heads
+    }
+
+
+async def _debit_memos(session: Session, ids: Sequence[str]) -> dict[str, Target]:
+    table, items, taxes = t.debit_memos, t.debit_memo_items, t.debit_memo_taxation_items
+    heads = await session.rows(select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
+    lines = await _lines(
+        session,
+        select(
+            items,
+            items.c.amount_without_tax.label("worth"),
+            items.c.credit_amount.label("credited"),
+            items.c.payment_amount.label("paid"),
+        )
+        .where(items.c.debit_memo_id.in_(ids))
+        .order_by(items.c.position),
+        select(taxes, taxes.c.memo_item_id.label("item_id"))
+        .where(taxes.c.debit_memo_id.in_(ids))
+        .order_by(taxes.c.position),
+        "debit_memo_id",
+    )
+    return {
+        row.id: Target(
+            id=row.id,
+            number=row.number,
+            account_id=row.account_id,
+            currency=row.currency,
+            status=row.status,
+            document_date=row.debit_memo_date,
+            lines=tuple(lines[row.id]),
+        )
+        for row in heads
+    }
+
+
+async def _lines(session: Session, items: Any, taxes: Any, document: str) -> defaultdict[str, list[TargetLine]]:
+    """Each document's lines in order: every item followed by its taxation items (domain.md 4.4)."""
+    taxes_of: defaultdict[str, list[TargetLine]] = defaultdict(list)
+    for row in await session.rows(taxes):
+        taxes_of[row.item_id].append(
+            TargetLine(
+                id=row.id,
+                worth=row.tax_amount,
+                credited=row.credit_amount,
+                paid=row.payment_amount,
+                item_id=row.item_id,
+                name=row.name,
+                location_code=row.location_code,
+                jurisdiction=row.jurisdiction,
+                tax_rate=row.tax_rate,
+            )
+        )
+    lines: defaultdict[str, list[TargetLine]] = defaultdict(list)
+    for row in await session.rows(items):
+        document_lines = lines[getattr(row, document)]
+        document_lines.append(TargetLine(id=row.id, worth=row.worth, credited=row.credited, paid=row.paid))
+        document_lines.extend(taxes_of[row.id])
+    return lines
+
+
+async def save_targets(session: Session, before: Mapping[str, Target], after: Iterable[Target], stamp: Stamp) -> None:
+    """Write the credit that targets gained or lost since they were loaded."""
+    changed: defaultdict[Table, list[bulk.Values]] = defaultdict(list)
+    for target in after:
+        was = before[target.id]
+        if was is target:
+            continue
+        head, items, taxes = _INVOICE if target.is_invoice else _DEBIT_MEMO
+        credited = sum(line.credited for line in target.lines)
+        changed[head].append({"id": target.id, "credit_amount": credited, **touched(stamp)})
+        for old, new in zip(was.lines, target.lines, strict=True):
+            if old.credited != new.credited:
+                table = taxes if new.is_tax else items
+                changed[table].append({"id": new.id, "credit_amount": new.credited, **touched(stamp)})
+    for table, rows in changed.items():
+        await bulk.update(session, table, rows)
+
+
+_INVOICE = (t.invoices, t.invoice_items, t.invoice_taxation_items)
+_DEBIT_MEMO = (t.debit_memos, t.debit_memo_items, t.debit_memo_taxation_items)
+
+
+async def load_invoice(session: Session, invoice_id: str, *, billing_engine: bool = True) -> Invoice | None:
+    """Lock an invoice and load it as a source of credit, with what Posted, not reversed memos took (domain.md 4.3).
+
+    Without `billing_engine` only ad hoc memos count (4.3, the second rule).
+    """
+    table = t.invoices
+    head = await session.first(select(table).where(table.c.id == invoice_id).with_for_update())
+    if head is None:
+        return None
+    counted = _counted(invoice_id, billing_engine=billing_engine)
+    items, taxes, memos = t.credit_memo_items, t.credit_memo_taxation_items, t.credit_memos
+    totals: Any = await session.first(
+        select(func.coalesce(func.sum(memos.c.amount), 0), func.coalesce(func.sum(memos.c.tax_amount), 0)).where(
+            counted
+        )
+    )
+    assert totals is not None
+    by_item = await _sums(
+        session,
+        select(items.c.source_item_id, func.sum(items.c.amount_without_tax))
+        .join(memos, memos.c.id == items.c.credit_memo_id)
+        .where(counted, items.c.source_item_type == ItemSourceType.INVOICE_DETAIL)
+        .group_by(items.c.source_item_id),
+    )
+    by_tax = await _sums(
+        session,
+        select(taxes.c.source_tax_item_id, func.sum(taxes.c.tax_amount))
+        .join(memos, memos.c.id == taxes.c.credit_memo_id)
+        .where(counted, taxes.c.source_tax_item_id.is_not(None))
+        .group_by(taxes.c.source_tax_item_id),
+    )
+    return Invoice(
+        id=head.id,
+        number=head.invoice_number,
+        account_id=head.account_id,
+        currency=head.currency,
+        status=head.status,
+        invoice_date=head.invoice_date,
+        credited_by_memos=int(totals[0]),
+        tax_credited_by_memos=int(totals[1]),
+        items=await _invoice_items(session, invoice_id, by_item, by_tax),
+    )
+
+
+def _counted(invoice_id: str, *, billing_engine: bool) -> ColumnElement[bool]:
+    memos = t.credit_memos.c
+    counted = and_(
+        memos.referred_invoice_id == invoice_id, memos.status == MemoStatus.POSTED, memos.reversed.is_(False)
+    )
+    return counted if billing_engine else and_(counted, memos.source.in_(("ADHOC_FROM_INVOICE", "ADHOC_FROM_PRPC")))
+
+
+async def _sums(session: Session, statement: Any) -> dict[str, int]:
+    # PostgreSQL sums BIGINT to NUMERIC, hence int().
+    pairs: Sequence[Any] = await session.rows(statement)
+    return {key: int(total) for key, total in pairs}
+
+
+async def _invoice_items(
+    session: Session, invoice_id: str, by_item: Mapping[str, int], by_tax: Mapping[str, int]
+) -> tuple[InvoiceItem, ...]:
+    items, taxes = t.invoice_items, t.invoice_taxation_items
+    taxes_of: defaultdict[str, list[InvoiceTax]] = defaultdict(list)
+    for row in await session.rows(select(taxes).where(taxes.c.invoice_id == invoice_id).order_by(taxes.c.position)):
+        taxes_of[row.invoice_item_id].append(
+            InvoiceTax(
+                id=row.id,
+                item_id=row.invoice_item_id,
+                name=row.name,
+                tax_amount=row.tax_amount,
+                credited_by_memos=by_tax.get(row.id, 0),
+                exempt_amount=row.exempt_amount,
+                jurisdiction=row.jurisdiction,
+                location_code=row.location_code,
+                tax_code=row.tax_code,
+                tax_code_description=row.tax_code_description,
+                tax_date=row.tax_date,
+                tax_rate=row.tax_rate,
+                tax_rate_description=row.tax_rate_description,
+                tax_rate_type=row.tax_rate_type,
+                engine=row.engine,
+                finance=finance(row, _TAX_FINANCE),
+            )
+        )
+    rows = await session.rows(select(items).where(items.c.invoice_id == invoice_id).order_by(items.c.position))
+    return tuple(
+        InvoiceItem(
+            id=row.id,
+            charge_name=row.charge_name,
+            charge_amount=row.charge_amount,
+            credited_by_memos=by_item.get(row.id, 0),
+            processing_type=row.processing_type,
+            applied_to_item_id=row.applied_to_item_id,
+            sku=row.sku,
+            tax_mode=row.tax_mode,
+            tax_code=row.tax_code,
+            quantity=row.quantity,
+            unit_price=row.unit_price,
+            unit_of_measure=row.unit_of_measure,
+            service_start_date=row.service_start_date,
+            service_end_date=row.service_end_date,
+            subscription_id=row.subscription_id,
+            finance=finance(row, _LINE_FINANCE),
+            taxes=tuple(taxes_of[row.id]),
+        )
+        for row in rows
+    )
