@@ -1,16 +1,16 @@
 """What creating and editing a draft have in common: free-form fields, totals, the memo's date."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
 from typing import Any
 
 from cm_graphql.domain import limits, shape
-from cm_graphql.domain.commands.base import UNSET, Json
+from cm_graphql.domain.commands.base import UNSET, Json, Key
 from cm_graphql.domain.commands.creation import LineFinanceInformation, NetSuite, TaxFinanceInformation
 from cm_graphql.domain.errors import ErrorCode, Faults, refuse
 from cm_graphql.domain.money import MAX_AMOUNT
-from cm_graphql.domain.records import CreditMemoItem, FinanceInformation, Invoice
+from cm_graphql.domain.records import CreditMemoItem, FinanceInformation, Invoice, Stamp
 from cm_graphql.domain.rulebook import RuleBook
 
 Finance = LineFinanceInformation | TaxFinanceInformation
@@ -54,6 +54,20 @@ def _given(record: Finance | NetSuite) -> Iterable[tuple[str, str | None]]:
 
 def _merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in {**before, **changes}.items() if value is not None}
+
+
+def line_ids(given: Sequence[Key | None], old: Sequence[str], prefix: str, stamp: Stamp) -> list[str]:
+    """The ids of lines: the one given, else the one that the line at this place had, else a new one."""
+    claimed = {shape.as_id(key, prefix) for key in given if key is not None}
+    ids = []
+    for place, key in enumerate(given):
+        if key is not None:
+            ids.append(shape.as_id(key, prefix))
+        elif place < len(old) and old[place] not in claimed:
+            ids.append(old[place])
+        else:
+            ids.append(stamp.new_id(prefix))
+    return ids
 
 
 def check_service_dates(start: date | None, end: date | None, faults: Faults, *path: str | int) -> None:

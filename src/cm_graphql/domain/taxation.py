@@ -178,7 +178,7 @@ def check_by_hand(tax: TaxByHand, negative: bool, currency: Currency, faults: Fa
     for name, value in (("tax_amount", tax.tax_amount), ("exempt_amount", tax.exempt_amount)):
         if value is not None:
             check_signed(value, negative, currency, faults, *path, name)
-    check_rate(tax.tax_rate, faults, *path)
+    check_rate(tax.tax_rate, faults, *path, "tax_rate")
     for name in TAX_TEXTS:
         shape.text(getattr(tax, name), limits.TEXT_LENGTH, faults, *path, name)
     drafts.check_finance(tax.finance_information, faults, *path)
@@ -187,8 +187,9 @@ def check_by_hand(tax: TaxByHand, negative: bool, currency: Currency, faults: Fa
 
 def check_rate(rate: Decimal | None, faults: Faults, *path: str | int) -> None:
     """Note INVALID_VALUE for a tax rate below 0 or beyond 9 integer and 9 fraction digits."""
-    if shape.number(rate, faults, *path, "tax_rate") is not None and rate is not None and rate < 0:
-        faults.add(ErrorCode.INVALID_VALUE, f"The tax rate {rate} is below 0.", *path, "tax_rate")
+    value = shape.number(rate, faults, *path)
+    if value is not None and value < 0:
+        faults.add(ErrorCode.INVALID_VALUE, f"The tax rate {rate} is below 0.", *path)
 
 
 def check_signed(value: Decimal, negative: bool, currency: Currency, faults: Faults, *path: str | int) -> int:
