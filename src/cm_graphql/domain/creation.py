@@ -1,12 +1,15 @@
 """How a draft credit memo comes to be, from lines of an invoice or from charges of the catalog."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import count
 
-from cm_graphql.domain import crediting, drafts, limits, shape, taxation
+from cm_graphql.domain import charges, crediting, drafts, limits, shape, taxation
+from cm_graphql.domain.billing import Account, Charge
+from cm_graphql.domain.charges import NO_QUOTES, Quotes, TaxableLine
 from cm_graphql.domain.commands.creation import (
     CreateCreditMemos,
     CreditMemoFromCharges,
@@ -25,9 +28,11 @@ from cm_graphql.domain.enums import (
 )
 from cm_graphql.domain.errors import ErrorCode, Faults, not_found, refuse
 from cm_graphql.domain.money import Currency
-from cm_graphql.domain.records import CreditMemo, CreditMemoItem, Invoice, InvoiceItem, Stamp, TaxationItem
-from cm_graphql.domain.rulebook import RuleBook
+from cm_graphql.domain.records import CreditMemo, CreditMemoItem, CustomRate, Invoice, InvoiceItem, Stamp, TaxationItem
+from cm_graphql.domain.rulebook import RuleBook, TenantSettings
 from cm_graphql.domain.taxation import Room
+
+_CURRENCY_CODE = re.compile(r"[A-Z]{3}\Z")
 
 
 def from_invoice(
@@ -81,10 +86,89 @@ def from_invoice(
     return memo
 
 
+def from_charges(
+    command: CreditMemoFromCharges,
+    account: Account,
+    charges_by_id: Mapping[str, Charge],
+    currency: Currency,
+    book: RuleBook,
+    stamp: Stamp,
+    number: str | None,
+    quotes: Quotes = NO_QUOTES,
+) -> CreditMemo:
+    """Make a draft that stands alone, from charges of the catalog (domain.md 1.2, 7.23, 7.29).
+
+    `currency` is the one asked for, else the account's; `number` the one asked for, else the next. `quotes` price the
+    lines of `taxable_lines`. Refuses with PRODUCT_RATE_PLAN_CHARGE_NOT_FOUND; the shape faults INVALID_VALUE,
+    FIELD_REQUIRED, TOO_LONG, AMOUNT_PRECISION, CURRENCY_INACTIVE, DISCOUNT_CHARGE_NOT_ALLOWED,
+    USAGE_QUANTITY_NOT_POSITIVE; DATE_IN_CLOSED_PERIOD; REASON_CODE_INVALID; LIMIT_EXCEEDED; ZERO_AMOUNT.
+    """
+    sources = _charges(command, charges_by_id)
+    _check_shape_from_charges(command, sources, currency)
+    tax_positions = count(1)
+    lines = tuple(
+        charges.line(
+            item,
+            charge,
+            quotes.get(str(index)),
+            position=index + 1,
+            tax_positions=tax_positions,
+            currency=currency,
+            stamp=stamp,
+        )
+        for index, (item, charge) in enumerate(zip(command.charges or (), sources, strict=True))
+    )
+    drafts.check_total(lines, "charges")
+    day = drafts.memo_date(command.effective_date or stamp.today, None, book)
+    reason = book.reason(ReasonCodeType.CREDIT_MEMO, command.reason_code, None, "reason_code")
+    faults = Faults()
+    shape.at_most(len(lines), limits.LINES_PER_CREATE, "charges", faults, "charges")
+    shape.at_most(len(command.custom_rates or ()), limits.CUSTOM_RATES, "rates", faults, "custom_rates")
+    faults.raise_if_any()
+    drafts.check_not_zero(lines, "charges")
+    return CreditMemo(
+        id=stamp.new_id("cm"),
+        number=number,
+        account_id=account.id,
+        currency=currency,
+        status=MemoStatus.DRAFT,
+        credit_memo_date=day,
+        source=MemoSource.ADHOC_FROM_PRPC,
+        source_type=SourceType.STANDALONE,
+        items=lines,
+        reason_code=reason,
+        comment=command.comment,
+        exclude_from_auto_apply_rules=command.exclude_from_auto_apply_rules,
+        custom_rates=tuple(
+            CustomRate(currency=rate.currency, custom_fx_rate=rate.custom_fx_rate, rate_date=rate.rate_date)
+            for rate in command.custom_rates or ()
+        ),
+        custom_fields=drafts.custom_fields(command.custom_fields, {}),
+        net_suite=drafts.net_suite(command.net_suite, {}),
+    )
+
+
+def taxable_lines(
+    command: CreditMemoFromCharges, charges_by_id: Mapping[str, Charge], currency: Currency, settings: TenantSettings
+) -> tuple[TaxableLine, ...]:
+    """The lines that the tenant's tax engine prices before `from_charges`: none when there is no engine (7.23)."""
+    if settings.tax_engine == "none":
+        return ()
+    found = [
+        charges.taxable(item, charge, currency, str(index))
+        for index, item in enumerate(command.charges or ())
+        if (charge := charges_by_id.get(shape.as_id(item.product_rate_plan_charge_id, "chg"))) is not None
+    ]
+    return tuple(line for line in found if line is not None)
+
+
 def overrides_name(command: CreditMemoFromInvoice, invoice: Invoice) -> bool:
     """Tell whether a line is named unlike its invoice item, which needs a permission of its own (domain.md 1.27)."""
     names = {item.id: item.charge_name for item in invoice.items}
-    return any(names.get(item.invoice_item_id, item.sku_name) != item.sku_name for item in command.items or ())
+    return any(
+        names.get(shape.as_id(item.invoice_item_id, "ini"), item.sku_name) != item.sku_name
+        for item in command.items or ()
+    )
 
 
 def check_envelope(command: CreateCreditMemos) -> None:
@@ -116,20 +200,61 @@ def _sources(items: tuple[CreditMemoItemFromInvoice, ...], invoice: Invoice) -> 
     """The invoice item of each line; refuses items that are not of this invoice, and taxes that are not of the item."""
     known = {item.id: item for item in invoice.items}
     faults = Faults()
+    found: list[InvoiceItem] = []
     for index, item in enumerate(items):
-        source = known.get(item.invoice_item_id)
+        source = known.get(shape.as_id(item.invoice_item_id, "ini"))
         if source is None:
             path = ("items", index, "invoice_item_id")
             faults.extend([not_found(ErrorCode.INVOICE_ITEM_NOT_FOUND, item.invoice_item_id, *path)])
             continue
+        found.append(source)
         taxes = {tax.id for tax in source.taxes}
         for place, tax in enumerate(item.tax_items or ()):
             key = tax.source_tax_item_id
-            if key is not None and key not in taxes:
+            if key is not None and shape.as_id(key, "int") not in taxes:
                 tax_path = ("items", index, "tax_items", place, "source_tax_item_id")
                 faults.extend([not_found(ErrorCode.TAXATION_ITEM_NOT_FOUND, key, *tax_path)])
     faults.raise_if_any()
-    return [known[item.invoice_item_id] for item in items]
+    return found
+
+
+def _charges(command: CreditMemoFromCharges, charges_by_id: Mapping[str, Charge]) -> list[Charge]:
+    """The charge of each line; refuses what is not in the catalog."""
+    faults = Faults()
+    found: list[Charge] = []
+    for index, item in enumerate(command.charges or ()):
+        key = item.product_rate_plan_charge_id
+        charge = charges_by_id.get(shape.as_id(key, "chg"))
+        if charge is None:
+            path = ("charges", index, "product_rate_plan_charge_id")
+            faults.extend([not_found(ErrorCode.PRODUCT_RATE_PLAN_CHARGE_NOT_FOUND, key, *path)])
+        else:
+            found.append(charge)
+    faults.raise_if_any()
+    return found
+
+
+def _check_shape_from_charges(command: CreditMemoFromCharges, sources: list[Charge], currency: Currency) -> None:
+    faults = Faults()
+    check_header(command, faults)
+    shape.document_number(command.number, faults, "number")
+    if not currency.active:
+        faults.add(
+            ErrorCode.CURRENCY_INACTIVE, f"Currency {currency.code} is not active: choose an active one.", "currency"
+        )
+    for index, rate in enumerate(command.custom_rates or ()):
+        fx_rate = shape.number(rate.custom_fx_rate, faults, "custom_rates", index, "custom_fx_rate")
+        if fx_rate is not None and fx_rate <= 0:
+            message = f"The exchange rate {fx_rate} must be above 0."
+            faults.add(ErrorCode.INVALID_VALUE, message, "custom_rates", index, "custom_fx_rate")
+        if not _CURRENCY_CODE.match(rate.currency):
+            message = f"{rate.currency[:60]!r} is no ISO 4217 code."
+            faults.add(ErrorCode.INVALID_VALUE, message, "custom_rates", index, "currency")
+    if not command.charges:
+        faults.add(ErrorCode.FIELD_REQUIRED, "charges is required: give 1 to 1,000 lines.", "charges")
+    for index, (item, charge) in enumerate(zip(command.charges or (), sources, strict=True)):
+        charges.check_line(item, charge, currency, faults, "charges", index)
+    faults.raise_if_any()
 
 
 def _check_shape_from_invoice(command: CreditMemoFromInvoice, sources: list[InvoiceItem], currency: Currency) -> None:

@@ -92,6 +92,12 @@ def check_total(items: Iterable[CreditMemoItem], *path: str | int) -> None:
         raise refuse(ErrorCode.INVALID_VALUE, "The lines add up to more than 13 integer digits.", *path)
 
 
+def check_not_zero(items: Iterable[CreditMemoItem], *path: str | int) -> None:
+    """Refuse a memo that stands alone and is worth nothing: ZERO_AMOUNT (domain.md 1.2)."""
+    if all(item.net == 0 and item.tax == 0 for item in items):
+        raise refuse(ErrorCode.ZERO_AMOUNT, "Every line is 0: a memo made from charges credits something.", *path)
+
+
 def memo_date(asked: date, invoice: Invoice | None, book: RuleBook) -> date:
     """Check the date of a memo against its invoice's and the accounting periods.
 

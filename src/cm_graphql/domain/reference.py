@@ -135,7 +135,7 @@ def _is_zone(name: str) -> bool:
         return False
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):  # a directory of the database, or no entry of it
+    except (OSError, LookupError, ValueError):  # a folder of the database, no entry of it, or outside of it
         return False
     return True
 

@@ -208,7 +208,7 @@ def matches(tax: TaxByHand, sources: Sequence[InvoiceTax]) -> list[InvoiceTax]:
     none of the three credits the item's only tax.
     """
     if tax.source_tax_item_id is not None:
-        return [source for source in sources if source.id == tax.source_tax_item_id]
+        return [source for source in sources if source.id == shape.as_id(tax.source_tax_item_id, "int")]
     if tax.location_code is None and tax.jurisdiction is None and tax.tax_rate is None:
         return list(sources) if len(sources) == 1 else []
     return [
