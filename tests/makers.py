@@ -20,6 +20,7 @@ from cm_graphql.domain.enums import (
 )
 from cm_graphql.domain.money import SCALE, Currency
 from cm_graphql.domain.records import (
+    CreditLine,
     CreditMemo,
     CreditMemoItem,
     Invoice,
@@ -125,32 +126,34 @@ def a_memo(
     """
     lines = [item if isinstance(item, CreditMemoItem) else an_item(item) for item in items or ("10.00",)]
     named = tuple(_named(item, number, position) for position, item in enumerate(lines, 1))
-    draft = CreditMemo(
-        **{
-            "id": f"cm_{number:032x}",
-            "number": f"CM{number:08d}",
-            "account_id": f"acc_{1:032x}",
-            "currency": currency,
-            "credit_memo_date": date(2026, 3, 1),
-            "source": MemoSource.ADHOC_FROM_PRPC,
-            "source_type": SourceType.STANDALONE,
-            "items": named,
-            **fields,
-            "status": MemoStatus.DRAFT if status is MemoStatus.POSTED else status,
-        }
-    )
-    return with_unapplied_part(draft) if status is MemoStatus.POSTED else draft
+    given: dict[str, Any] = {
+        "id": f"cm_{number:032x}",
+        "number": f"CM{number:08d}",
+        "account_id": f"acc_{1:032x}",
+        "currency": currency,
+        "status": status,
+        "credit_memo_date": date(2026, 3, 1),
+        "source": MemoSource.ADHOC_FROM_PRPC,
+        "source_type": SourceType.STANDALONE,
+        "items": named,
+    }
+    if status is MemoStatus.POSTED:
+        parts = _unapplied_part(number, named)
+        given.update(parts=parts, posted_by_id="usr_tester", posted_on=NOW)
+    return CreditMemo(**{**given, **fields})
 
 
-def with_unapplied_part(draft: CreditMemo) -> CreditMemo:
-    """The memo posted, as the database holds it: what is unapplied lies in one part."""
-    number = int(draft.id[3:], 16)
+def _unapplied_part(memo: int, items: Iterable[CreditMemoItem]) -> tuple[Part, ...]:
+    """What is unapplied of a posted memo, as the database holds it."""
+    lines: list[CreditLine] = []
+    for item in items:
+        lines.extend((item, *item.taxation_items))
+    open_lines = [line for line in lines if line.unapplied]
     item_parts = tuple(
-        ItemPart(id=f"cip_{number:08x}{position:024x}", position=position, amount=line.unapplied, source_id=line.id)
-        for position, line in enumerate((line for line in draft.lines if line.unapplied), 1)
+        ItemPart(id=f"cip_{memo:016x}{position:016x}", position=position, amount=line.unapplied, source_id=line.id)
+        for position, line in enumerate(open_lines, 1)
     )
-    parts = (Part(id=f"cmp_{number:032x}", target_id=None, item_parts=item_parts),) if item_parts else ()
-    return replace(draft, status=MemoStatus.POSTED, parts=parts, posted_by_id="usr_tester", posted_on=NOW)
+    return (Part(id=f"cmp_{memo:032x}", target_id=None, item_parts=item_parts),) if item_parts else ()
 
 
 def _named(item: CreditMemoItem, memo: int, position: int) -> CreditMemoItem:
