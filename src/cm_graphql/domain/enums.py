@@ -299,6 +299,8 @@ class DocumentType(StrEnum):
     DEBIT_MEMO = "DEBIT_MEMO"
     PAYMENT = "PAYMENT"
     REFUND = "REFUND"
+    CREDIT_MEMO_DRAFT = "CREDIT_MEMO_DRAFT"
+    """Drafts, where formal numbers are given at posting only; their own sequence, so that those have no gaps."""
 
 
 class MemoAction(StrEnum):

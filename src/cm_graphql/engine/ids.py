@@ -22,3 +22,11 @@ def id_of(value: str, *prefixes: str) -> str:
         return keys.id_of(value, *prefixes)
     except keys.MalformedId as error:
         raise BadUserInput(str(error)) from error
+
+
+def read_key(value: str, prefix: str) -> tuple[str | None, str | None]:
+    """Read a key as an id or as a number, of which one is None; an id of another kind is BAD_USER_INPUT."""
+    try:
+        return keys.read_key(value, prefix)
+    except keys.MalformedId as error:
+        raise BadUserInput(str(error)) from error

@@ -24,16 +24,9 @@ async def post_memo(unit: Unit, memo: CreditMemo) -> CreditMemo:
     referred = memo.referred_invoice_id
     invoice = await unit.invoice(referred) if referred else None
     target = (await unit.targets_of([referred]))[referred] if referred and memo.auto_apply_upon_posting else None
-    number = await formal_number(unit, memo)
+    number = await unit.formal_number(memo)
     posting = lifecycle.post(memo, invoice, target, number, unit.book, unit.stamp)
     posted = await unit.save(memo, posting.posted, Happening(action=EventAction.POSTED, note=posting.note))
     if posting.application is not None and target is not None:
         await unit.save_application(posted, [target], posting.application, EventAction.APPLIED)
     return posting.memo
-
-
-async def formal_number(unit: Unit, memo: CreditMemo) -> str | None:
-    """The number a draft gets at posting, where it has a temporary one (domain.md 0, Numbers)."""
-    if memo.number is not None and memo.number.startswith("TMP-"):
-        return await unit.memo_number(memo.account_id)
-    return None

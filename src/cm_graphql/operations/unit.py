@@ -1,6 +1,7 @@
 """One action's transaction: what it loads is locked until the end, what it saves is remembered with who and why."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Row, Table, select
@@ -33,6 +34,9 @@ KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
     "cmf": (t.credit_memo_files, ErrorCode.FILE_NOT_FOUND),
 }
 """Of each kind of thing that a request names by id: its table, and how its absence is called."""
+
+TEMPORARY: Final = "TMP-"
+"""How the number of a draft begins that gets its formal one at posting."""
 
 UNFINISHED: Final = (JobStatus.PENDING, JobStatus.PROCESSING)
 
@@ -169,11 +173,30 @@ class Unit:
 
     # --- save ---------------------------------------------------------------------------------------------------------
 
-    async def memo_number(self, account_id: str) -> str | None:
-        """The next number for a memo; none in a dry run, which uses up nothing (domain.md 7.28)."""
-        if self.dry_run:
+    async def formal_number(self, memo: CreditMemo) -> str | None:
+        """The number that a draft gets at posting, where it has a temporary one (domain.md 0, Numbers); else none."""
+        if memo.number is None or not memo.number.startswith(TEMPORARY):
             return None
-        return await reference.take_number(self.session, account_id, DocumentType.CREDIT_MEMO, t.credit_memos.c.number)
+        return await self._take_number(memo.account_id, DocumentType.CREDIT_MEMO)
+
+    async def _take_number(self, account_id: str, kind: DocumentType) -> str:
+        return await reference.take_number(self.session, account_id, kind, t.credit_memos.c.number)
+
+    async def numbered(self, made: CreditMemo) -> CreditMemo:
+        """A new memo with its number: its own, which must be free (NUMBER_TAKEN), else the next of its account's set.
+
+        A dry run's memo has none (domain.md 7.28). Where numbers are given at posting only, a draft's begins with TMP-.
+        """
+        if made.number is not None:
+            taken = select(t.credit_memos.c.id).where(t.credit_memos.c.number == made.number)
+            if await self.session.scalar(taken) is not None:
+                raise refuse(ErrorCode.NUMBER_TAKEN, f"Another credit memo has the number {made.number}.", "number")
+            return replace(made, number=None) if self.dry_run else made
+        if self.dry_run:
+            return made
+        later = self.book.settings.number_on_posting
+        kind = DocumentType.CREDIT_MEMO_DRAFT if later else DocumentType.CREDIT_MEMO
+        return replace(made, number=await self._take_number(made.account_id, kind))
 
     async def save(self, before: CreditMemo | None, after: CreditMemo, happening: Happening) -> CreditMemo:
         """Write what changed of a memo, and the entry of its history that says so; answers it as it is stored now."""

@@ -89,7 +89,7 @@ def _sequences() -> None:
         sa.PrimaryKeyConstraint("set_id", "document_type", name=op.f("pk_sequences")),
         sa.ForeignKeyConstraint(["set_id"], ["sequence_sets.id"], ondelete="CASCADE", name=op.f("fk_sequences_set_id")),
         sa.CheckConstraint(
-            "document_type IN ('INVOICE', 'CREDIT_MEMO', 'DEBIT_MEMO', 'PAYMENT', 'REFUND')",
+            "document_type IN ('INVOICE', 'CREDIT_MEMO', 'DEBIT_MEMO', 'PAYMENT', 'REFUND', 'CREDIT_MEMO_DRAFT')",
             name=op.f("ck_sequences_document_type"),
         ),
         sa.CheckConstraint("next_number >= 1", name=op.f("ck_sequences_next_number")),

@@ -18,7 +18,14 @@ NAMESPACE = UUID("3f0c52a4-6a55-4b3c-9f0e-5d2c7f6f1f10")
 """Ids of the rows made here follow from it and from the rows' names: the same in every database."""
 
 DEFAULT_SET = f"seq_{uuid5(NAMESPACE, 'sequence set DEFAULT').hex}"
-PREFIXES = {"INVOICE": "INV", "CREDIT_MEMO": "CM", "DEBIT_MEMO": "DM", "PAYMENT": "P-", "REFUND": "R-"}
+PREFIXES = {
+    "INVOICE": "INV",
+    "CREDIT_MEMO": "CM",
+    "DEBIT_MEMO": "DM",
+    "PAYMENT": "P-",
+    "REFUND": "R-",
+    "CREDIT_MEMO_DRAFT": "TMP-CM-",
+}
 
 REASON_CODES = {
     "CREDIT_MEMO": (

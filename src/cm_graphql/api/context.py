@@ -1,0 +1,116 @@
+"""What every resolver can ask of the request it serves: who asks, the loaders, and the gate that actions pass."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, TypeVar
+
+from cm_graphql.domain.errors import Fault, Refusal
+from cm_graphql.engine.errors import BadUserInput, RequestError
+from cm_graphql.engine.loaders import Committed, Loaders, Pinned
+from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
+from cm_graphql.operations.ports import SystemClock
+from cm_graphql.operations.viewer import LOCAL, Forbidden, Viewer
+from cm_graphql.store.database import Database
+from cm_graphql.store.keys import MalformedId
+
+T = TypeVar("T")
+
+
+@dataclass
+class Api:
+    """What lives as long as the server."""
+
+    database: Database
+    today: date | None = None
+    """Freezes the date, for tests and demos."""
+    gate: Gate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.database, SystemClock(self.today))
+
+
+@dataclass(frozen=True)
+class BulkAnswer:
+    """What became of a bulk action: of each element, or why none was looked at."""
+
+    elements: list[Answer] = field(default_factory=list)
+    refused: tuple[Fault, ...] = ()
+
+
+class Context:
+    """What lives as long as one request."""
+
+    def __init__(self, api: Api, viewer: Viewer, request_id: str | None) -> None:
+        self.api = api
+        self.viewer = viewer
+        self.request_id = request_id
+        self.response_extensions: dict[str, Any] = {}
+        self._rehearsal: Rehearsal | None = None
+        self.loaders = self._fresh_loaders()
+
+    @classmethod
+    def of(cls, api: Api, *, viewer: Viewer = LOCAL, request_id: str | None = None) -> "Context":
+        """The context of a request; without authentication the caller is the local one."""
+        return cls(api, viewer, request_id)
+
+    @property
+    def database(self) -> Database:
+        """The database that is read."""
+        return self.api.database
+
+    def require(self, scope: str) -> None:
+        """Refuse what the caller may not do: FORBIDDEN."""
+        try:
+            self.viewer.require(scope)
+        except Forbidden as error:
+            raise RequestError("FORBIDDEN", str(error)) from error
+
+    async def act(self, what: Action[Any], command: Any) -> Answer:
+        """Do an action; what is read after it, is read anew."""
+        try:
+            answer, self._rehearsal = await self._through(self.api.gate.act(what, command, *self._who))
+        except Refusal as refusal:
+            answer = Answer(faults=refusal.faults)
+        self._acted([answer])
+        return answer
+
+    async def act_each(self, what: BulkAction[Any, Any], command: Any) -> BulkAnswer:
+        """Do each element of a bulk action; what is read after it, is read anew."""
+        try:
+            answers, self._rehearsal = await self._through(self.api.gate.act_each(what, command, *self._who))
+        except Refusal as refusal:
+            return BulkAnswer(refused=refusal.faults)
+        self._acted(answers)
+        return BulkAnswer(elements=answers)
+
+    @property
+    def _who(self) -> tuple[Viewer, str | None]:
+        return self.viewer, self.request_id
+
+    async def _through(self, acting: Awaitable[T]) -> T:
+        """Pass the gate; what is wrong with the request itself belongs in GraphQL's own errors."""
+        try:
+            return await acting
+        except Forbidden as error:
+            raise RequestError("FORBIDDEN", str(error)) from error
+        except MalformedId as error:
+            raise BadUserInput(str(error)) from error
+
+    def _acted(self, answers: list[Answer]) -> None:
+        if any(answer.replayed for answer in answers):
+            self.response_extensions["idempotentReplay"] = True
+        self.loaders = self._fresh_loaders()
+
+    async def after_root_field(self) -> None:
+        """Undo a dry run, now that its payload was read."""
+        rehearsal, self._rehearsal = self._rehearsal, None
+        if rehearsal is not None:
+            await rehearsal.undo()
+            self.loaders = self._fresh_loaders()
+
+    def _fresh_loaders(self) -> Loaders:
+        database = self.api.database
+        if self._rehearsal is not None:
+            return Loaders(Pinned(self._rehearsal.connection, database.dialect), self.viewer.accounts)
+        return Loaders(Committed(database), self.viewer.accounts)

@@ -1,0 +1,12 @@
+"""One mutation per action, grouped by family; each says what it takes, which operation does it, what it answers."""
+
+import strawberry
+
+from cm_graphql.api.mutations.creation import Creation
+from cm_graphql.api.mutations.lifecycle import Lifecycle
+from cm_graphql.api.mutations.settlement import Settlement
+
+
+@strawberry.type(description="Every change there is.")
+class Mutation(Creation, Lifecycle, Settlement):
+    """The mutations of all families."""
