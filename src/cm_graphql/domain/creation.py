@@ -16,6 +16,7 @@ from cm_graphql.domain.commands.creation import (
     CreditMemoFromInvoice,
     CreditMemoItemFromInvoice,
 )
+from cm_graphql.domain.crediting import Room
 from cm_graphql.domain.enums import (
     ItemSourceType,
     MemoSource,
@@ -30,7 +31,6 @@ from cm_graphql.domain.errors import ErrorCode, Faults, not_found, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import CreditMemo, CreditMemoItem, CustomRate, Invoice, InvoiceItem, Stamp, TaxationItem
 from cm_graphql.domain.rulebook import RuleBook, TenantSettings
-from cm_graphql.domain.taxation import Room
 
 _CURRENCY_CODE = re.compile(r"[A-Z]{3}\Z")
 
@@ -388,6 +388,7 @@ def _lines_from_invoice(
     for position, (item, source) in enumerate(zip(command.items or (), sources, strict=True), 1):
         line = _line_from_invoice(item, source, position, currency, stamp)
         if item.tax_items or not command.tax_auto_calculation:
+            room.use(line)
             taxes = _taxes_by_hand(item, line.id, source, room, currency, stamp, places)
             line = replace(line, taxation_items=taxes)
         else:
@@ -397,7 +398,7 @@ def _lines_from_invoice(
                 for tax, share in shares
             )
             line = replace(line, net=net, tax_mode=item.tax_mode, tax_auto_calculation=True, taxation_items=taxes)
-        room.use(line)
+            room.use(line)
         lines.append(line)
         first_line_of.setdefault(source.id, line.id)
     return tuple(
@@ -448,15 +449,13 @@ def _taxes_by_hand(
     stamp: Stamp,
     places: Iterator[int],
 ) -> tuple[TaxationItem, ...]:
-    """Make the taxes given by hand, each credited to the invoice's tax that it matches, if any."""
-    return tuple(
-        taxation.by_hand(
-            tax,
-            taxation.match(tax, source.taxes, room),
-            currency,
-            id=stamp.new_id("cmt"),
-            item_id=item_id,
-            position=next(places),
+    """Make the taxes given by hand, each credited to what the others leave of the invoice's tax that it matches."""
+    taxes = []
+    for tax in item.tax_items or ():
+        source_tax = taxation.match(tax, source.taxes, room)
+        made = taxation.by_hand(
+            tax, source_tax, currency, id=stamp.new_id("cmt"), item_id=item_id, position=next(places)
         )
-        for tax in item.tax_items or ()
-    )
+        room.use_tax(made)
+        taxes.append(made)
+    return tuple(taxes)

@@ -4,9 +4,36 @@ from collections import defaultdict
 
 from cm_graphql.domain.enums import AvailableToCreditRule, ItemSourceType, TaxMode
 from cm_graphql.domain.errors import ErrorCode, Faults
-from cm_graphql.domain.records import CreditMemo, Invoice
+from cm_graphql.domain.records import CreditMemo, CreditMemoItem, Invoice, InvoiceItem, InvoiceTax, TaxationItem
 from cm_graphql.domain.rulebook import RuleBook
-from cm_graphql.domain.taxation import Room
+
+
+class Room:
+    """What of an invoice can still be credited, while the lines of one memo use it up in their order."""
+
+    def __init__(self, invoice: Invoice) -> None:
+        self._net = {item.id: item.left for item in invoice.items}
+        self._tax = {tax.id: tax.left for item in invoice.items for tax in item.taxes}
+
+    def net(self, item: InvoiceItem) -> int:
+        """What is left of the net of an invoice item; past 0 when it was over-credited."""
+        return self._net[item.id]
+
+    def tax(self, tax: InvoiceTax) -> int:
+        """What is left of a tax of the invoice; past 0 when it was over-credited."""
+        return self._tax[tax.id]
+
+    def use(self, line: CreditMemoItem) -> None:
+        """Take away what a line and its taxes credit."""
+        if line.source_item_id in self._net:
+            self._net[line.source_item_id] -= line.net
+        for tax in line.taxation_items:
+            self.use_tax(tax)
+
+    def use_tax(self, tax: TaxationItem) -> None:
+        """Take away what a tax credits."""
+        if tax.source_tax_item_id in self._tax:
+            self._tax[tax.source_tax_item_id] -= tax.tax_amount
 
 
 def check_over_credit(memo: CreditMemo, invoice: Invoice, book: RuleBook) -> None:

@@ -1,56 +1,39 @@
 """How much tax a credited line carries, and which tax of the invoice it gives back (domain.md 4.1, 7.34, 7.35)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 from typing import Protocol
 
-from cm_graphql.domain import drafts, limits, shape
+from cm_graphql.domain import crediting, drafts, limits, shape
 from cm_graphql.domain.commands.base import Json, Key
 from cm_graphql.domain.commands.creation import TaxFinanceInformation
-from cm_graphql.domain.enums import TaxMode, TaxRateType
-from cm_graphql.domain.errors import ErrorCode, Faults
+from cm_graphql.domain.commands.taxation import CreateCreditMemoTaxationItems, NewTaxationItem
+from cm_graphql.domain.crediting import Room
+from cm_graphql.domain.enums import MemoStatus, ProcessingType, TaxEngineKind, TaxMode, TaxRateType
+from cm_graphql.domain.errors import ErrorCode, Faults, not_found, refuse
 from cm_graphql.domain.money import Currency, split
 from cm_graphql.domain.records import (
     NO_FINANCE,
+    CreditMemo,
     CreditMemoItem,
     FinanceInformation,
     Invoice,
     InvoiceItem,
     InvoiceTax,
+    Stamp,
     TaxationItem,
 )
+from cm_graphql.domain.rulebook import RuleBook
 
 Shares = list[tuple[InvoiceTax, int]]
 """Which taxes of an invoice item are credited, and how much of each."""
 
 _WEIGHT = 10**40
 """Makes of a rate a weight beyond any amount, so that `split` sees no weight as a cap."""
-
-
-class Room:
-    """What of an invoice can still be credited, while the lines of one memo use it up in their order."""
-
-    def __init__(self, invoice: Invoice) -> None:
-        self._net = {item.id: item.left for item in invoice.items}
-        self._tax = {tax.id: tax.left for item in invoice.items for tax in item.taxes}
-
-    def net(self, item: InvoiceItem) -> int:
-        """What is left of the net of an invoice item; past 0 when it was over-credited."""
-        return self._net[item.id]
-
-    def tax(self, tax: InvoiceTax) -> int:
-        """What is left of a tax of the invoice; past 0 when it was over-credited."""
-        return self._tax[tax.id]
-
-    def use(self, line: CreditMemoItem) -> None:
-        """Take away what a line credits."""
-        if line.source_item_id in self._net:
-            self._net[line.source_item_id] -= line.net
-        for tax in line.taxation_items:
-            if tax.source_tax_item_id in self._tax:
-                self._tax[tax.source_tax_item_id] -= tax.tax_amount
 
 
 def automatic(source: InvoiceItem, amount: int, mode: TaxMode, room: Room, currency: Currency) -> tuple[int, Shares]:
@@ -262,3 +245,132 @@ def source_finance(source: InvoiceTax | None) -> FinanceInformation:
 
 def _first(given: str | None, otherwise: str | None) -> str | None:
     return given if given is not None else otherwise
+
+
+# --- taxes added to a draft -------------------------------------------------------------------------------------------
+
+
+def check_create_taxation_items(memo: CreditMemo) -> None:
+    """Refuse to add taxes to what is not a draft (domain.md 1.24): INVALID_STATUS."""
+    if memo.status is not MemoStatus.DRAFT:
+        raise refuse(
+            ErrorCode.INVALID_STATUS,
+            f"Credit memo {memo.name} is {memo.status.spelled}. "
+            "Taxation items can only be added to credit memos with the Draft status.",
+        )
+
+
+def create_taxation_items(
+    memo: CreditMemo, command: CreateCreditMemoTaxationItems, invoice: Invoice | None, book: RuleBook, stamp: Stamp
+) -> tuple[CreditMemo, tuple[TaxationItem, ...]]:
+    """Add taxes to lines of a draft; answer the memo and what was added, in the order asked (domain.md 1.24, 7.40).
+
+    `invoice` is the referred one, if any. The tax of such a line counts as given by hand from then on, so that it is
+    not computed anew. Refuses with CREDIT_MEMO_ITEM_NOT_FOUND, TAXATION_ITEM_NOT_FOUND; the shape faults
+    FIELD_REQUIRED, INVALID_VALUE, TOO_LONG, AMOUNT_PRECISION, TAX_ITEM_NOT_ALLOWED; INVALID_STATUS; LIMIT_EXCEEDED;
+    OVER_CREDIT.
+    """
+    assert (invoice.id if invoice else None) == memo.referred_invoice_id, "the referred invoice comes loaded"
+    lines = {line.id: line for line in memo.items}
+    sources = {item.id: item for item in invoice.items} if invoice else {}
+    _check_new_exist(command, lines, sources)
+    _check_new(command, memo, lines, sources)
+    check_create_taxation_items(memo)
+    faults = Faults()
+    asked = command.taxation_items
+    shape.at_most(len(asked), limits.LINES_PER_CREATE, "taxation items", faults, "taxation_items")
+    faults.raise_if_any()
+    room = Room(invoice) if invoice else None
+    for line in memo.items if room else ():
+        assert room is not None
+        room.use(line)
+    created: list[TaxationItem] = []
+    places = count(1 + max((tax.position for line in memo.items for tax in line.taxation_items), default=0))
+    for tax in asked:
+        line = lines[_line_key(tax)]
+        source = sources.get(line.source_item_id)
+        matched = match(tax, source.taxes, room) if source and room else None
+        item = by_hand(tax, matched, memo.currency, id=stamp.new_id("cmt"), item_id=line.id, position=next(places))
+        if room:
+            room.use_tax(item)
+        created.append(item)
+        lines[line.id] = replace(line, taxation_items=(*line.taxation_items, item), tax_auto_calculation=False)
+    items = tuple(lines[line.id] for line in memo.items)
+    drafts.check_total(items, "taxation_items")
+    changed = replace(memo, items=items)
+    if invoice:
+        crediting.check_over_credit(changed, invoice, book)
+    return changed, tuple(created)
+
+
+def _line_key(tax: NewTaxationItem) -> str:
+    assert tax.memo_item_id is not None, "a tax without line was refused"
+    return shape.as_id(tax.memo_item_id, "cmi")
+
+
+def _check_new_exist(
+    command: CreateCreditMemoTaxationItems, lines: Mapping[str, CreditMemoItem], sources: Mapping[str, InvoiceItem]
+) -> None:
+    """Refuse lines that are not of this memo, and taxes that are not of the line's invoice item."""
+    faults = Faults()
+    for index, tax in enumerate(command.taxation_items):
+        if tax.memo_item_id is None:
+            continue
+        line = lines.get(_line_key(tax))
+        if line is None:
+            path = ("taxation_items", index, "memo_item_id")
+            faults.extend([not_found(ErrorCode.CREDIT_MEMO_ITEM_NOT_FOUND, tax.memo_item_id, *path)])
+            continue
+        source = sources.get(line.source_item_id)
+        if tax.source_tax_item_id is not None and source is not None and not matches(tax, source.taxes):
+            path = ("taxation_items", index, "source_tax_item_id")
+            faults.extend([not_found(ErrorCode.TAXATION_ITEM_NOT_FOUND, tax.source_tax_item_id, *path)])
+    faults.raise_if_any()
+
+
+def _check_new(
+    command: CreateCreditMemoTaxationItems,
+    memo: CreditMemo,
+    lines: Mapping[str, CreditMemoItem],
+    sources: Mapping[str, InvoiceItem],
+) -> None:
+    faults = Faults()
+    if not command.taxation_items:
+        faults.add(ErrorCode.FIELD_REQUIRED, "taxation_items is empty: give 1 to 1,000.", "taxation_items")
+    for index, tax in enumerate(command.taxation_items):
+        path = ("taxation_items", index)
+        shape.required(tax.memo_item_id, faults, *path, "memo_item_id")
+        line = None if tax.memo_item_id is None else lines[_line_key(tax)]
+        check_by_hand(tax, line is not None and is_negative(line), memo.currency, faults, *path)
+        if not tax.name.strip():
+            faults.add(ErrorCode.FIELD_REQUIRED, "name is blank: a tax has a name.", *path, "name")
+        if line is not None:
+            _check_taxed_line(tax, line, sources.get(line.source_item_id), faults, *path)
+    faults.raise_if_any()
+
+
+def _check_taxed_line(
+    tax: NewTaxationItem, line: CreditMemoItem, source: InvoiceItem | None, faults: Faults, *path: str | int
+) -> None:
+    """Note a line whose tax is not given by hand (domain.md 1.24, 7.40), and a source that it cannot have."""
+    if line.tax_mode is TaxMode.TAX_INCLUSIVE:
+        why = "is tax-inclusive: its tax is part of its amount"
+    elif source is not None and any(its.engine is not TaxEngineKind.NONE for its in source.taxes):
+        why = f"credits invoice item {source.charge_name}, whose tax was computed by an engine"
+    else:
+        why = ""
+    if why:
+        message = f"Line {line.sku_name} {why}, so no tax can be added to it."
+        faults.add(ErrorCode.TAX_ITEM_NOT_ALLOWED, message, *path, "memo_item_id")
+    if tax.source_tax_item_id is not None and source is None:
+        faults.add(
+            ErrorCode.INVALID_VALUE,
+            f"Line {line.sku_name} was not made from an invoice, so its tax has no source: leave it out.",
+            *path,
+            "source_tax_item_id",
+        )
+
+
+def is_negative(line: CreditMemoItem) -> bool:
+    """Tell whether amounts of a line are negative: those of discounts are."""
+    return line.processing_type is ProcessingType.DISCOUNT or line.net < 0
