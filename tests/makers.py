@@ -96,7 +96,7 @@ def a_tax(amount: Amount = "1.00", **fields: Any) -> TaxationItem:
     return TaxationItem(**{**given, "tax_rate": Decimal("0.1"), "tax_amount": units(amount), **fields})
 
 
-def an_item(amount: Amount = "10.00", *taxes: TaxationItem, **fields: Any) -> CreditMemoItem:
+def an_item(amount: Amount = "10.00", /, *taxes: TaxationItem, **fields: Any) -> CreditMemoItem:
     """A line of a credit memo with its taxes; `a_memo` gives it id and position."""
     net = units(amount)
     given: dict[str, Any] = {
