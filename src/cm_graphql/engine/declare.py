@@ -47,8 +47,10 @@ class Stored:
     """With `of` in another table: the column here that holds that row's id."""
     required: bool | None = None
     type: Any = None
-    shown: Callable[[Any], Any] | None = None
+    shown: Callable[..., Any] | None = None
     """Turns the wire value into what is shown, where that differs."""
+    with_currency: bool = False
+    """Whether `shown` takes the row's currency as a second argument."""
     hidden: bool = False
     """Read for relations and filters only; no field of the schema."""
 
@@ -104,11 +106,12 @@ def column(
     via: str | None = None,
     required: bool | None = None,
     type: Any = None,
-    shown: Callable[[Any], Any] | None = None,
+    shown: Callable[..., Any] | None = None,
+    with_currency: bool = False,
     hidden: bool = False,
 ) -> Any:
     """Declare a field that is the column of the same name, or what `of` says."""
-    return Stored(description, of, via, required, type, shown, hidden)
+    return Stored(description, of, via, required, type, shown, with_currency, hidden)
 
 
 def derived(description: str, expression: Callable[[FromClause], ColumnElement[Any]], *, required: bool = True) -> Any:
@@ -226,15 +229,17 @@ def node(
     sorts: Sequence[str] = (),
     search: Sequence[ColumnElement[Any]] = (),
     order: Sequence[Order] = (Order("id"),),
+    also: Mapping[str, Declared] | None = None,
 ) -> Callable[[C], C]:
     """Make a GraphQL type of a class of declarations over a table.
 
     `owner` gives the account that a row belongs to, for callers who may see only some accounts. `filters` and
-    `sorts` name stored fields; `order` is the default sort. Ties are always broken by id.
+    `sorts` name stored fields; `order` is the default sort. Ties are always broken by id. `also` adds declarations
+    that several types share.
     """
 
     def decorate(cls: C) -> C:
-        declared = {name: value for name, value in vars(cls).items() if isinstance(value, Declared)}
+        declared = {name: value for name, value in vars(cls).items() if isinstance(value, Declared)} | dict(also or {})
         selected = _Selection(table)
         selected.add("id", Stored(""))
         for name, value in declared.items():
@@ -297,12 +302,17 @@ class _Selection:
         made: dict[str, Read] = {}
         for name, stored in self._stored.items():
             read = reader(self.sources[name].type, self.positions[name], currency)
-            made[name] = read if stored.shown is None else _shown(read, stored.shown)
+            made[name] = read if stored.shown is None else _shown(read, stored, currency)
         return made
 
 
-def _shown(read: Read, shown: Callable[[Any], Any]) -> Read:
-    return lambda row: shown(read(row))
+def _shown(read: Read, stored: Stored, currency: int | None) -> Read:
+    shown = stored.shown
+    assert shown is not None
+    if not stored.with_currency:
+        return lambda row: shown(read(row))
+    assert currency is not None, "the row has no currency to show an amount in"
+    return lambda row: shown(read(row), row[currency])
 
 
 def source_of(table: FromClause, name: str, stored: Stored) -> ColumnElement[Any]:
@@ -315,13 +325,17 @@ def source_of(table: FromClause, name: str, stored: Stored) -> ColumnElement[Any
     return select(stored.of).where(remote.c.id == table.c[stored.via]).scalar_subquery()
 
 
-def stored_type(stored: Stored, source: ColumnElement[Any]) -> Any:
-    """The annotation of a stored field: the column's type, optional where the column is."""
+def stored_type(stored: Stored, source: ColumnElement[Any], table: FromClause) -> Any:
+    """The annotation of a stored field: the column's type, optional where the column, or the way to it, is."""
     kind = stored.type or graphql_type(source.type)
     required = stored.required
     if required is None:
-        origin = stored.of if stored.of is not None else source
-        required = not getattr(origin, "nullable", True) or getattr(origin, "computed", None) is not None
+        origins = [stored.of if stored.of is not None else source]
+        if stored.via is not None:
+            origins.append(table.c[stored.via])
+        required = all(
+            not getattr(origin, "nullable", True) or getattr(origin, "computed", None) is not None for origin in origins
+        )
     return kind if required else kind | None if not isinstance(kind, str) else f"{kind} | None"
 
 
@@ -355,9 +369,10 @@ def _fields(cls: type, node_type: NodeType) -> dict[str, tuple[StrawberryField, 
         match value:
             case Stored():
                 if value.hidden or name == "id":
-                    delattr(cls, name)
+                    if name in vars(cls):
+                        delattr(cls, name)
                     continue
-                made[name] = strawberry.field(**about), stored_type(value, node_type.sources[name])
+                made[name] = strawberry.field(**about), stored_type(value, node_type.sources[name], node_type.table)
             case Derived():
                 source = value.expression(node_type.table)
                 kind = graphql_type(source.type)
@@ -384,7 +399,7 @@ def _grouped(target: type, node_type: NodeType) -> type:
         fields: dict[str, tuple[StrawberryField, Any]] = {}
         for name, stored in target.__stored__.items():  # type: ignore[attr-defined]
             field_ = strawberry.field(description=stored.description, metadata={"declared": stored})
-            fields[name] = field_, stored_type(stored, source_of(node_type.table, name, stored))
+            fields[name] = field_, stored_type(stored, source_of(node_type.table, name, stored), node_type.table)
         description: str = target.__describes__  # type: ignore[attr-defined]
         NAMES[target.__name__] = typed(target, fields, lambda c: strawberry.type(c, description=description))
     return type(target.__name__, (RowObject,), {"_readers": node_type.readers})

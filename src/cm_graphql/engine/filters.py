@@ -1,7 +1,7 @@
 """Filters and sorts of a type, made from its stored fields: inputs for clients, conditions for the database."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -14,15 +14,22 @@ from sqlalchemy import Boolean, ColumnElement, Date, Integer, and_, false, func,
 from sqlalchemy.sql.type_api import TypeEngine
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.declare import NAMES, PREFIXES, NodeType, Order, Stored, typed
+from cm_graphql.engine.declare import NAMES, NodeType, One, Order, Stored, typed
 from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.ids import id_of, kind_of
+from cm_graphql.engine.ids import id_of
+from cm_graphql.engine.wire import storable
 from cm_graphql.store.fold import fold, fold_text
-from cm_graphql.store.types import Amount, EnumText, Id, Scaled, Timestamp
+from cm_graphql.store.types import SCALE_DIGITS, SCALED_LIMIT, Amount, EnumText, Id, Scaled, Timestamp
 
 BIGGEST = 2**63 - 1
 MOST_VALUES = 1_000
-"""Values that one `in` may list, and conditions that one filter may hold."""
+"""Values that one `in` may list."""
+
+MOST_CONDITIONS = 300
+"""Conditions that one filter may hold; SQLite takes no expression that is a thousand levels deep."""
+
+LONGEST_TEXT = 1_000
+"""Characters of a text to look for with `contains`, `startsWith` or `search`."""
 
 DEEPEST = 10
 """Levels of and, or, not that one filter may nest."""
@@ -161,7 +168,8 @@ def condition(node_type: NodeType, asked: Any) -> ColumnElement[bool]:
 @dataclass
 class _Conditions:
     node_type: NodeType
-    count: int = 0
+    conditions: int = 0
+    values: int = 0
 
     def of(self, asked: Any, depth: int) -> ColumnElement[bool]:
         if depth > DEEPEST:
@@ -173,6 +181,7 @@ class _Conditions:
                 found.append(self._field(key, operators))
         text = getattr(asked, "search", None)
         if isinstance(text, str):
+            self._counted(len(self.node_type.search))
             found.append(or_(*(_like(source, text, anywhere=True) for source in self.node_type.search)))
         for key, join in (("and_", and_), ("or_", or_)):
             parts = getattr(asked, key)
@@ -185,21 +194,50 @@ class _Conditions:
             found.append(not_(func.coalesce(self.of(asked.not_, depth + 1), false())))
         return and_(true(), *found)
 
-    def _counted(self, more: int) -> None:
-        self.count += more
-        if self.count > MOST_VALUES:
-            raise BadUserInput(f"A filter holds at most {MOST_VALUES} conditions.")
+    def _counted(self, conditions: int, values: int = 0) -> None:
+        self.conditions += conditions
+        self.values += values
+        if self.conditions > MOST_CONDITIONS:
+            raise BadUserInput(f"A filter holds at most {MOST_CONDITIONS} conditions.")
+        if self.values > MOST_VALUES:
+            raise BadUserInput(f"A filter lists at most {MOST_VALUES} values in all of its `in`.")
 
     def _field(self, key: str, operators: Any) -> ColumnElement[bool]:
-        self._counted(1)
+        given = sum(getattr(operators, operator, strawberry.UNSET) is not strawberry.UNSET for operator in _OPERATORS)
+        self._counted(max(1, given), len(operators.in_ or ()))
         stored = self.node_type.fields.get(key)
+        source = self.node_type.sources[key]
+        if isinstance(source.type, Id):
+            operators = _with_ids(operators, self._prefix(key))
         if isinstance(stored, Stored) and stored.via is not None:
-            # Asked of the other table once, instead of for every row of this one.
             assert stored.of is not None
             here = self.node_type.table.c[stored.via]
-            remote = stored.of.table
-            return here.in_(select(remote.c.id).where(_operated(stored.of, operators, _camel(key))))
-        return _operated(self.node_type.sources[key], operators, _camel(key))
+            if not here.nullable:
+                # Asked of the other table once, instead of for every row of this one.
+                found = _operated(stored.of, operators, _camel(key))
+                return here.in_(select(stored.of.table.c.id).where(found))
+        return _operated(source, operators, _camel(key))
+
+    def _prefix(self, key: str) -> str | None:
+        """The prefix of the ids in a column, or nothing where they can be of several kinds or of another system."""
+        if key == "id":
+            return self.node_type.prefix
+        for name, value in self.node_type.fields.items():
+            if isinstance(value, One) and (value.key or f"{name}_id") == key and value.target != "Node":
+                return str(NAMES[value.target].__node__.prefix)
+        return None
+
+
+def _with_ids(operators: Any, prefix: str | None) -> Any:
+    """Check the ids of a filter, and give bare digits their prefix; the wrong kind is BAD_USER_INPUT."""
+    if prefix is None:
+        return operators
+
+    def checked(value: Any) -> Any:
+        return id_of(value, prefix) if isinstance(value, str) else value
+
+    among = [checked(value) for value in operators.in_] if operators.in_ else operators.in_
+    return replace(operators, eq=checked(operators.eq), ne=checked(operators.ne), in_=among)
 
 
 def _operated(source: ColumnElement[Any], operators: Any, name: str) -> ColumnElement[bool]:
@@ -231,8 +269,6 @@ def _different(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
 
 
 def _among(source: ColumnElement[Any], values: list[Any]) -> ColumnElement[bool]:
-    if len(values) > MOST_VALUES:
-        raise BadUserInput(f"in lists {len(values)} values; at most {MOST_VALUES} are allowed.")
     if isinstance(source.type, Amount):
         exact = [Fraction(value) * 10_000 for value in values]
         bound = [int(x) for x in exact if x.denominator == 1 and abs(x) <= BIGGEST]
@@ -245,10 +281,10 @@ def _compared(operator: str) -> Callable[[ColumnElement[Any], Any], ColumnElemen
     def compare(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
         if not isinstance(source.type, Amount | Scaled):
             return _COMPARE[operator](source, value)
-        scale = 10_000 if isinstance(source.type, Amount) else 10**9
+        scale, biggest = (10_000, BIGGEST) if isinstance(source.type, Amount) else (10**SCALE_DIGITS, SCALED_LIMIT - 1)
         exact = Fraction(value) * scale
         whole = floor(exact) if operator in ("gt", "lte") else ceil(exact)
-        if abs(whole) > BIGGEST:
+        if abs(whole) > biggest:
             return source.is_not(None) if (whole < 0) == (operator in ("gt", "gte")) else false()
         bound: Any = whole if isinstance(source.type, Amount) else Decimal(whole) / scale
         return _COMPARE[operator](source, bound)
@@ -265,6 +301,10 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = 
 
 
 def _like(source: ColumnElement[Any], text: str, *, anywhere: bool) -> ColumnElement[bool]:
+    if len(text) > LONGEST_TEXT:
+        raise BadUserInput(f"The text to look for has {len(text)} characters; at most {LONGEST_TEXT} are allowed.")
+    if not storable(text):
+        return false()
     pattern = fold_text(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return fold(source).like(f"%{pattern}%" if anywhere else f"{pattern}%", escape="\\")
 
@@ -273,23 +313,11 @@ def _bound(source: ColumnElement[Any], value: Any) -> Any:
     """The value as the column's type takes it; nothing where no row can have it."""
     if isinstance(source.type, EnumText):
         return value
-    if isinstance(source.type, Id):
-        return _id_value(source, str(value))
     if isinstance(source.type, Scaled):
         return value if abs(value) < 10**9 and value == value.quantize(Decimal("1e-9")) else None
     if isinstance(source.type, Integer):
         return value if abs(value) <= BIGGEST else None
-    return value
-
-
-def _id_value(source: ColumnElement[Any], value: str) -> str:
-    target = next(iter(getattr(source, "foreign_keys", ())), None)
-    if target is not None:
-        for prefix, kind in PREFIXES.items():
-            if kind.table is target.column.table:
-                return id_of(value, prefix)
-    kind_of(value)
-    return value
+    return None if isinstance(value, str) and not storable(value) else value
 
 
 _OPERATORS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {

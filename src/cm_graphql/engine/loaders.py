@@ -70,7 +70,8 @@ class Loaders:
         self._accounts = accounts
         self._made: dict[Hashable, DataLoader[Any, Any]] = {}
 
-    def _loader(self, key: Hashable, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
+    def loader(self, key: Hashable, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
+        """The loader of one kind of question; `load` answers many at once, in the order asked."""
         if key not in self._made:
             self._made[key] = DataLoader(load_fn=load, max_batch_size=MOST_KEYS)
         return self._made[key]
@@ -91,7 +92,20 @@ class Loaders:
             found = {row[at]: node_type.cls.of(row) for row in rows}  # type: ignore[attr-defined]
             return [found.get(key) for key in keys]
 
-        return await self._loader(("node", node_type.prefix), load).load(key)
+        return await self.loader(("node", node_type.prefix), load).load(key)
+
+    async def keyed(self, node_type: NodeType, name: str, key: str) -> Any:
+        """The row whose unique column `name` has this value, as its type, or nothing."""
+        source = node_type.sources[name]
+
+        async def load(keys: list[str]) -> list[Any]:
+            wanted = and_(among(self.source.dialect, source, keys), self.visible(node_type))
+            rows = await self.source.rows(select(*node_type.columns).where(wanted))
+            at = node_type.positions[name]
+            found = {row[at]: node_type.cls.of(row) for row in rows}  # type: ignore[attr-defined]
+            return [found.get(key) for key in keys]
+
+        return await self.loader(("keyed", node_type.prefix, name), load).load(key)
 
     async def first(self, node_type: NodeType, where: ColumnElement[bool]) -> Any:
         """The row that a unique condition finds, or nothing."""
@@ -108,7 +122,7 @@ class Loaders:
             found = {row[0]: row for row in rows}
             return [found.get(key) for key in keys]
 
-        return await self._loader(("value", node_type.prefix, name), load).load(key)
+        return await self.loader(("value", node_type.prefix, name), load).load(key)
 
     async def page(
         self,
@@ -132,7 +146,7 @@ class Loaders:
 
         if by is None:
             return _page(list(await self.source.rows(page(node_type, where, wanted))), wanted)
-        found: Page = await self._loader(("page", identity), load).load(parent)
+        found: Page = await self.loader(("page", identity), load).load(parent)
         return found
 
     async def total(
@@ -154,7 +168,7 @@ class Loaders:
 
         if by is None:
             return int((await self.source.rows(count(node_type, where)))[0][0])
-        return int(await self._loader(("total", identity), load).load(parent))
+        return int(await self.loader(("total", identity), load).load(parent))
 
 
 def _page(rows: list[Any], wanted: Slice) -> Page:

@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.engine.wire import storable
 from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, to_json
 
 LONGEST_CURSOR = 4_000
@@ -95,7 +96,7 @@ def _stored(node_type: NodeType, term: Order, value: Any) -> Any:
             raise ValueError("out of range")
         return value
     text: str = _checked(value, str)
-    if "\0" in text:
+    if not storable(text):
         raise ValueError("no text")
     if isinstance(type_, Scaled):
         return Decimal(text).quantize(Decimal("1e-9"))

@@ -15,10 +15,10 @@ from strawberry.types.field import StrawberryField
 from cm_graphql.engine.declare import NAMES, PREFIXES, Many, Node, NodeType, Order, RowObject
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.filters import condition, filter_input, orders, sort_input
-from cm_graphql.engine.ids import kind_of
+from cm_graphql.engine.ids import kind_of, read_key
 from cm_graphql.engine.loaders import Loaders, Page
 from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
-from cm_graphql.engine.wire import reader
+from cm_graphql.engine.wire import reader, storable
 
 T = TypeVar("T")
 
@@ -38,15 +38,28 @@ def one_resolver(key: str) -> Callable[..., Any]:
     """Resolve a row by the id in a column; the id's prefix tells the type."""
 
     async def resolve(self: Any, info: strawberry.Info) -> Any:
-        value = self.raw(key)
-        return None if value is None else await find(loaders_of(info), value)
+        return await find_stored(loaders_of(info), self.raw(key))
 
     return resolve
+
+
+async def find_stored(loaders: Loaders, value: str | None) -> Any:
+    """The thing of an id that the store holds; nothing when it names one of another system, unknown here."""
+    kind = None if value is None else PREFIXES.get(value.partition("_")[0])
+    return None if kind is None else await loaders.node(kind, value or "")
 
 
 async def find(loaders: Loaders, value: str) -> Any:
     """The thing of an id, or nothing; an id that is malformed is BAD_USER_INPUT."""
     return await loaders.node(kind_of(value), value)
+
+
+async def find_by_key(loaders: Loaders, kind: NodeType, key: str, number: str = "number") -> Any:
+    """The thing of a `key` argument, which is an id, the bare 32 digits or a number; nothing when there is none."""
+    found, text = read_key(key, kind.prefix)
+    if found is not None:
+        return await loaders.node(kind, found)
+    return await loaders.keyed(kind, number, text) if text is not None and storable(text) else None
 
 
 def derived_resolver(name: str, expression: ColumnElement[Any], node_type: NodeType) -> Callable[..., Any]:

@@ -1,0 +1,20 @@
+"""The schema that is served, put together from queries and mutations."""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from cm_graphql.api import types
+from cm_graphql.api.mutations import Mutation
+from cm_graphql.api.query import Query
+from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.engine.scalars import SCALARS
+
+__all__ = ["schema", "types"]
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    # What is reached only through `node` would be missing otherwise.
+    types=[kind.cls for kind in PREFIXES.values()],
+    config=StrawberryConfig(scalar_map=dict(SCALARS)),
+)

@@ -1,0 +1,138 @@
+"""Totals of credit memos by what they have in common, added up by the database."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import strawberry
+from sqlalchemy import ColumnElement, extract, func, select
+
+from cm_graphql.api.types.accounts import Account, split_sum, whole_sum
+from cm_graphql.api.types.credit_memos import CreditMemo
+from cm_graphql.domain.enums import MemoStatus
+from cm_graphql.engine.errors import RequestError
+from cm_graphql.engine.filters import condition, filter_input
+from cm_graphql.engine.loaders import Loaders
+from cm_graphql.engine.resolve import find_stored, loaders_of
+from cm_graphql.engine.wire import show_amount
+from cm_graphql.store import tables as t
+
+if TYPE_CHECKING:
+    CreditMemoFilter = Any
+else:
+    CreditMemoFilter = filter_input(CreditMemo.__node__)
+
+MOST_GROUPS = 5_000
+"""Groups that one summary may have."""
+
+_AMOUNTS = ("amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount")
+
+
+@strawberry.enum(description="What credit memos can be grouped by; they are always split by currency too.")
+class CreditMemoGrouping(Enum):
+    """What credit memos can be grouped by."""
+
+    CURRENCY = strawberry.enum_value("currency", description="By currency, which is done in any case.")
+    STATUS = strawberry.enum_value("status", description="By status.")
+    ACCOUNT = strawberry.enum_value("account_id", description="By account.")
+    REASON_CODE = strawberry.enum_value("reason_code", description="By reason code.")
+    MONTH = strawberry.enum_value("month", description="By the month of `creditMemoDate`.")
+
+
+@strawberry.type(description="What the memos of a group have in common; what was not grouped by is null.")
+class CreditMemoSummaryKey:
+    """The key of a group."""
+
+    currency: str = strawberry.field(description="The ISO 4217 code; amounts of different currencies are never added.")
+    status: MemoStatus | None = strawberry.field(description="The status.", default=None)
+    account_id: strawberry.ID | None = strawberry.field(description="The account.", default=None)
+    reason_code: str | None = strawberry.field(
+        description="The reason code; null also for memos that have none.", default=None
+    )
+    month: str | None = strawberry.field(description='The month of `creditMemoDate`, such as "2026-03".', default=None)
+
+    @strawberry.field(description="The account.")
+    async def account(self, info: strawberry.Info) -> Account | None:
+        """Find it."""
+        found: Account | None = await find_stored(loaders_of(info), self.account_id)
+        return found
+
+
+@strawberry.type(description="Totals of a group of credit memos, in the group's currency.")
+class CreditMemoSummary:
+    """One group with its totals."""
+
+    key: CreditMemoSummaryKey = strawberry.field(description="What the memos have in common.")
+    count: int = strawberry.field(description="How many memos there are.")
+    amount: Decimal = strawberry.field(description="The sum of their totals, tax included.")
+    tax_amount: Decimal = strawberry.field(description="The sum of their taxes.")
+    applied_amount: Decimal = strawberry.field(description="The sum of what was applied.")
+    unapplied_amount: Decimal = strawberry.field(description="The sum of what is neither applied nor refunded.")
+    refund_amount: Decimal = strawberry.field(description="The sum of what was refunded.")
+
+
+_COLUMNS: dict[CreditMemoGrouping, tuple[ColumnElement[Any], ...]] = {
+    CreditMemoGrouping.STATUS: (t.credit_memos.c.status,),
+    CreditMemoGrouping.ACCOUNT: (t.credit_memos.c.account_id,),
+    CreditMemoGrouping.REASON_CODE: (t.credit_memos.c.reason_code,),
+    CreditMemoGrouping.MONTH: (
+        extract("year", t.credit_memos.c.credit_memo_date),
+        extract("month", t.credit_memos.c.credit_memo_date),
+    ),
+}
+"""What the database groups by, beside the currency."""
+
+
+async def credit_memo_summary(
+    info: strawberry.Info,
+    filter: Annotated[
+        CreditMemoFilter | None, strawberry.argument(description="Which memos; all of them unless given.")
+    ] = None,
+    group_by: Annotated[
+        list[CreditMemoGrouping] | None,
+        strawberry.argument(description="What to group by; one total per currency unless given."),
+    ] = None,
+) -> list[CreditMemoSummary]:
+    """Add up credit memos; groups are in the order of their keys, currency first."""
+    wanted = list(dict.fromkeys(group for group in group_by or () if group is not CreditMemoGrouping.CURRENCY))
+    return await _summarize(loaders_of(info), filter, wanted)
+
+
+async def _summarize(
+    loaders: Loaders, asked_filter: Any, wanted: Sequence[CreditMemoGrouping]
+) -> list[CreditMemoSummary]:
+    memos = t.credit_memos
+    node_type = CreditMemo.__node__
+    keys = [memos.c.currency, *(column for group in wanted for column in _COLUMNS[group])]
+    labelled = [column.label(f"key_{place}") for place, column in enumerate(keys)]
+    sums = [piece for name in _AMOUNTS for piece in split_sum(memos.c[name])]
+    rows = await loaders.source.rows(
+        select(*labelled, func.count(), *sums)
+        .where(condition(node_type, asked_filter), loaders.visible(node_type))
+        .group_by(*keys)
+        .order_by(*(column.nulls_last() for column in keys))
+        .limit(MOST_GROUPS + 1)
+    )
+    if len(rows) > MOST_GROUPS:
+        raise RequestError(
+            "LIMIT_EXCEEDED", f"This summary has more than {MOST_GROUPS} groups: filter, or group by less."
+        )
+    return [_summary(wanted, row[: len(keys)], row[len(keys) :]) for row in rows]
+
+
+def _summary(wanted: Sequence[CreditMemoGrouping], keys: Sequence[Any], totals: Sequence[Any]) -> CreditMemoSummary:
+    currency, *rest = keys
+    values = iter(rest)
+    key: dict[str, Any] = {}
+    for group in wanted:
+        if group is CreditMemoGrouping.MONTH:
+            key["month"] = f"{int(next(values)):04d}-{int(next(values)):02d}"
+        else:
+            key[cast(str, group.value)] = next(values)
+    count, *pieces = totals
+    amounts: dict[str, Any] = {
+        name: show_amount(whole_sum(*pieces[2 * place : 2 * place + 2]), currency)
+        for place, name in enumerate(_AMOUNTS)
+    }
+    return CreditMemoSummary(key=CreditMemoSummaryKey(currency=currency, **key), count=count, **amounts)

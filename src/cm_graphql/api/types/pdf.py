@@ -1,0 +1,81 @@
+"""Where the PDF of a credit memo stands, told by its newest request."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from sqlalchemy import desc, select
+
+from cm_graphql.domain.enums import PdfGenerationStatus
+from cm_graphql.engine.declare import Node
+from cm_graphql.engine.loaders import Loaders
+from cm_graphql.engine.pages import among
+from cm_graphql.store import tables as t
+
+if TYPE_CHECKING:
+    from cm_graphql.api.types.credit_memos import CreditMemo
+
+
+@strawberry.type(description="Where the PDF of a credit memo stands.")
+class CreditMemoPdfStatus:
+    """The PDF status of a memo (domain.md 2.12)."""
+
+    credit_memo_id: strawberry.ID = strawberry.field(description="The memo.")
+    credit_memo_number: str | None = strawberry.field(description="The number of the memo; null only in a dry run.")
+    credit_memo: Annotated["CreditMemo", strawberry.lazy("cm_graphql.api.types.credit_memos")] = strawberry.field(
+        description="The memo."
+    )
+    pdf_generation_status: PdfGenerationStatus = strawberry.field(description="Where the PDF stands.")
+    created_on: datetime | None = strawberry.field(description="When it was asked for; null when it never was.")
+    updated_on: datetime | None = strawberry.field(
+        description="When its status last changed; null when it was never asked for."
+    )
+    pdf_file_url: str | None = strawberry.field(
+        description="Where to download it, relative to the server; null unless the status is GENERATED."
+    )
+    error_category: str | None = strawberry.field(
+        description="What kind of thing went wrong, such as INVALID_TEMPLATE; null unless the status is ERROR."
+    )
+    error_message: str | None = strawberry.field(description="What went wrong; null unless the status is ERROR.")
+
+
+async def pdf_status_of(loaders: Loaders, memo: Node) -> CreditMemoPdfStatus:
+    """The PDF status of a memo; asked of many memos at once, it takes one statement."""
+    requests, files = t.credit_memo_pdf_requests, t.credit_memo_files
+
+    async def load(keys: list[str]) -> list[Any]:
+        others = requests.alias("others")
+        newest = (
+            select(others.c.id)
+            .where(others.c.credit_memo_id == requests.c.credit_memo_id)
+            .order_by(desc(others.c.created_on), desc(others.c.id))
+            .limit(1)
+            .scalar_subquery()
+        )
+        statement = (
+            select(requests, files.c.pdf_file_url)
+            .select_from(requests.outerjoin(files, files.c.id == requests.c.file_id))
+            .where(among(loaders.source.dialect, requests.c.credit_memo_id, keys), requests.c.id == newest)
+        )
+        found = {row.credit_memo_id: row for row in await loaders.source.rows(statement)}
+        return [found.get(key) for key in keys]
+
+    return _shown(memo, await loaders.loader("pdf_status", load).load(memo.raw("id")))
+
+
+def _shown(memo: Any, request: Any) -> CreditMemoPdfStatus:
+    status = PdfGenerationStatus.NONE if request is None else request.status
+    if status is PdfGenerationStatus.GENERATED and request.memo_version < memo.raw("version"):
+        status = PdfGenerationStatus.OBSOLETE
+    failed = status is PdfGenerationStatus.ERROR
+    return CreditMemoPdfStatus(
+        credit_memo_id=memo.raw("id"),
+        credit_memo_number=memo.number,
+        credit_memo=memo,
+        pdf_generation_status=status,
+        created_on=None if request is None else request.created_on,
+        updated_on=None if request is None else request.updated_on,
+        pdf_file_url=request.pdf_file_url if status is PdfGenerationStatus.GENERATED else None,
+        error_category=request.error_category if failed else None,
+        error_message=request.error_message if failed else None,
+    )

@@ -1,0 +1,131 @@
+"""The catalog, and what a tenant configures, as clients read it."""
+
+from decimal import Decimal
+
+import strawberry
+from sqlalchemy import select
+
+from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, FINANCE
+from cm_graphql.engine.declare import Node, Order, column, node
+from cm_graphql.engine.loaders import Loaders
+from cm_graphql.engine.pages import among
+from cm_graphql.engine.resolve import loaders_of
+from cm_graphql.store import tables as t
+
+__all__ = ["AccountingPeriod", "ProductRatePlanCharge", "ProductRatePlanChargePrice", "ReasonCode"]
+
+
+@strawberry.type(description="What a charge costs in one currency.")
+class ProductRatePlanChargePrice:
+    """A price of a charge."""
+
+    currency: str = strawberry.field(description="The ISO 4217 code.")
+    price: Decimal = strawberry.field(
+        description="The flat fee, or the price of one unit; it may have more decimals than the currency."
+    )
+
+
+@node(
+    "chg",
+    t.product_rate_plan_charges,
+    description="A charge of the product catalog, from which credit memos can be made without an invoice.",
+    filters=(
+        "id",
+        "name",
+        "sku",
+        "charge_model",
+        "charge_type",
+        "taxable",
+        "tax_mode",
+        "tax_code",
+        "effective_start_date",
+        "effective_end_date",
+        "created_date",
+        "updated_date",
+    ),
+    sorts=(
+        "name",
+        "sku",
+        "charge_model",
+        "charge_type",
+        "effective_start_date",
+        "effective_end_date",
+        "created_date",
+        "updated_date",
+    ),
+    search=(t.product_rate_plan_charges.c.name, t.product_rate_plan_charges.c.sku),
+    order=(Order("name"),),
+    also={**FINANCE, **CUSTOM_FIELDS, **AUDIT},
+)
+class ProductRatePlanCharge(Node):
+    """A charge of the catalog (domain.md 2.9)."""
+
+    name = column("The name.")
+    sku = column("The SKU of its product.")
+    charge_model = column("How it is priced; discounts cannot be credited.")
+    charge_type = column("When it is billed.")
+    unit_of_measure = column("What a unit is.")
+    taxable = column("Whether it is taxed.")
+    tax_mode = column("Whether its prices contain the tax; null when it is not taxed.")
+    tax_code = column("The tax code.")
+    effective_start_date = column("The first day of its plan; the default of a credit memo line's service start.")
+    effective_end_date = column("The last day of its plan; the default of a credit memo line's service end.")
+
+    @strawberry.field(description="Its prices, by currency.")
+    async def prices(self, info: strawberry.Info) -> list[ProductRatePlanChargePrice]:
+        """Read its prices."""
+        return await _prices(loaders_of(info), self.raw("id"))
+
+
+async def _prices(loaders: Loaders, charge: str) -> list[ProductRatePlanChargePrice]:
+    prices = t.product_rate_plan_charge_prices
+
+    async def load(keys: list[str]) -> list[list[ProductRatePlanChargePrice]]:
+        statement = (
+            select(prices.c.charge_id, prices.c.currency, prices.c.price)
+            .where(among(loaders.source.dialect, prices.c.charge_id, keys))
+            .order_by(prices.c.charge_id, prices.c.currency)
+        )
+        found: dict[str, list[ProductRatePlanChargePrice]] = {key: [] for key in keys}
+        for key, currency, price in await loaders.source.rows(statement):
+            found[key].append(ProductRatePlanChargePrice(currency=currency, price=price))
+        return [found[key] for key in keys]
+
+    answer: list[ProductRatePlanChargePrice] = await loaders.loader("prices", load).load(charge)
+    return answer
+
+
+@node(
+    "rc",
+    t.reason_codes,
+    description="A reason that documents can be made for; documents refer to it by its name.",
+    filters=("id", "name", "type", "active", "is_default"),
+    sorts=("name", "type", "created_date", "updated_date"),
+    order=(Order("type"), Order("name")),
+    also=AUDIT,
+)
+class ReasonCode(Node):
+    """A reason code (domain.md 2.9)."""
+
+    name = column("The name.")
+    type = column("Which documents it is for.")
+    active = column("Whether new documents can have it.")
+    is_default = column("Whether documents without a reason get it.")
+
+
+@node(
+    "per",
+    t.accounting_periods,
+    description="A span of days that is closed as a whole; no action may be dated within a closed one.",
+    filters=("id", "name", "start_date", "end_date", "status"),
+    sorts=("name", "start_date", "end_date", "status", "created_date", "updated_date"),
+    order=(Order("start_date"),),
+    also=AUDIT,
+)
+class AccountingPeriod(Node):
+    """An accounting period (domain.md 2.9)."""
+
+    name = column("The name.")
+    start_date = column("The first day.")
+    end_date = column("The last day.")
+    status = column("Whether it still takes entries.")
