@@ -44,8 +44,9 @@ def input_of(record: type) -> type:
         one_of = getattr(record, "one_of", False)
         for field, hint, doc in _fields(record):
             annotation, default = _annotation(hint), _default(field)
-            if one_of:
-                default = strawberry.UNSET
+            if default is not dataclasses.MISSING:
+                # Null is then as good as leaving it out, which spares clients from leaving out variables.
+                annotation = annotation | None
             made[field.name] = strawberry.field(description=doc, default=default), annotation
         description = " ".join((record.__doc__ or "").split())
 

@@ -1,6 +1,6 @@
 """Invoices and their lines, as clients read them: what credit memos are made from and applied to."""
 
-from sqlalchemy import ColumnElement, FromClause, cast, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, cast, func, select, type_coerce
 
 from cm_graphql.api.types.shared import (
     AUDIT,
@@ -28,10 +28,15 @@ def _sum(amount: ColumnElement[int]) -> ColumnElement[int]:
     return cast(func.coalesce(func.sum(amount), 0), Amount)
 
 
+def _less(amount: ColumnElement[int], credited: Select[int]) -> ColumnElement[int]:
+    # A difference is a plain number to SQLAlchemy, and would be shown as one.
+    return type_coerce(amount - credited.scalar_subquery(), Amount)
+
+
 def _left_of_invoice(invoices: FromClause) -> ColumnElement[int]:
     memos = t.credit_memos
     credited = select(_sum(memos.c.amount)).where(memos.c.referred_invoice_id == invoices.c.id, _IN_FORCE)
-    return invoices.c.amount - credited.correlate(invoices).scalar_subquery()
+    return _less(invoices.c.amount, credited.correlate(invoices))
 
 
 def _left_of_item(items: FromClause) -> ColumnElement[int]:
@@ -41,7 +46,7 @@ def _left_of_item(items: FromClause) -> ColumnElement[int]:
         .join(t.credit_memos, t.credit_memos.c.id == lines.c.credit_memo_id)
         .where(lines.c.source_item_id == items.c.id, _IN_FORCE)
     )
-    return items.c.charge_amount - credited.correlate(items).scalar_subquery()
+    return _less(items.c.charge_amount, credited.correlate(items))
 
 
 def _left_of_tax(taxes: FromClause) -> ColumnElement[int]:
@@ -51,7 +56,7 @@ def _left_of_tax(taxes: FromClause) -> ColumnElement[int]:
         .join(t.credit_memos, t.credit_memos.c.id == lines.c.credit_memo_id)
         .where(lines.c.source_tax_item_id == taxes.c.id, _IN_FORCE)
     )
-    return taxes.c.tax_amount - credited.correlate(taxes).scalar_subquery()
+    return _less(taxes.c.tax_amount, credited.correlate(taxes))
 
 
 def _owner(lines: FromClause) -> ColumnElement[str]:
