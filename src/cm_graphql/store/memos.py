@@ -25,13 +25,15 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
 from cm_graphql.store.session import Session
 
-_LINE_FINANCE = (
+LINE_FINANCE = (
     "deferred_revenue_accounting_code",
     "recognized_revenue_accounting_code",
     "on_account_accounting_code",
     "revenue_recognition_rule_name",
 )
-_TAX_FINANCE = ("on_account_accounting_code", "sales_tax_payable_accounting_code")
+"""The columns of a line's finance information that can be given."""
+TAX_FINANCE = ("on_account_accounting_code", "sales_tax_payable_accounting_code")
+"""Those of a tax's."""
 NO_NUMBER = "~"
 """How the number begins of a memo that has none, as in a dry run; no real number can."""
 
@@ -109,7 +111,7 @@ async def _taxes(session: Session, memo_id: str) -> defaultdict[str, list[Taxati
                 tax_rate_description=row.tax_rate_description,
                 tax_rate_type=row.tax_rate_type,
                 source_tax_item_id=row.source_tax_item_id,
-                finance=finance(row, _TAX_FINANCE),
+                finance=finance(row, TAX_FINANCE),
                 custom_fields=row.custom_fields,
             )
         )
@@ -142,7 +144,7 @@ def _item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoItem:
         credit_from_item_source=row.credit_from_item_source,
         credit_from_item_id=row.credit_from_item_id,
         exclude_item_billing_from_revenue_accounting=row.exclude_item_billing_from_revenue_accounting,
-        finance=finance(row, _LINE_FINANCE),
+        finance=finance(row, LINE_FINANCE),
         custom_fields=row.custom_fields,
         taxation_items=taxes,
     )
@@ -409,7 +411,7 @@ def _item_values(item: CreditMemoItem) -> Values:
         "subscription_id": item.subscription_id,
         "exclude_item_billing_from_revenue_accounting": item.exclude_item_billing_from_revenue_accounting,
         "custom_fields": dict(item.custom_fields),
-        **finance_values(item.finance, _LINE_FINANCE),
+        **finance_values(item.finance, LINE_FINANCE),
     }
 
 
@@ -433,7 +435,7 @@ def _tax_values(tax: TaxationItem) -> Values:
         "tax_rate_type": tax.tax_rate_type,
         "source_tax_item_id": tax.source_tax_item_id,
         "custom_fields": dict(tax.custom_fields),
-        **finance_values(tax.finance, _TAX_FINANCE),
+        **finance_values(tax.finance, TAX_FINANCE),
     }
 
 

@@ -11,16 +11,8 @@ from cm_graphql.domain.records import Invoice, InvoiceItem, InvoiceTax, Stamp, T
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.keys import read_key
-from cm_graphql.store.memos import finance, touched
+from cm_graphql.store.memos import LINE_FINANCE, TAX_FINANCE, finance, touched
 from cm_graphql.store.session import Session
-
-_LINE_FINANCE = (
-    "deferred_revenue_accounting_code",
-    "recognized_revenue_accounting_code",
-    "on_account_accounting_code",
-    "revenue_recognition_rule_name",
-)
-_TAX_FINANCE = ("on_account_accounting_code", "sales_tax_payable_accounting_code")
 
 
 async def find_ids(session: Session, table: Table, prefix: str, number: str, keys: Iterable[str]) -> dict[str, str]:
@@ -239,7 +231,7 @@ async def _invoice_items(
                 tax_rate_description=row.tax_rate_description,
                 tax_rate_type=row.tax_rate_type,
                 engine=row.engine,
-                finance=finance(row, _TAX_FINANCE),
+                finance=finance(row, TAX_FINANCE),
             )
         )
     rows = await session.rows(select(items).where(items.c.invoice_id == invoice_id).order_by(items.c.position))
@@ -260,7 +252,7 @@ async def _invoice_items(
             service_start_date=row.service_start_date,
             service_end_date=row.service_end_date,
             subscription_id=row.subscription_id,
-            finance=finance(row, _LINE_FINANCE),
+            finance=finance(row, LINE_FINANCE),
             taxes=tuple(taxes_of[row.id]),
         )
         for row in rows
