@@ -137,16 +137,16 @@ class Loaders:
         where = and_(where, self.visible(node_type))
 
         async def load(parents: list[str]) -> list[Page]:
-            assert by is not None
+            if by is None:
+                # Several fields of one connection ask for the same page: it is read once.
+                return [_page(list(await self.source.rows(page(node_type, where, wanted))), wanted)] * len(parents)
             statement = pages(self.source.dialect, node_type, by, parents, where, wanted)
             grouped: dict[str, list[Any]] = {key: [] for key in parents}
             for row in await self.source.rows(statement):
                 grouped[row[-1]].append(row)
             return [_page(grouped[key], wanted) for key in parents]
 
-        if by is None:
-            return _page(list(await self.source.rows(page(node_type, where, wanted))), wanted)
-        found: Page = await self.loader(("page", identity), load).load(parent)
+        found: Page = await self.loader(("page", identity), load).load(parent or "")
         return found
 
     async def total(
@@ -161,14 +161,13 @@ class Loaders:
         where = and_(where, self.visible(node_type))
 
         async def load(parents: list[str]) -> list[int]:
-            assert by is not None
+            if by is None:
+                return [int((await self.source.rows(count(node_type, where)))[0][0])] * len(parents)
             statement = counts(self.source.dialect, node_type, by, parents, where)
             found = {row[0]: row[1] for row in await self.source.rows(statement)}
             return [found.get(key, 0) for key in parents]
 
-        if by is None:
-            return int((await self.source.rows(count(node_type, where)))[0][0])
-        return int(await self.loader(("total", identity), load).load(parent))
+        return int(await self.loader(("total", identity), load).load(parent or ""))
 
 
 def _page(rows: list[Any], wanted: Slice) -> Page:

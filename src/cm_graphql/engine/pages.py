@@ -189,7 +189,7 @@ def keys_table(dialect: str, keys: Sequence[str]) -> tuple[FromClause, ColumnEle
         table = func.json_each(bindparam("keys", json.dumps(list(keys)))).table_valued("value", name="parents")
         return table, table.c.value
     array = cast(bindparam("keys", list(keys), type_=ARRAY(Text(collation="C"))), ARRAY(Text(collation="C")))
-    unnested = func.unnest(array).table_valued("value", name="parents")
+    unnested = func.unnest(array).table_valued("value", name="parents").render_derived()
     return unnested, unnested.c.value
 
 

@@ -1,0 +1,97 @@
+"""Asks the schema over HTTP without a socket, and notes which SQL that took."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import strawberry
+from sqlalchemy import event
+from starlette.requests import Request
+
+from cm_graphql.api.context import Api, Context
+from cm_graphql.api.http import GraphQLOverHTTP
+from cm_graphql.api.schema import schema as product
+from cm_graphql.operations.viewer import LOCAL, Viewer
+from cm_graphql.store.database import Database
+from rows import Rows
+
+BAD_USER_INPUT = "BAD_USER_INPUT"
+
+
+class Reader:
+    """A client of one database, in a loop of its own, so that tests stay plain functions."""
+
+    def __init__(self, url: str, schema: strawberry.Schema) -> None:
+        self.viewer: Viewer = LOCAL
+        self.statements: list[str] = []
+        self._runner = asyncio.Runner()
+        self.database = Database.open(url)
+        api = Api(database=self.database)
+
+        async def make_context(_request: Request, request_id: str) -> Context:
+            return Context.of(api, viewer=self.viewer, request_id=request_id)
+
+        self._endpoint = GraphQLOverHTTP(schema._schema, make_context)
+        event.listen(self.database.readers.sync_engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if not statement.startswith("BEGIN"):
+            self.statements.append(statement)
+
+    def run(self, work: Any) -> Any:
+        """Run a coroutine where the database lives."""
+        return self._runner.run(work)
+
+    def save(self, rows: Rows) -> None:
+        """Insert rows."""
+        self.run(rows.save(self.database))
+
+    def post(self, query: str, variables: dict[str, Any] | None = None) -> httpx.Response:
+        """Ask, and answer the response."""
+        return self._runner.run(self._post(query, variables))
+
+    async def _post(self, query: str, variables: dict[str, Any] | None) -> httpx.Response:
+        # Not through httpx's own JSON, which would refuse the lone surrogates that some tests send.
+        content = json.dumps({"query": query, "variables": variables or {}}).encode()
+        transport = httpx.ASGITransport(app=self._endpoint)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post("/graphql", content=content, headers={"content-type": "application/json"})
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """Ask, and answer the data; there must be no errors."""
+        answer = self.post(query, variables).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def refused(self, query: str, **variables: Any) -> str:
+        """Ask what is refused with BAD_USER_INPUT, and answer the message."""
+        response = self.post(query, variables)
+        assert response.status_code == 200
+        errors = response.json()["errors"]
+        assert [error["extensions"]["code"] for error in errors] == [BAD_USER_INPUT], errors
+        message: str = errors[0]["message"]
+        return message
+
+    def counted(self, query: str, **variables: Any) -> tuple[Any, int]:
+        """Ask, and answer the data and how many statements that took."""
+        self.statements.clear()
+        data = self.ask(query, **variables)
+        return data, len(self.statements)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.run(self.database.dispose())
+        self._runner.close()
+
+
+@contextmanager
+def reading(url: str, schema: strawberry.Schema = product) -> Iterator[Reader]:
+    """A client of the database at `url`."""
+    reader = Reader(url, schema)
+    try:
+        yield reader
+    finally:
+        reader.close()
