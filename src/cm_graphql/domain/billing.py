@@ -16,7 +16,6 @@ from cm_graphql.domain.enums import (
     ChargeType,
     ItemSourceType,
     MemoStatus,
-    PaymentMethodType,
     ProcessingType,
     TaxEngineKind,
     TaxMode,
@@ -59,16 +58,6 @@ class Account:
     sequence_set: str | None = None
     """The name of the set that numbers its documents, else DEFAULT."""
     custom_fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentMethod:
-    """A way to pay money back to an account (domain.md 2.9)."""
-
-    id: str
-    account_id: str
-    type: PaymentMethodType
-    electronic: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from itertools import count
 
 from cm_graphql.domain import drafts, limits, movement, shape, taxation
-from cm_graphql.domain.billing import Account, Charge, Contact, PaymentMethod
+from cm_graphql.domain.billing import Account, Charge, Contact
 from cm_graphql.domain.commands.intake import (
     BillToContact,
     SyncedAccount,
@@ -20,8 +20,15 @@ from cm_graphql.domain.enums import ItemSourceType, MemoStatus, ProcessingType, 
 from cm_graphql.domain.errors import ErrorCode, Faults, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import NO_FINANCE, CreditMemo, CreditMemoItem, Stamp, TaxationItem
+from cm_graphql.domain.refunds import PaymentMethod
 
 _EMAILS = ("work_email", "personal_email")
+
+_SOURCE_PREFIXES = {
+    ItemSourceType.INVOICE_DETAIL: "ini",
+    ItemSourceType.PRODUCT_RATE_PLAN_CHARGE: "chg",
+    ItemSourceType.CREDIT_MEMO_ITEM: "cmi",
+}
 
 
 def check_envelope(elements: Sequence[object], field: str, lines: int = 0) -> None:
@@ -56,6 +63,7 @@ def account(
     and NUMBER_TAKEN where the number is that of an account with another id.
     """
     faults = Faults()
+    shape.identifier(given.id, "acc", faults, "id")
     shape.document_number(given.number, faults, "number")
     _check_name(given.name, faults, "name")
     if currency is None:
@@ -121,6 +129,7 @@ def charge(
 ) -> Charge:
     """Make the charge that is told of, to be stored in place of the existing one; `currencies` are all ISO codes."""
     faults = Faults()
+    shape.identifier(given.id, "chg", faults, "id")
     _check_name(given.name, faults, "name")
     for field in ("sku", "unit_of_measure", "tax_code"):
         shape.text(getattr(given, field), limits.TEXT_LENGTH, faults, field)
@@ -158,7 +167,10 @@ def charge(
 
 
 def payment_method(given: SyncedPaymentMethod, account_id: str) -> PaymentMethod:
-    """Make the payment method that is told of."""
+    """Make the payment method that is told of; refuses a malformed id: INVALID_VALUE."""
+    faults = Faults()
+    shape.identifier(given.id, "pm", faults, "id")
+    faults.raise_if_any()
     return PaymentMethod(
         id=shape.as_id(given.id, "pm"), account_id=account_id, type=given.type, electronic=given.electronic
     )
@@ -230,6 +242,7 @@ def credit_memo(
 
 def _check_credit_memo(given: SyncedCreditMemo, currency: Currency) -> None:
     faults = Faults()
+    shape.identifier(given.id, "cm", faults, "id")
     shape.document_number(given.number, faults, "number")
     shape.text(given.comment, limits.COMMENT_LENGTH, faults, "comment")
     for field in ("reason_code", "source_id"):
@@ -248,9 +261,9 @@ def _check_credit_memo(given: SyncedCreditMemo, currency: Currency) -> None:
     for index, item in enumerate(given.items):
         _check_credited_item(item, given.items, currency, faults, "items", index)
         for key in (item.id, *(tax.id for tax in item.tax_items or ())):
-            if key is not None and key in claimed:
+            if key is not None and key[-32:] in claimed:
                 faults.add(ErrorCode.INVALID_VALUE, f"The id {key} is given to two lines.", "items", index)
-            claimed.add(key or "")
+            claimed.add((key or "")[-32:])
     faults.raise_if_any()
 
 
@@ -261,6 +274,11 @@ def _check_credited_item(
     faults: Faults,
     *path: str | int,
 ) -> None:
+    shape.identifier(item.id, "cmi", faults, *path, "id")
+    if item.source_item_type in _SOURCE_PREFIXES:
+        prefix = _SOURCE_PREFIXES[item.source_item_type]
+        shape.identifier(item.source_item_id, prefix, faults, *path, "source_item_id")
+    shape.text(item.source_item_id, limits.TEXT_LENGTH, faults, *path, "source_item_id")
     _check_name(item.sku_name, faults, *path, "sku_name")
     is_discount = item.processing_type is ProcessingType.DISCOUNT
     if item.processing_type not in (ProcessingType.CHARGE, ProcessingType.DISCOUNT):
@@ -303,6 +321,8 @@ def _check_credited_item(
 def _check_credited_tax(
     tax: SyncedCreditMemoTaxItem, negative: bool, currency: Currency, faults: Faults, *path: str | int
 ) -> int:
+    shape.identifier(tax.id, "cmt", faults, *path, "id")
+    shape.identifier(tax.source_tax_item_id, "int", faults, *path, "source_tax_item_id")
     taxation.check_by_hand(tax, negative, currency, faults, *path)
     _check_name(tax.name, faults, *path, "name")
     return shape.amount(tax.tax_amount, currency, Faults())
@@ -329,13 +349,6 @@ def _credited_lines(
         target = item.applied_to_item_index
         lines.append(_credited_line(item, item_id, index + 1, None if target is None else ids[target], taxes, currency))
     return tuple(lines)
-
-
-_SOURCE_PREFIXES = {
-    ItemSourceType.INVOICE_DETAIL: "ini",
-    ItemSourceType.PRODUCT_RATE_PLAN_CHARGE: "chg",
-    ItemSourceType.CREDIT_MEMO_ITEM: "cmi",
-}
 
 
 def _credited_line(

@@ -83,6 +83,7 @@ def line_count(documents: Sequence[Given]) -> int:
 
 def _check(given: Given, existing: BilledDocument | None, number: str, number_field: str, currency: Currency) -> None:
     faults = Faults()
+    shape.identifier(given.id, _prefix(given), faults, "id")
     shape.document_number(number, faults, number_field)
     if isinstance(given, SyncedDebitMemo):
         shape.text(given.comment, limits.COMMENT_LENGTH, faults, "comment")
@@ -117,6 +118,8 @@ def _name_and_amount(item: GivenItem) -> tuple[str, Decimal]:
 
 def _check_item(item: GivenItem, currency: Currency, faults: Faults, *path: str | int) -> None:
     is_invoice = isinstance(item, SyncedInvoiceItem)
+    shape.identifier(item.id, "ini" if is_invoice else "dmi", faults, *path, "id")
+    shape.identifier(item.product_rate_plan_charge_id, "chg", faults, *path, "product_rate_plan_charge_id")
     name, given_amount = _name_and_amount(item)
     name_field, amount_field = ("charge_name", "charge_amount") if is_invoice else ("sku_name", "amount")
     if not name.strip():
@@ -138,6 +141,7 @@ def _check_item(item: GivenItem, currency: Currency, faults: Faults, *path: str 
     negative = is_discount or amount < 0
     taxes = 0
     for place, tax in enumerate(item.tax_items or ()):
+        shape.identifier(tax.id, "int" if is_invoice else "dmt", faults, *path, "tax_items", place, "id")
         taxes += _check_tax(tax, negative, currency, faults, *path, "tax_items", place)
     if not is_invoice and item.tax_mode is TaxMode.TAX_INCLUSIVE and abs(taxes) > abs(amount):
         faults.add(
@@ -192,9 +196,9 @@ def _check_ids(given: Given, faults: Faults) -> None:
         claims: list[tuple[tuple[str | int, ...], Key | None]] = [(("items", index, "id"), item.id)]
         claims.extend((("items", index, "tax_items", i, "id"), tax.id) for i, tax in enumerate(item.tax_items or ()))
         for path, key in claims:
-            if key is not None and key in seen:
+            if key is not None and key[-32:] in seen:
                 faults.add(ErrorCode.INVALID_VALUE, f"The id {key} is given to two lines.", *path)
-            seen.add(key or "")
+            seen.add((key or "")[-32:])
 
 
 def _payments(given: Given) -> list[tuple[tuple[str | int, ...], Decimal | None]]:

@@ -83,6 +83,13 @@ def as_id(key: str, prefix: str) -> str:
     return key if "_" in key else f"{prefix}_{key}"
 
 
+def identifier(key: str | None, prefix: str, faults: Faults, *path: str | int) -> None:
+    """Note INVALID_VALUE for what is no id of a kind, with its prefix or as the bare 32 digits."""
+    if key is not None and not re.fullmatch(rf"({prefix}_)?[0-9a-f]{{32}}", key):
+        message = f"{key[:60]!r} is no id of this kind: expected {prefix}_ and 32 lowercase hex digits."
+        faults.add(ErrorCode.INVALID_VALUE, message, *path)
+
+
 def required(value: object, faults: Faults, *path: str | int) -> None:
     """Note FIELD_REQUIRED for a value that is missing."""
     if value is None:
