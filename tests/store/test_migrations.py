@@ -152,6 +152,7 @@ async def test_a_tenant_starts_with_numbers_reason_codes_and_settings(database: 
         DocumentType.DEBIT_MEMO: "DM",
         DocumentType.PAYMENT: "P-",
         DocumentType.REFUND: "R-",
+        DocumentType.CREDIT_MEMO_DRAFT: "TMP-CM-",
     }
     assert defaults == {
         ReasonCodeType.CREDIT_MEMO: "Correcting invoice error",

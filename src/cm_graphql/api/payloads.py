@@ -27,6 +27,7 @@ class UserError:
 
 
 NAMES["UserError"] = UserError
+NAMES["ID"] = strawberry.ID
 
 
 def user_errors(faults: tuple[Fault, ...]) -> list[UserError]:

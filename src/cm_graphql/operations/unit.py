@@ -177,10 +177,11 @@ class Unit:
         """The number that a draft gets at posting, where it has a temporary one (domain.md 0, Numbers); else none."""
         if memo.number is None or not memo.number.startswith(TEMPORARY):
             return None
-        return await self._take_number(memo.account_id, DocumentType.CREDIT_MEMO)
+        return await self.next_number(memo.account_id, DocumentType.CREDIT_MEMO)
 
-    async def _take_number(self, account_id: str, kind: DocumentType) -> str:
-        return await reference.take_number(self.session, account_id, kind, t.credit_memos.c.number)
+    async def next_number(self, account_id: str, kind: DocumentType) -> str:
+        """Use up the next number of a kind of document; a dry run gives it back with everything else."""
+        return await reference.take_number(self.session, account_id, kind)
 
     async def numbered(self, made: CreditMemo) -> CreditMemo:
         """A new memo with its number: its own, which must be free (NUMBER_TAKEN), else the next of its account's set.
@@ -188,21 +189,26 @@ class Unit:
         A dry run's memo has none (domain.md 7.28). Where numbers are given at posting only, a draft's begins with TMP-.
         """
         if made.number is not None:
-            taken = select(t.credit_memos.c.id).where(t.credit_memos.c.number == made.number)
-            if await self.session.scalar(taken) is not None:
-                raise refuse(ErrorCode.NUMBER_TAKEN, f"Another credit memo has the number {made.number}.", "number")
+            if await reference.is_number_taken(self.session, DocumentType.CREDIT_MEMO, made.number):
+                message = f"Another credit memo has the number {made.number}, or had it before it was deleted."
+                raise refuse(ErrorCode.NUMBER_TAKEN, message, "number")
             return replace(made, number=None) if self.dry_run else made
         if self.dry_run:
             return made
         later = self.book.settings.number_on_posting
         kind = DocumentType.CREDIT_MEMO_DRAFT if later else DocumentType.CREDIT_MEMO
-        return replace(made, number=await self._take_number(made.account_id, kind))
+        return replace(made, number=await self.next_number(made.account_id, kind))
 
     async def save(self, before: CreditMemo | None, after: CreditMemo, happening: Happening) -> CreditMemo:
         """Write what changed of a memo, and the entry of its history that says so; answers it as it is stored now."""
         saved = await memos.save(self.session, before, after, self.stamp)
         await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
         return saved
+
+    async def delete(self, memo: CreditMemo, happening: Happening) -> None:
+        """Remove a memo with all that belongs to it; what its history tells of it stays."""
+        await memos.delete(self.session, memo)
+        await records.write_event(self.session, memo, None, happening, self.stamp, self.request_id)
 
     async def save_application(
         self, before: CreditMemo, loaded: Iterable[Target], applied: Application, action: EventAction

@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row, select
 
-from cm_graphql.domain.enums import DocumentType, PeriodStatus
+from cm_graphql.domain.enums import DocumentType, EventAction, PeriodStatus
 from cm_graphql.domain.records import Period
 from cm_graphql.domain.rulebook import ReasonCode, RuleBook, TenantSettings
 from cm_graphql.store import tables as t
@@ -49,11 +49,11 @@ async def account(session: Session, account_id: str) -> Row[Any] | None:
     return await session.first(select(t.accounts).where(t.accounts.c.id == account_id))
 
 
-async def take_number(session: Session, account_id: str, kind: DocumentType, taken: Any) -> str:
+async def take_number(session: Session, account_id: str, kind: DocumentType) -> str:
     """Use up the next number of a document type, in the account's sequence set or else in DEFAULT (domain.md 0).
 
-    `taken` is the column of such numbers: what a custom number already occupies is passed over. The sequence stays
-    locked until the transaction ends, so that a rollback leaves no gap.
+    What is taken, by a document that came with a number of its own, is passed over. The sequence stays locked until
+    the transaction ends, so that a rollback leaves no gap.
     """
     sets, sequences = t.sequence_sets, t.sequences
     own = await session.scalar(select(t.accounts.c.sequence_set_id).where(t.accounts.c.id == account_id))
@@ -67,5 +67,25 @@ async def take_number(session: Session, account_id: str, kind: DocumentType, tak
         )
         assert row is not None, "every sequence set has every document type"
         number = f"{row.prefix}{row.next_number - 1:0{NUMBER_DIGITS}d}"
-        if await session.scalar(select(taken).where(taken == number)) is None:
+        if not await is_number_taken(session, kind, number):
             return number
+
+
+async def is_number_taken(session: Session, kind: DocumentType, number: str) -> bool:
+    """Whether a document of this type has a number, or had it until it was deleted (domain.md 1.8, 7.20)."""
+    column = _NUMBERS[kind]
+    if await session.scalar(select(column).where(column == number)) is not None:
+        return True
+    if column is not t.credit_memos.c.number:
+        return False
+    events = t.credit_memo_events.c
+    burned = select(events.id).where(events.credit_memo_number == number, events.action == EventAction.DELETED)
+    return await session.scalar(burned.limit(1)) is not None
+
+
+_NUMBERS: Final = {
+    DocumentType.CREDIT_MEMO: t.credit_memos.c.number,
+    DocumentType.CREDIT_MEMO_DRAFT: t.credit_memos.c.number,
+    DocumentType.DEBIT_MEMO: t.debit_memos.c.number,
+    DocumentType.REFUND: t.refunds.c.number,
+}

@@ -1,6 +1,6 @@
 """What happened to money and stays on record: the application ledger and refunds."""
 
-from sqlalchemy import CheckConstraint, Column, Date, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Date, Index, Table, UniqueConstraint
 
 from cm_graphql.domain.enums import (
     GatewayState,
@@ -121,6 +121,15 @@ refunds = Table(
     index("refunds", "credit_memo_id"),
     index("refunds", "payment_method_id"),
 )
+
+Index(
+    "uq_refunds_processing",
+    refunds.c.credit_memo_id,
+    unique=True,
+    sqlite_where=refunds.c.status == RefundStatus.PROCESSING.value,
+    postgresql_where=refunds.c.status == RefundStatus.PROCESSING.value,
+)
+"""While a refund is at the payment gateway its memo is held, so that there is one at most (docs/decisions/0004)."""
 
 refund_parts = Table(
     "refund_parts",

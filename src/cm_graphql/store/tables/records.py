@@ -1,6 +1,16 @@
 """What surrounds the memos: their history, files, PDF requests and jobs, and the answers kept for idempotency keys."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Integer, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
 
 from cm_graphql.domain.enums import EventAction, JobOperation, JobStatus, PdfGenerationStatus
 from cm_graphql.store.tables._columns import (
@@ -38,6 +48,14 @@ credit_memo_events = Table(
 )
 """The history, append-only and kept after a delete, hence without foreign keys. Amounts are objects of integers in
 ten-thousandths: `{"amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount"}`."""
+
+Index(
+    "ix_credit_memo_events_burned_number",
+    credit_memo_events.c.credit_memo_number,
+    sqlite_where=credit_memo_events.c.action == EventAction.DELETED.value,
+    postgresql_where=credit_memo_events.c.action == EventAction.DELETED.value,
+)
+"""The numbers of deleted memos, which no other memo gets (domain.md 1.8)."""
 
 credit_memo_files = Table(
     "credit_memo_files",
