@@ -1,6 +1,6 @@
 """How documents of other systems come in: found by id, else by number, else created, and replaced as a whole."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -11,24 +11,34 @@ from cm_graphql.domain.billing import Account, BilledDocument
 from cm_graphql.domain.commands.base import Key
 from cm_graphql.domain.commands.intake import (
     SyncAccounts,
+    SyncCreditMemos,
     SyncDebitMemos,
     SyncedAccount,
+    SyncedCreditMemo,
+    SyncedCreditMemoItem,
+    SyncedCreditMemoTaxItem,
     SyncedDebitMemo,
     SyncedInvoice,
     SyncedItem,
+    SyncedPaymentMethod,
     SyncedProductRatePlanCharge,
     SyncedTaxItem,
     SyncInvoices,
+    SyncPaymentMethods,
     SyncProductRatePlanCharges,
 )
+from cm_graphql.domain.enums import DocumentType, EventAction, ItemSourceType
 from cm_graphql.domain.errors import ErrorCode, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.money import Currency
+from cm_graphql.domain.records import CreditMemo
 from cm_graphql.operations.gate import Outcome, bulk_action
 from cm_graphql.operations.unit import Path, Unit
 from cm_graphql.store import intake as store
+from cm_graphql.store import reference
 from cm_graphql.store import tables as t
 from cm_graphql.store.intake import DEBIT_MEMO, INVOICE, Kind
 from cm_graphql.store.keys import id_of, read_key
+from cm_graphql.store.records import Happening
 from cm_graphql.store.session import DECIMALS, UnknownCurrency
 from cm_graphql.store.targets import find_ids
 
@@ -177,6 +187,26 @@ async def sync_product_rate_plan_charges(unit: Unit, given: SyncedProductRatePla
     return {"product_rate_plan_charge": made.id}
 
 
+def _payment_methods(command: SyncPaymentMethods) -> Sequence[SyncedPaymentMethod]:
+    intake.check_envelope(command.payment_methods, "payment_methods")
+    return [
+        replace(given, id=Key(id_of(given.id, "pm")), account_key=_key(given.account_key, "acc"))
+        for given in command.payment_methods
+    ]
+
+
+@bulk_action(_payment_methods, "documents:sync")
+async def sync_payment_methods(unit: Unit, given: SyncedPaymentMethod) -> Outcome:
+    """Create or replace a payment method."""
+    await store.claim(unit.session, t.payment_methods, given.id)
+    existing = await store.load_payment_method(unit.session, given.id)
+    if existing is not None and not unit.viewer.sees(existing.account_id):
+        raise Refusal(not_found(ErrorCode.PAYMENT_METHOD_NOT_FOUND, given.id, "id"))
+    made = intake.payment_method(given, (await _account(unit, given.account_key)).id)
+    await store.save_payment_method(unit.session, existing, made, unit.stamp)
+    return {"payment_method": made.id}
+
+
 # --- invoices and debit memos -----------------------------------------------------------------------------------------
 
 
@@ -250,26 +280,160 @@ async def _keep(
     """Save a document; refuses a number, or ids of lines, that another one has."""
     told.found.require_free(made.id, kind.number)
     old = {line.id for line in told.existing.lines} if told.existing else set()
-    items: list[tuple[str | None, Path]] = []
-    taxes: list[tuple[str | None, Path]] = []
-    for index, item in enumerate(given.items):
-        items.append((item.id, ("items", index, "id")))
-        taxes.extend((tax.id, ("items", index, "tax_items", place, "id")) for place, tax in _numbered(item))
-    await _require_own(unit, kind.items, items, old)
-    await _require_own(unit, kind.taxes, taxes, old)
+    await _require_own_lines(unit, kind.items, kind.taxes, given.items, old)
     await store.save_document(unit.session, kind, told.existing, made, unit.stamp)
 
 
-def _numbered(item: SyncedItem) -> Iterable[tuple[int, SyncedTaxItem]]:
-    return enumerate(item.tax_items or ())
+AnyItem = SyncedItem | SyncedCreditMemoItem
 
 
-async def _require_own(unit: Unit, table: Table, given: Sequence[tuple[str | None, Path]], old: set[str]) -> None:
+async def _require_own_lines(
+    unit: Unit, items: Table, taxes: Table, given: Sequence[AnyItem], old: Collection[str]
+) -> None:
     """Refuse ids of lines that another document has: INVALID_VALUE."""
-    asked = {key: path for key, path in given if key is not None and key not in old}
-    taken = await store.known_ids(unit.session, table, list(asked))
+    item_ids: dict[str, Path] = {}
+    tax_ids: dict[str, Path] = {}
+    for index, item in enumerate(given):
+        if item.id is not None and item.id not in old:
+            item_ids[item.id] = ("items", index, "id")
+        lines: Sequence[SyncedTaxItem | SyncedCreditMemoTaxItem] = item.tax_items or ()
+        for place, tax in enumerate(lines):
+            if tax.id is not None and tax.id not in old:
+                tax_ids[tax.id] = ("items", index, "tax_items", place, "id")
     faults = Faults()
-    for key, path in asked.items():
-        if key in taken:
-            faults.add(ErrorCode.INVALID_VALUE, f"The id {key} is that of a line of another document.", *path)
+    for table, asked in ((items, item_ids), (taxes, tax_ids)):
+        taken = await store.known_ids(unit.session, table, list(asked))
+        for key, path in asked.items():
+            if key in taken:
+                faults.add(ErrorCode.INVALID_VALUE, f"The id {key} is that of a line of another document.", *path)
+    faults.raise_if_any()
+
+
+# --- past credit memos ------------------------------------------------------------------------------------------------
+
+_SOURCE_PREFIXES: Mapping[ItemSourceType, str] = {
+    ItemSourceType.INVOICE_DETAIL: "ini",
+    ItemSourceType.PRODUCT_RATE_PLAN_CHARGE: "chg",
+    ItemSourceType.CREDIT_MEMO_ITEM: "cmi",
+}
+"""The kinds of sources that have ids of ours; other sources are named as other systems name them."""
+
+
+def _credit_memos(command: SyncCreditMemos) -> Sequence[SyncedCreditMemo]:
+    lines = sum(1 + len(item.tax_items or ()) for memo in command.credit_memos for item in memo.items)
+    intake.check_envelope(command.credit_memos, "credit_memos", lines)
+    return [_read_credit_memo(given) for given in command.credit_memos]
+
+
+def _read_credit_memo(given: SyncedCreditMemo) -> SyncedCreditMemo:
+    referred = given.referred_invoice_key
+    return replace(
+        given,
+        id=_id(given.id, "cm"),
+        account_key=_key(given.account_key, "acc"),
+        referred_invoice_key=None if referred is None else _key(referred, "inv"),
+        items=tuple(_read_credit_memo_item(item) for item in given.items),
+    )
+
+
+def _read_credit_memo_item(given: SyncedCreditMemoItem) -> SyncedCreditMemoItem:
+    prefix = _SOURCE_PREFIXES.get(given.source_item_type)
+    return replace(
+        given,
+        id=_id(given.id, "cmi"),
+        source_item_id=Key(id_of(given.source_item_id, prefix)) if prefix else given.source_item_id,
+        tax_items=tuple(
+            replace(tax, id=_id(tax.id, "cmt"), source_tax_item_id=_id(tax.source_tax_item_id, "int"))
+            for tax in given.tax_items or ()
+        ),
+    )
+
+
+@bulk_action(_credit_memos, "documents:sync", "settings:write")
+async def sync_credit_memos(unit: Unit, given: SyncedCreditMemo) -> Outcome:
+    """Bring in a past credit memo, or replace one that is not used; for administrators."""
+    found = await _find(unit, given.id, t.credit_memos.c.number, given.number)
+    existing = await _credit_memo(unit, found, given)
+    if found.holder is None and await reference.is_number_taken(unit.session, DocumentType.CREDIT_MEMO, given.number):
+        message = f"A credit memo that was deleted had the number {given.number}: choose another."
+        raise refuse(ErrorCode.NUMBER_TAKEN, message, "number")
+    account = await _account(unit, given.account_key)
+    invoice = await _referred_invoice(unit, given, account)
+    code = given.currency if given.currency is not None else account.currency
+    currency = await _currency(unit, code, existing.currency.code if existing else None)
+    if invoice is not None and invoice.currency.code != code:
+        raise refuse(
+            ErrorCode.CURRENCY_MISMATCH,
+            f"Invoice {invoice.number} is in {invoice.currency.code}, the memo in {code}.",
+            "referred_invoice_key",
+        )
+    await _require_sources(unit, given, invoice)
+    made = intake.credit_memo(given, existing, account.id, invoice.id if invoice else None, currency, unit.stamp)
+    found.require_free(made.id, "number")
+    await _require_own_lines(
+        unit,
+        t.credit_memo_items,
+        t.credit_memo_taxation_items,
+        given.items,
+        {line.id for line in existing.lines} if existing else (),
+    )
+    happening = Happening(action=EventAction.IMPORTED, effective_date=made.credit_memo_date)
+    await unit.save(existing, made, happening)
+    return {"credit_memo": made.id}
+
+
+async def _credit_memo(unit: Unit, found: _Found, given: SyncedCreditMemo) -> CreditMemo | None:
+    """The memo that is meant, locked, if there is one; refuses with LOCK_CONTENTION while a job has it."""
+    if found.id is None:
+        return None
+    try:
+        return await unit.memo(found.id, "id")
+    except Refusal as refusal:
+        if any(fault.code is ErrorCode.CREDIT_MEMO_NOT_FOUND for fault in refusal.faults):
+            raise _unseen(found, given.id, ErrorCode.CREDIT_MEMO_NOT_FOUND, "number") from None
+        raise
+
+
+async def _referred_invoice(unit: Unit, given: SyncedCreditMemo, account: Account) -> BilledDocument | None:
+    """The invoice that a memo says it was made from, locked, so that no sync of it overlooks the memo."""
+    key = given.referred_invoice_key
+    if key is None:
+        return None
+    found = await find_ids(unit.session, t.invoices, "inv", "invoice_number", [key])
+    invoice = await store.load_document(unit.session, INVOICE, found[key]) if key in found else None
+    if invoice is None or not unit.viewer.sees(invoice.account_id):
+        raise Refusal(not_found(ErrorCode.INVOICE_NOT_FOUND, key, "referred_invoice_key"))
+    if invoice.account_id != account.id:
+        raise refuse(
+            ErrorCode.ACCOUNT_MISMATCH,
+            f"Invoice {invoice.number} is not one of account {account.number}.",
+            "referred_invoice_key",
+        )
+    return invoice
+
+
+async def _require_sources(unit: Unit, given: SyncedCreditMemo, invoice: BilledDocument | None) -> None:
+    """Refuse lines made from what is no line of the invoice that the memo was made from.
+
+    So what is available to credit of an invoice depends on memos made from it alone. A line made from an invoice that
+    was never told of can say so, as long as it names none that was.
+    """
+    items: list[tuple[str, Path]] = []
+    taxes: list[tuple[str, Path]] = []
+    for index, item in enumerate(given.items):
+        if item.source_item_type is ItemSourceType.INVOICE_DETAIL:
+            items.append((item.source_item_id, ("items", index, "source_item_id")))
+        for place, tax in enumerate(item.tax_items or ()):
+            if tax.source_tax_item_id is not None:
+                taxes.append((tax.source_tax_item_id, ("items", index, "tax_items", place, "source_tax_item_id")))
+    if invoice is None:
+        known = await store.known_ids(unit.session, t.invoice_items, [key for key, _ in items])
+        if known or taxes:
+            message = "Its lines were made from lines of an invoice: say from which invoice."
+            raise refuse(ErrorCode.FIELD_REQUIRED, message, "referred_invoice_key")
+        return
+    lines = {line.id for line in invoice.lines}
+    faults = Faults()
+    for code, asked in ((ErrorCode.INVOICE_ITEM_NOT_FOUND, items), (ErrorCode.TAXATION_ITEM_NOT_FOUND, taxes)):
+        faults.extend(not_found(code, key, *path) for key, path in asked if key not in lines)
     faults.raise_if_any()

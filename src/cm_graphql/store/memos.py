@@ -220,24 +220,29 @@ class _Writer:
         self._session = session
         self._memo = memo
         self._stamp = stamp
+        self._all_changed = False
+        """Whether even lines that are as they were must be written, because the memo has another currency."""
 
     async def lines(self, before: CreditMemo | None) -> None:
         old = {line.id: line for line in before.lines} if before else {}
-        items, taxes = t.credit_memo_items, t.credit_memo_taxation_items
-        for table, kind in ((taxes, TaxationItem), (items, CreditMemoItem)):
-            gone = [key for key, line in old.items() if isinstance(line, kind)]
-            kept = {line.id for line in self._memo.lines if isinstance(line, kind)}
-            await bulk.delete(self._session, table, [key for key in gone if key not in kept])
-        for table, kind in ((items, CreditMemoItem), (taxes, TaxationItem)):
+        self._all_changed = before is not None and before.currency.code != self._memo.currency.code
+        tables = ((t.credit_memo_items, CreditMemoItem), (t.credit_memo_taxation_items, TaxationItem))
+        for table, kind in tables:
             lines = [line for line in self._memo.lines if isinstance(line, kind)]
-            await self._write(table, lines, old, self._line_values)
+            await self._write(table, lines, old)
+        # Last, because a tax that moved to another line must not go with the line it was on.
+        kept = {line.id for line in self._memo.lines}
+        for table, kind in reversed(tables):
+            gone = [key for key, line in old.items() if isinstance(line, kind) and key not in kept]
+            await bulk.delete(self._session, table, gone)
 
-    async def _write(self, table: Any, lines: list[Any], old: Mapping[str, Any], values: Any) -> None:
+    async def _write(self, table: Any, lines: list[Any], old: Mapping[str, Any]) -> None:
+        values = self._line_values
         new = [line for line in lines if line.id not in old]
-        changed = [line for line in lines if line.id in old and old[line.id] is not line and old[line.id] != line]
+        changed = [line for line in lines if line.id in old and self._changed(old[line.id], line)]
         await bulk.insert(self._session, table, [{**values(line), **stamped(self._stamp)} for line in new])
-        moved = [line for line in changed if _only_used(old[line.id], line)]
-        edited = [line for line in changed if not _only_used(old[line.id], line)]
+        moved = [line for line in changed if not self._all_changed and _only_used(old[line.id], line)]
+        edited = [line for line in changed if self._all_changed or not _only_used(old[line.id], line)]
         await bulk.update(
             self._session,
             table,
@@ -247,6 +252,9 @@ class _Writer:
             ],
         )
         await bulk.update(self._session, table, [{**values(line), **touched(self._stamp)} for line in edited])
+
+    def _changed(self, old: CreditLine, new: CreditLine) -> bool:
+        return self._all_changed or (old is not new and old != new)
 
     def _line_values(self, line: CreditLine) -> Values:
         common = {"credit_memo_id": self._memo.id, "currency": self._memo.currency.code}

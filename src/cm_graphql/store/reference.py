@@ -1,5 +1,6 @@
 """Settings, codes, periods, accounts and numbers: what actions ask for beside the documents."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
@@ -9,6 +10,7 @@ from sqlalchemy import Row, select
 from cm_graphql.domain.enums import DocumentType, EventAction, PeriodStatus
 from cm_graphql.domain.records import Period
 from cm_graphql.domain.rulebook import ReasonCode, RuleBook, TenantSettings
+from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.session import Session
 
@@ -58,29 +60,45 @@ async def take_number(session: Session, account_id: str, kind: DocumentType) -> 
     sets, sequences = t.sequence_sets, t.sequences
     own = await session.scalar(select(t.accounts.c.sequence_set_id).where(t.accounts.c.id == account_id))
     set_id = own or await session.scalar(select(sets.c.id).where(sets.c.name == "DEFAULT"))
+    sequence = sequences.update().where(sequences.c.set_id == set_id, sequences.c.document_type == kind)
+    row = await session.first(
+        sequence.values(next_number=sequences.c.next_number + 1).returning(sequences.c.prefix, sequences.c.next_number)
+    )
+    assert row is not None, "every sequence set has every document type"
+    place = row.next_number - 1
+    if not await is_number_taken(session, kind, _number(row.prefix, place)):
+        return _number(row.prefix, place)
+    # Other systems may have brought a hundred thousand of them: look at many places at once.
     while True:
-        row = await session.first(
-            sequences.update()
-            .where(sequences.c.set_id == set_id, sequences.c.document_type == kind)
-            .values(next_number=sequences.c.next_number + 1)
-            .returning(sequences.c.prefix, sequences.c.next_number)
-        )
-        assert row is not None, "every sequence set has every document type"
-        number = f"{row.prefix}{row.next_number - 1:0{NUMBER_DIGITS}d}"
-        if not await is_number_taken(session, kind, number):
-            return number
+        looked_at = {_number(row.prefix, n): n for n in range(place, place + bulk.CHUNK)}
+        taken = await _taken_numbers(session, kind, list(looked_at))
+        free = next((number for number in looked_at if number not in taken), None)
+        if free is not None:
+            await session.execute(sequence.values(next_number=looked_at[free] + 1))
+            return free
+        place += bulk.CHUNK
+
+
+def _number(prefix: str, place: int) -> str:
+    return f"{prefix}{place:0{NUMBER_DIGITS}d}"
 
 
 async def is_number_taken(session: Session, kind: DocumentType, number: str) -> bool:
     """Whether a document of this type has a number, or had it until it was deleted (domain.md 1.8, 7.20)."""
+    return bool(await _taken_numbers(session, kind, [number]))
+
+
+async def _taken_numbers(session: Session, kind: DocumentType, numbers: Sequence[str]) -> set[str]:
+    """Those of these numbers that a document of this type has, or had until it was deleted."""
     column = _NUMBERS[kind]
-    if await session.scalar(select(column).where(column == number)) is not None:
-        return True
-    if column is not t.credit_memos.c.number:
-        return False
-    events = t.credit_memo_events.c
-    burned = select(events.id).where(events.credit_memo_number == number, events.action == EventAction.DELETED)
-    return await session.scalar(burned.limit(1)) is not None
+    taken = {row[0] for row in await session.rows(select(column).where(column.in_(numbers)))}
+    if column is t.credit_memos.c.number:
+        events = t.credit_memo_events.c
+        burned = select(events.credit_memo_number).where(
+            events.credit_memo_number.in_(numbers), events.action == EventAction.DELETED
+        )
+        taken.update(row[0] for row in await session.rows(burned))
+    return taken
 
 
 _NUMBERS: Final = {

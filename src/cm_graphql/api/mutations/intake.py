@@ -36,3 +36,17 @@ class Intake:
         "applied to only payments, due date, texts and custom fields change.",
         debit_memo=("DebitMemo", "The debit memo as it is now."),
     )
+    sync_payment_methods = bulk_mutation(
+        intake.sync_payment_methods,
+        "SyncPaymentMethodsResult",
+        "Creates or replaces payment methods, each found by its id.",
+        payment_method=("PaymentMethod", "The payment method as it is now."),
+    )
+    sync_credit_memos = bulk_mutation(
+        intake.sync_credit_memos,
+        "SyncCreditMemosResult",
+        "Brings in past credit memos with their history elsewhere behind them, each found by its id, else by its "
+        "number; a posted one arrives wholly unapplied. One that was applied, refunded or reversed stays as it is. "
+        "For administrators: needs `settings:write` too.",
+        credit_memo=("CreditMemo", "The memo as it is now."),
+    )
