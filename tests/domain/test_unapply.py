@@ -165,7 +165,7 @@ def test_a_job_takes_invoices_back_and_leaves_debit_memos() -> None:
     after = settlement.unapply(state.memo, state.targets[:1], command, None, BOOK, STAMP)
 
     assert after.memo.applied == units("6.00")
-    with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, saying="not applied to any invoice"):
+    with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, saying="applied to debit memos only"):
         settlement.unapply(after.memo, [], command, None, BOOK, STAMP)
     want = InvoiceAmount(invoice_key=Key(one.id), amount=Decimal("9.01"))
     with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, "invoices", 0, "amount"):
@@ -219,12 +219,12 @@ def test_a_reversed_memo_stays_applied() -> None:
 
 
 def test_there_must_be_something_to_unapply() -> None:
-    memo, invoice = a_memo(), a_target()
+    memo, invoice, state = a_memo(), a_target(number=2), the_application()
 
-    with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, saying="nothing to unapply"):
+    with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, saying="applied to nothing"):
         settlement.unapply(memo, [], unapplying(memo), None, BOOK, STAMP)
     with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, "invoices", 0, "amount", saying="has 0.00 applied to invoice"):
-        settlement.unapply(memo, [invoice], unapplying(memo, (invoice, "1.00")), None, BOOK, STAMP)
+        unapply(state, (invoice, "1.00"))
     with refused(ErrorCode.AMOUNT_EXCEEDS_APPLIED, saying="applied to nothing"):
         settlement.check_anything_to_unapply(memo)
     settlement.check_anything_to_unapply(the_application().memo)

@@ -236,6 +236,7 @@ def _choose(memo: CreditMemo, command: RefundCreditMemo, amount: int, named: lis
             ErrorCode.LIMIT_EXCEEDED,
             f"{len(taken)} lines would be refunded; at most {limits.REFUND_LINES} can be at once.",
         )
+    check_anything_to_refund(memo)
     show = memo.currency.show
     if amount > memo.unapplied:
         raise refuse(

@@ -25,6 +25,9 @@ class TenantSettings:
     """`none`, `table` or `avalara`: who prices the tax of standalone lines (domain.md 7.23)."""
     time_zone: str = "UTC"
 
+    def __post_init__(self) -> None:
+        assert self.application_rule in (ApplicationRule.FIFO, ApplicationRule.PRORATION), "the others are asked for"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReasonCode:

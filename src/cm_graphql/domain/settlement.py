@@ -97,6 +97,7 @@ def apply(
     requests.check_targets(memo, wanted)
     effective_date = requests.application_date(memo, wanted, command.effective_date, book, stamp)
     requests.check_limits(memo, wanted, command)
+    check_anything_to_apply(memo)
     _check_totals(memo, wanted)
     rule = _rule(memo, wanted, _asked_rule(command), book.settings)
     moves = _distribute(memo, wanted, rule, book.settings)
@@ -276,11 +277,11 @@ def unapply(
     check_unapply(memo)
     effective_date = requests.unapplication_date(memo, command.effective_date, floor, book, stamp)
     requests.check_limits(memo, wanted, command)
+    check_anything_to_unapply(memo)
     if not wanted:
         raise refuse(
             ErrorCode.AMOUNT_EXCEEDS_APPLIED,
-            f"Credit memo {memo.name} is not applied to any "
-            f"{'invoice' if isinstance(command, UnapplyCreditMemoAsync) else 'document'}: there is nothing to unapply.",
+            f"Credit memo {memo.name} is applied to debit memos only: there is no invoice to unapply it from.",
         )
     parts = {part.target_id: part for part in memo.parts}
     released: list[tuple[str, Mapping[Pair, int]]] = []
