@@ -1,6 +1,6 @@
 """Mutations made from operations: what the caller gave, the operation, the answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast, get_type_hints
 
 import strawberry
@@ -11,6 +11,7 @@ from cm_graphql.api.context import Context
 from cm_graphql.api.inputs import command_of, input_of
 from cm_graphql.domain.errors import ErrorCode, Fault
 from cm_graphql.engine.declare import NAMES, typed
+from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.resolve import find
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Outcome
 
@@ -62,11 +63,16 @@ class Payload:
         return payload
 
 
-PayloadFields = Mapping[str, tuple[str, str]]
-"""Per field of a payload its GraphQL type, as an annotation by name, and its description."""
+Reader = Callable[[Loaders, Any], Awaitable[Any]]
+"""Finds what has no id by what an outcome says of it."""
+
+PayloadField = tuple[str, str] | tuple[str, str, Reader]
+"""The GraphQL type of a payload's field, as an annotation by name, its description, and how to read what has no id."""
+
+PayloadFields = Mapping[str, PayloadField]
 
 
-def mutation(what: Action[Any], description: str, **payload: tuple[str, str]) -> Any:
+def mutation(what: Action[Any], description: str, **payload: PayloadField) -> Any:
     """The mutation of an action: `credit_memo=("CreditMemo", "The memo as it is now.")` names its payload's fields."""
     record = _command(what.run)
     made = _payload(f"{record.__name__}Payload", f"The answer of `{_field_name(record)}`.", payload)
@@ -78,7 +84,7 @@ def mutation(what: Action[Any], description: str, **payload: tuple[str, str]) ->
     return _field(resolve, record, made, description)
 
 
-def bulk_mutation(what: BulkAction[Any, Any], element: str, description: str, **payload: tuple[str, str]) -> Any:
+def bulk_mutation(what: BulkAction[Any, Any], element: str, description: str, **payload: PayloadField) -> Any:
     """The mutation of a bulk action; `element` names the type of one result."""
     record = _command(what.elements)
     result = _payload(
@@ -139,8 +145,9 @@ def _payload(
     fields: dict[str, tuple[StrawberryField, Any]] = {
         key: (strawberry.field(description=text), annotation) for key, (annotation, text) in (more or {}).items()
     }
-    for key, (annotation, text) in payload.items():
-        fields[key] = strawberry.field(resolver=_outcome_resolver(key), description=text), f"{annotation} | None"
+    for key, (annotation, text, *readers) in payload.items():
+        resolver = _outcome_resolver(key, *readers)
+        fields[key] = strawberry.field(resolver=resolver, description=text), f"{annotation} | None"
     errors = strawberry.field(
         resolver=_errors_resolver, description="Why nothing was done; empty when the mutation did its work."
     )
@@ -150,10 +157,13 @@ def _payload(
     return cast(type[Payload], made)
 
 
-def _outcome_resolver(key: str) -> Callable[..., Any]:
+def _outcome_resolver(key: str, read: Reader | None = None) -> Callable[..., Any]:
     async def resolve(self: Any, info: strawberry.Info) -> Any:
         outcome: Outcome = self._answer.outcome or {}
-        return await _shown(cast(Context, info.context), key, outcome.get(key))
+        context, value = cast(Context, info.context), outcome.get(key)
+        if read is not None and value is not None:
+            return await read(context.loaders, value)
+        return await _shown(context, key, value)
 
     return resolve
 

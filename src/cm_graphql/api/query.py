@@ -12,6 +12,7 @@ from cm_graphql.api.types.debit_memos import DebitMemo
 from cm_graphql.api.types.history import CreditMemoJob
 from cm_graphql.api.types.invoices import Invoice
 from cm_graphql.api.types.pdf import CreditMemoPdfStatus, pdf_status_of
+from cm_graphql.api.types.settings import Settings, read_settings
 from cm_graphql.api.types.settlement import CreditMemoPart
 from cm_graphql.engine.declare import Node
 from cm_graphql.engine.errors import BadUserInput
@@ -120,6 +121,12 @@ class Query:
     )
     reason_codes = connection("ReasonCode", "Reason codes, by type and name unless sorted otherwise.")
     accounting_periods = connection("AccountingPeriod", "Accounting periods, by first day unless sorted otherwise.")
+
+    @strawberry.field(description="The tenant's settings; needs `settings:read`.")
+    async def settings(self, info: strawberry.Info) -> Settings:
+        """Read them."""
+        info.context.require("settings:read")
+        return await read_settings(loaders_of(info))
 
     @strawberry.field(description="Who asks.")
     def viewer(self, info: strawberry.Info) -> Viewer:

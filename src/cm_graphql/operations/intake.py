@@ -100,7 +100,7 @@ class _Found:
         """Refuse a number that another one has: NUMBER_TAKEN."""
         if self.holder not in (None, made_id):
             raise refuse(
-                ErrorCode.NUMBER_TAKEN, f"The {field} {self.number} is that of {self.holder}: choose another.", field
+                ErrorCode.NUMBER_TAKEN, f"The number {self.number} is that of {self.holder}: choose another.", field
             )
 
 
@@ -165,7 +165,7 @@ def _unseen(found: _Found, given_id: str | None, code: ErrorCode, field: str) ->
     """How something is refused that exists, but not for this caller."""
     if found.id == given_id:
         return Refusal(not_found(code, given_id or "", "id"))
-    return refuse(ErrorCode.NUMBER_TAKEN, f"The {field} {found.number} is taken: choose another.", field)
+    return refuse(ErrorCode.NUMBER_TAKEN, f"The number {found.number} is taken: choose another.", field)
 
 
 def _charges(command: SyncProductRatePlanCharges) -> Sequence[SyncedProductRatePlanCharge]:

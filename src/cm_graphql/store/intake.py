@@ -22,6 +22,7 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
 from cm_graphql.store.memos import LINE_FINANCE, TAX_FINANCE, finance, finance_values, stamped, touched
+from cm_graphql.store.reference import put
 from cm_graphql.store.session import Session
 
 # --- which one is meant -----------------------------------------------------------------------------------------------
@@ -57,14 +58,6 @@ async def known_ids(session: Session, table: Table, ids: Sequence[str]) -> set[s
         chunk = ids[start : start + bulk.CHUNK]
         found.update(row.id for row in await session.rows(select(table.c.id).where(table.c.id.in_(chunk))))
     return found
-
-
-async def put(session: Session, table: Table, values: Values, stamp: Stamp, *, is_new: bool) -> None:
-    """Insert a row, or write over the one of this id."""
-    if is_new:
-        await session.execute(table.insert(), {**values, **stamped(stamp)})
-    else:
-        await session.execute(table.update().where(table.c.id == values["id"]), {**values, **touched(stamp)})
 
 
 # --- accounts, catalog, payment methods -------------------------------------------------------------------------------

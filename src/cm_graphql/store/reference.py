@@ -1,17 +1,20 @@
 """Settings, codes, periods, accounts and numbers: what actions ask for beside the documents."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Table, and_, select
 
+from cm_graphql.domain.billing import TaxRate
 from cm_graphql.domain.enums import DocumentType, EventAction, PeriodStatus
-from cm_graphql.domain.records import Period
+from cm_graphql.domain.money import Currency
+from cm_graphql.domain.records import Period, Stamp
 from cm_graphql.domain.rulebook import ReasonCode, RuleBook, TenantSettings
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
+from cm_graphql.store.memos import stamped, touched
 from cm_graphql.store.session import Session
 
 NUMBER_DIGITS = 8
@@ -20,27 +23,37 @@ NUMBER_DIGITS = 8
 
 async def rulebook(session: Session) -> RuleBook:
     """Everything the rules ask for that is not a document."""
-    periods, codes = t.accounting_periods, t.reason_codes
+    periods = t.accounting_periods
     return RuleBook(
         settings=await tenant_settings(session),
         closed_periods=tuple(
             Period(name=row.name, start_date=row.start_date, end_date=row.end_date, closed=True)
             for row in await session.rows(select(periods).where(periods.c.status == PeriodStatus.CLOSED))
         ),
-        reason_codes=tuple(
-            ReasonCode(name=row.name, type=row.type, active=row.active, is_default=row.is_default)
-            for row in await session.rows(select(codes).order_by(codes.c.id))
-        ),
+        reason_codes=await reason_codes(session),
     )
 
 
-async def tenant_settings(session: Session) -> TenantSettings:
+async def reason_codes(session: Session) -> tuple[ReasonCode, ...]:
+    """All reason codes of the tenant."""
+    codes = t.reason_codes
+    return tuple(
+        ReasonCode(name=row.name, type=row.type, active=row.active, is_default=row.is_default)
+        for row in await session.rows(select(codes).order_by(codes.c.id))
+    )
+
+
+async def tenant_settings(session: Session, *, lock: bool = False) -> TenantSettings:
     """The tenant's settings: what was changed, and defaults for the rest."""
-    document: dict[str, Any] = await session.scalar(select(t.settings.c.document).where(t.settings.c.id == 1)) or {}
-    defaults = asdict(TenantSettings())
+    statement = select(t.settings.c.document).where(t.settings.c.id == 1)
+    return settings_of(await session.scalar(statement.with_for_update() if lock else statement) or {})
+
+
+def settings_of(document: Mapping[str, Any]) -> TenantSettings:
+    """The settings that a stored document stands for."""
     values: dict[str, Any] = {
         name: type(default)(document[name]) if isinstance(default, StrEnum) else document[name]
-        for name, default in defaults.items()
+        for name, default in asdict(TenantSettings()).items()
         if name in document
     }
     return TenantSettings(**values)
@@ -107,3 +120,74 @@ _NUMBERS: Final = {
     DocumentType.DEBIT_MEMO: t.debit_memos.c.number,
     DocumentType.REFUND: t.refunds.c.number,
 }
+
+
+# --- what the tenant says of its own books ----------------------------------------------------------------------------
+
+
+async def save_settings(session: Session, after: TenantSettings, names: Iterable[str], stamp: Stamp) -> None:
+    """Store the settings of these names; the row must be locked."""
+    row = await session.first(select(t.settings).where(t.settings.c.id == 1))
+    assert row is not None, "the first migration makes the row"
+    document = {**row.document, **{name: getattr(after, name) for name in names}}
+    if document != row.document:
+        values = {"document": document, "version": row.version + 1}
+        await session.execute(t.settings.update().where(t.settings.c.id == 1), {**values, **touched(stamp)})
+
+
+async def save_reason_code(session: Session, code: ReasonCode, stamp: Stamp) -> str:
+    """Write a reason code over the one of its type and name, in any capitals, else as a new one; answers its id."""
+    codes = t.reason_codes
+    rows = await session.rows(select(codes.c.id, codes.c.name).where(codes.c.type == code.type))
+    found = next((row.id for row in rows if row.name.lower() == code.name.lower()), None)
+    values = {**asdict(code), "id": found or stamp.new_id("rc")}
+    await put(session, codes, values, stamp, is_new=found is None)
+    return str(values["id"])
+
+
+async def save_period(session: Session, period: Period, stamp: Stamp) -> str:
+    """Write an accounting period over the one of its name, else as a new one; answers its id."""
+    periods = t.accounting_periods
+    found = await session.scalar(select(periods.c.id).where(periods.c.name == period.name))
+    values = {
+        "id": found or stamp.new_id("per"),
+        "name": period.name,
+        "start_date": period.start_date,
+        "end_date": period.end_date,
+        "status": PeriodStatus.CLOSED if period.closed else PeriodStatus.OPEN,
+    }
+    await put(session, periods, values, stamp, is_new=found is None)
+    return str(values["id"])
+
+
+async def save_currency(session: Session, currency: Currency, stamp: Stamp) -> None:
+    """Write how the tenant uses a currency."""
+    values = {
+        "code": currency.code,
+        "active": currency.active,
+        "rounding_mode": currency.rounding,
+        "rounding_increment": currency.increment,
+    }
+    await _put_keyed(session, t.currencies, values, stamp)
+
+
+async def save_tax_rate(session: Session, rate: TaxRate, stamp: Stamp) -> None:
+    """Write a rate of the tax engine `table`."""
+    await _put_keyed(session, t.tax_rates, asdict(rate), stamp)
+
+
+async def put(session: Session, table: Table, values: bulk.Values, stamp: Stamp, *, is_new: bool) -> None:
+    """Insert a row, or write over the one of this id."""
+    if is_new:
+        await session.execute(table.insert(), {**values, **stamped(stamp)})
+    else:
+        await session.execute(table.update().where(table.c.id == values["id"]), {**values, **touched(stamp)})
+
+
+async def _put_keyed(session: Session, table: Table, values: bulk.Values, stamp: Stamp) -> None:
+    """Write a row over the one of its primary key, else as a new one."""
+    same = and_(*(column == values[column.name] for column in table.primary_key))
+    if await session.first(select(table).where(same)) is None:
+        await session.execute(table.insert(), {**values, **stamped(stamp)})
+    else:
+        await session.execute(table.update().where(same), {**values, **touched(stamp)})

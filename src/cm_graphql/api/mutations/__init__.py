@@ -5,9 +5,10 @@ import strawberry
 from cm_graphql.api.mutations.creation import Creation
 from cm_graphql.api.mutations.intake import Intake
 from cm_graphql.api.mutations.lifecycle import Lifecycle
+from cm_graphql.api.mutations.reference import Reference
 from cm_graphql.api.mutations.settlement import Settlement
 
 
 @strawberry.type(description="Every change there is.")
-class Mutation(Creation, Intake, Lifecycle, Settlement):
+class Mutation(Creation, Intake, Lifecycle, Reference, Settlement):
     """The mutations of all families."""
