@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -17,9 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cm_graphql.domain import limits
 from cm_graphql.domain.commands.base import UNSET, Command
 from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, refuse
-from cm_graphql.operations.ports import Clock
+from cm_graphql.operations.gateways import SimulatedGateway
+from cm_graphql.operations.ports import Clock, Gateway, TaxEngine
+from cm_graphql.operations.quoting import Quoted, Unasked
 from cm_graphql.operations.unit import Unit
-from cm_graphql.operations.viewer import Viewer
+from cm_graphql.operations.viewer import Forbidden, Viewer
 from cm_graphql.store import records
 from cm_graphql.store.database import Database
 from cm_graphql.store.errors import Contention
@@ -41,6 +43,23 @@ NOT_KEPT = frozenset(
 """Refusals that deserve a retry, and so are not remembered for repeats (api.md, idempotencyKey)."""
 
 
+UNFINISHED = "unfinished"
+"""Under this name an outcome tells what the action's errand is still to be run for."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What an action asks of the world outside after its transaction, and what it makes of the reply in a second one.
+
+    Both steps are given the `unfinished` of the outcome, and may be repeated after whatever went wrong, also by another
+    process: `ask` must be harmless to repeat, and `conclude` find out for itself whether it was done before.
+    """
+
+    ask: Callable[["Gate", str], Awaitable[Any]]
+    """Runs outside of any transaction; a Refusal says that there is no reply, and leaves everything to be repeated."""
+    conclude: Callable[[Unit, str, Any], Awaitable["Answer"]]
+
+
 @dataclass(frozen=True)
 class Action(Generic[C]):
     """Something that can be done: who may, and how. Made by `action`."""
@@ -48,6 +67,8 @@ class Action(Generic[C]):
     name: str
     scopes: tuple[str, ...]
     run: Callable[[Unit, C], Awaitable[Outcome]]
+    errand: Errand | None = None
+    """Run after the transaction where the outcome has something `unfinished`; never in a dry run."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +82,11 @@ class BulkAction(Generic[C, E]):
     run: Callable[[Unit, E], Awaitable[Outcome]]
 
 
-def action(*scopes: str) -> Callable[[Callable[[Unit, C], Awaitable[Outcome]]], Action[C]]:
+def action(
+    *scopes: str, errand: Errand | None = None
+) -> Callable[[Callable[[Unit, C], Awaitable[Outcome]]], Action[C]]:
     """Make an action of a function that loads, decides and saves; the caller needs all of the scopes."""
-    return lambda run: Action(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run)
+    return lambda run: Action(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand)
 
 
 def bulk_action(
@@ -94,12 +117,25 @@ class Rehearsal:
         await self.stack.aclose()
 
 
+@dataclass(frozen=True)
+class _Try:
+    """Whose action it is, and what was learned outside while it was tried."""
+
+    name: str
+    viewer: Viewer
+    request_id: str | None
+    quoted: Quoted
+
+
 @dataclass
 class Gate:
     """Lets actions through."""
 
     database: Database
     clock: Clock
+    gateway: Gateway = field(default_factory=SimulatedGateway)
+    tax_engines: Mapping[str, TaxEngine] = field(default_factory=dict)
+    """Those outside, by the name that the setting `taxEngine` gives them; `none` and `table` need none."""
 
     def __post_init__(self) -> None:
         self._running: set[tuple[str, str, str]] = set()
@@ -112,15 +148,12 @@ class Gate:
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
         viewer.require(*what.scopes)
+        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines))
         if command.dry_run:
-            rehearsal = await self._rehearse()
-            try:
-                return await self._attempt(rehearsal, what.run, command, viewer, request_id), rehearsal
-            except BaseException:
-                await rehearsal.undo()
-                raise
+            (answer,), rehearsal = await self._rehearse([command], what.run, try_)
+            return answer, rehearsal
         request = _idempotent(what.name, command, viewer)
-        return await self._once(request, what.run, command, viewer, request_id), None
+        return await self._once(request, what.run, command, try_, what.errand), None
 
     async def act_each(
         self, what: BulkAction[C, E], command: C, viewer: Viewer, request_id: str | None = None
@@ -131,61 +164,87 @@ class Gate:
         """
         viewer.require(*what.scopes)
         elements = what.elements(command)
-        rehearsal = await self._rehearse() if command.dry_run else None
         request = _idempotent(what.name, command, viewer)
+        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines))
+        if command.dry_run:
+            return await self._rehearse(elements, what.run, try_, bulk=True)
         answers: list[Answer] = []
-        try:
-            for index, element in enumerate(elements):
-                try:
-                    if rehearsal is not None:
-                        answer = await self._attempt(rehearsal, what.run, element, viewer, request_id)
-                    else:
-                        part = replace(request, key=f"{request.key}#{index}") if request else None
-                        answer = await self._once(part, what.run, element, viewer, request_id)
-                except Exception as error:
-                    log.error(
-                        "bulk_element_failed", action=what.name, index=index, request_id=request_id, exc_info=error
-                    )
-                    reason = f"An unexpected error occurred; nothing was changed. Request {request_id}."
-                    answer = Answer(faults=(Fault(ErrorCode.INTERNAL_ERROR, reason),))
-                answers.append(answer)
-        except BaseException:
-            if rehearsal is not None:
-                await rehearsal.undo()
-            raise
-        return answers, rehearsal
+        for index, element in enumerate(elements):
+            part = replace(request, key=f"{request.key}#{index}") if request else None
+            try:
+                answers.append(await self._once(part, what.run, element, try_))
+            except Exception as error:
+                answers.append(_failed(error, try_, index))
+        return answers, None
 
-    async def _rehearse(self) -> Rehearsal:
-        stack = AsyncExitStack()
-        connection = await stack.enter_async_context(self.database.write(dry_run=True))
-        return Rehearsal(connection, stack)
+    async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer:
+        """Run the errand of an action that was left unfinished, because its process or the world outside failed."""
+        assert what.errand is not None
+        return await self._run(what.errand, subject, None, _Try(what.name, viewer, None, Quoted(self.tax_engines)))
+
+    # --- dry runs -----------------------------------------------------------------------------------------------------
+
+    async def _rehearse(
+        self, wanted: Sequence[E], run: Callable[[Unit, E], Awaitable[Outcome]], try_: _Try, *, bulk: bool = False
+    ) -> tuple[list[Answer], Rehearsal]:
+        """Do everything in one transaction that is left open; where a tax engine is missing, ask it and start over."""
+        while True:
+            stack = AsyncExitStack()
+            connection = await stack.enter_async_context(self.database.write(dry_run=True))
+            rehearsal = Rehearsal(connection, stack)
+            answers: list[Answer] = []
+            missing: list[Unasked] = []
+            try:
+                for index, element in enumerate(wanted):
+                    try:
+                        answers.append(await self._attempt(rehearsal, run, element, try_))
+                    except Unasked as unasked:
+                        missing.append(unasked)
+                    except Exception as error:
+                        if not bulk:
+                            raise
+                        answers.append(_failed(error, try_, index))
+                if not missing:
+                    return answers, rehearsal
+            except BaseException:
+                await rehearsal.undo()
+                raise
+            await rehearsal.undo()
+            for one in missing:
+                await try_.quoted.ask(one)
 
     async def _attempt(
-        self,
-        rehearsal: Rehearsal,
-        run: Callable[[Unit, E], Awaitable[Outcome]],
-        wanted: E,
-        viewer: Viewer,
-        request_id: str | None,
+        self, rehearsal: Rehearsal, run: Callable[[Unit, E], Awaitable[Outcome]], wanted: E, try_: _Try
     ) -> Answer:
         """Do something inside the transaction of a dry run; what is refused is undone at once."""
-        session = Session(rehearsal.connection, self.database.dialect)
         try:
             async with rehearsal.connection.begin_nested():
-                unit = await Unit.begin(session, viewer, self.clock, request_id=request_id, dry_run=True)
+                unit = await self._unit(rehearsal.connection, try_, dry_run=True)
                 return Answer(outcome=await run(unit, wanted))
         except Refusal as refusal:
             return Answer(faults=refusal.faults)
         except Contention as contention:
             return Answer(faults=(_contended(contention),))
 
+    async def _unit(self, connection: AsyncConnection, try_: _Try, *, dry_run: bool = False) -> Unit:
+        return await Unit.begin(
+            Session(connection, self.database.dialect),
+            try_.viewer,
+            self.clock,
+            request_id=try_.request_id,
+            dry_run=dry_run,
+            quoted=try_.quoted,
+        )
+
+    # --- the real thing -----------------------------------------------------------------------------------------------
+
     async def _once(
         self,
         request: IdempotentRequest | None,
         run: Callable[[Unit, E], Awaitable[Outcome]],
         wanted: E,
-        viewer: Viewer,
-        request_id: str | None,
+        try_: _Try,
+        errand: Errand | None = None,
     ) -> Answer:
         """Do something in its own transaction, unless the same request was answered before."""
         claim = None if request is None else (request.viewer_id, request.field, request.key)
@@ -194,9 +253,30 @@ class Gate:
                 return Answer(faults=(_in_progress(),))
             self._running.add(claim)
         try:
-            return await self.database.transact(
-                lambda connection: self._in(connection, request, run, wanted, viewer, request_id)
-            )
+            answer = await self._decide(request, run, wanted, try_)
+            if errand is not None and answer.outcome is not None and UNFINISHED in answer.outcome:
+                finished = await self._run(errand, answer.outcome[UNFINISHED], request, try_)
+                return replace(finished, replayed=answer.replayed)
+            return answer
+        finally:
+            if claim is not None:
+                self._running.discard(claim)
+
+    async def _decide(
+        self,
+        request: IdempotentRequest | None,
+        run: Callable[[Unit, E], Awaitable[Outcome]],
+        wanted: E,
+        try_: _Try,
+    ) -> Answer:
+        try:
+            while True:
+                try:
+                    return await self.database.transact(
+                        lambda connection: self._in(connection, request, run, wanted, try_)
+                    )
+                except Unasked as unasked:  # the transaction was undone: nothing is locked while the engine thinks
+                    await try_.quoted.ask(unasked)
         except _Refused as refused:
             return Answer(faults=refused.faults)
         except Contention as contention:
@@ -208,9 +288,6 @@ class Gate:
                 )
                 return Answer(faults=(taken,))
             raise
-        finally:
-            if claim is not None:
-                self._running.discard(claim)
 
     async def _in(
         self,
@@ -218,12 +295,11 @@ class Gate:
         request: IdempotentRequest | None,
         run: Callable[[Unit, E], Awaitable[Outcome]],
         wanted: E,
-        viewer: Viewer,
-        request_id: str | None,
+        try_: _Try,
     ) -> Answer:
         session = Session(connection, self.database.dialect)
         if request is None:
-            unit = await Unit.begin(session, viewer, self.clock, request_id=request_id)
+            unit = await self._unit(connection, try_)
             try:
                 return Answer(outcome=await run(unit, wanted))
             except Refusal as refusal:
@@ -236,14 +312,37 @@ class Gate:
             return _replay(request, *stored)
         try:
             async with connection.begin_nested():
-                unit = await Unit.begin(session, viewer, self.clock, request_id=request_id)
+                unit = await self._unit(connection, try_)
                 answer = Answer(outcome=await run(unit, wanted))
         except Refusal as refusal:
-            if any(fault.code in NOT_KEPT for fault in refusal.faults):
+            if _deserves_retry(refusal.faults):
                 raise _Refused(refusal.faults) from refusal
             answer = Answer(faults=refusal.faults)
         await records.store_outcome(session, request, _stored(answer), now)
         return answer
+
+    async def _run(self, errand: Errand, subject: str, request: IdempotentRequest | None, try_: _Try) -> Answer:
+        """Ask outside, then conclude in a transaction of its own, with the outcome that repeats of the request get."""
+        try:
+            reply = await errand.ask(self, subject)
+        except Refusal as refusal:
+            return Answer(faults=refusal.faults)
+
+        async def conclude(connection: AsyncConnection) -> Answer:
+            answer = await errand.conclude(await self._unit(connection, try_), subject, reply)
+            if request is not None:
+                session = Session(connection, self.database.dialect)
+                if _deserves_retry(answer.faults):
+                    await records.forget_outcome(session, request)
+                else:
+                    await records.store_outcome(session, request, _stored(answer), self.clock.now())
+            return answer
+
+        try:
+            return await self.database.transact(conclude)
+        except Contention as contention:
+            message = f"The outcome could not be recorded yet, {contention}; that is done later, so do not ask anew."
+            return Answer(faults=(Fault(ErrorCode.LOCK_CONTENTION, message),))
 
 
 class _Refused(Exception):
@@ -252,6 +351,19 @@ class _Refused(Exception):
     def __init__(self, faults: tuple[Fault, ...]) -> None:
         super().__init__("refused")
         self.faults = faults
+
+
+def _failed(error: Exception, try_: _Try, index: int) -> Answer:
+    """What became of an element of a bulk action that did not even get refused in order."""
+    if isinstance(error, Forbidden):
+        return Answer(faults=(Fault(ErrorCode.PERMISSION_DENIED, str(error)),))
+    log.error("bulk_element_failed", action=try_.name, index=index, request_id=try_.request_id, exc_info=error)
+    reason = f"An unexpected error occurred; nothing was changed. Request {try_.request_id}."
+    return Answer(faults=(Fault(ErrorCode.INTERNAL_ERROR, reason),))
+
+
+def _deserves_retry(faults: Sequence[Fault]) -> bool:
+    return any(fault.code in NOT_KEPT for fault in faults)
 
 
 def _in_progress() -> Fault:

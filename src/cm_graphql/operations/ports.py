@@ -1,11 +1,18 @@
 """What actions need of the world outside the database; the wiring fills it in."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from uuid_utils import compat as uuids
+
+from cm_graphql.domain.billing import Account
+from cm_graphql.domain.charges import Quotes, TaxableLine
+from cm_graphql.domain.enums import PaymentMethodType
+from cm_graphql.domain.money import Currency
+from cm_graphql.domain.refunds import GatewayAnswer
 
 
 class Clock(Protocol):
@@ -38,3 +45,65 @@ class SystemClock:
 def new_id(prefix: str) -> str:
     """A new id of a kind; ids sort in the order they were made."""
     return f"{prefix}_{uuids.uuid7().hex}"
+
+
+# --- the payment gateway ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRefund:
+    """What a payment gateway is asked to send back to a customer."""
+
+    idempotency_key: str
+    """The refund's id. Asked again under the same key, a gateway sends nothing again and repeats its answer."""
+    number: str
+    account_id: str
+    payment_method_id: str
+    method_type: PaymentMethodType
+    amount: int
+    """In ten-thousandths of the currency's main unit, above 0."""
+    currency: Currency
+    gateway_id: str | None = None
+    """The gateway that the request or the account names; nothing for the default."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    reference_id: str | None = None
+    soft_descriptor: str | None = None
+    soft_descriptor_phone: str | None = None
+
+
+class GatewayUnreachable(Exception):
+    """A gateway did not answer, so that nobody knows yet whether the money went: it has to be asked again."""
+
+
+class Gateway(Protocol):
+    """Sends money back (domain.md 1.22)."""
+
+    async def refund(self, asked: GatewayRefund) -> GatewayAnswer:
+        """Send the money, or say why not; raise GatewayUnreachable when that cannot be known."""
+        ...
+
+
+# --- tax engines ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxInquiry:
+    """Lines of one memo that a tax engine shall price."""
+
+    lines: tuple[TaxableLine, ...]
+    account: Account
+    currency: Currency
+    day: date
+    """The memo's date."""
+
+
+class TaxEngineFailed(Exception):
+    """A tax engine could not price what it was asked; the message is for the caller."""
+
+
+class TaxEngine(Protocol):
+    """Prices the tax of lines made from charges (domain.md 7.23)."""
+
+    async def price(self, inquiry: TaxInquiry) -> Quotes:
+        """The taxes of each line, under its key; raise TaxEngineFailed where there is no answer."""
+        ...

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Row, Table, select
+from sqlalchemy import Table, select
 
 from cm_graphql.domain import requests
+from cm_graphql.domain.billing import Account
 from cm_graphql.domain.enums import DocumentType, EventAction, JobStatus
 from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.ledger import LedgerEntry
@@ -14,8 +15,9 @@ from cm_graphql.domain.records import CreditMemo, Invoice, Stamp, Target
 from cm_graphql.domain.rulebook import RuleBook
 from cm_graphql.domain.settlement import Application
 from cm_graphql.operations.ports import Clock, new_id
+from cm_graphql.operations.quoting import Quoted
 from cm_graphql.operations.viewer import Viewer
-from cm_graphql.store import memos, records, reference, targets
+from cm_graphql.store import intake, memos, records, reference, targets
 from cm_graphql.store import tables as t
 from cm_graphql.store.records import Happening
 from cm_graphql.store.session import Session
@@ -53,6 +55,7 @@ class Unit:
         *,
         request_id: str | None = None,
         dry_run: bool = False,
+        quoted: Quoted | None = None,
     ) -> None:
         self.session = session
         self.viewer = viewer
@@ -60,15 +63,23 @@ class Unit:
         self.book = book
         self.request_id = request_id
         self.dry_run = dry_run
+        self.quoted = quoted or Quoted({})
 
     @classmethod
     async def begin(
-        cls, session: Session, viewer: Viewer, clock: Clock, *, request_id: str | None = None, dry_run: bool = False
+        cls,
+        session: Session,
+        viewer: Viewer,
+        clock: Clock,
+        *,
+        request_id: str | None = None,
+        dry_run: bool = False,
+        quoted: Quoted | None = None,
     ) -> "Unit":
         """Look up the rules in force and read the clock."""
         book = await reference.rulebook(session)
         stamp = Stamp(by=viewer.id, at=clock.now(), today=clock.today(book.settings.time_zone), new_id=new_id)
-        return cls(session, viewer, stamp, book, request_id=request_id, dry_run=dry_run)
+        return cls(session, viewer, stamp, book, request_id=request_id, dry_run=dry_run, quoted=quoted)
 
     # --- load ---------------------------------------------------------------------------------------------------------
 
@@ -162,14 +173,13 @@ class Unit:
         if missing:
             raise Refusal(*missing)
 
-    async def account(self, key: str, *path: str | int) -> Row[Any]:
+    async def account(self, key: str, *path: str | int) -> Account:
         """The account of a key; refuses with ACCOUNT_NOT_FOUND."""
         found = await targets.find_ids(self.session, t.accounts, "acc", "number", [key])
-        if key not in found or not self.viewer.sees(found[key]):
+        account = await intake.load_account(self.session, found[key]) if key in found else None
+        if account is None or not self.viewer.sees(account.id):
             raise Refusal(not_found(ErrorCode.ACCOUNT_NOT_FOUND, key, *path))
-        row = await reference.account(self.session, found[key])
-        assert row is not None
-        return row
+        return account
 
     # --- save ---------------------------------------------------------------------------------------------------------
 

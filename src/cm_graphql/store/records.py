@@ -174,19 +174,10 @@ async def stored_outcome(session: Session, request: IdempotentRequest, now: date
 
 
 async def store_outcome(session: Session, request: IdempotentRequest, outcome: Any, now: datetime) -> None:
-    """Keep an outcome, in place of one that has expired, and drop a few other expired ones."""
-    table = t.idempotency_keys
-    expired = table.c.created_date <= now - timedelta(hours=IDEMPOTENCY_HOURS)
+    """Keep an outcome, in place of one that has expired or was not final."""
+    await forget_outcome(session, request)
     await session.execute(
-        delete(table).where(
-            expired,
-            table.c.viewer_id == request.viewer_id,
-            table.c.field == request.field,
-            table.c.key == request.key,
-        )
-    )
-    await session.execute(
-        table.insert(),
+        t.idempotency_keys.insert(),
         {
             "viewer_id": request.viewer_id,
             "field": request.field,
@@ -195,6 +186,18 @@ async def store_outcome(session: Session, request: IdempotentRequest, outcome: A
             "outcome": outcome,
             "created_date": now,
         },
+    )
+
+
+async def forget_outcome(session: Session, request: IdempotentRequest) -> None:
+    """Let the next request of the same key act anew."""
+    table = t.idempotency_keys
+    await session.execute(
+        delete(table).where(
+            table.c.viewer_id == request.viewer_id,
+            table.c.field == request.field,
+            table.c.key == request.key,
+        )
     )
 
 

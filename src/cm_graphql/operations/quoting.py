@@ -1,0 +1,62 @@
+"""How actions come by what tax engines quote, although nothing outside is waited for inside a transaction.
+
+An action asks for a quote where it needs one. What is not known yet undoes its transaction (`Unasked`); the gate then
+asks the engine and lets the action start over, on fresh data, with the answer at hand.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from cm_graphql.domain.charges import Quotes
+from cm_graphql.domain.errors import ErrorCode, Refusal, refuse
+from cm_graphql.operations.ports import TaxEngine, TaxEngineFailed, TaxInquiry
+
+MOST_INQUIRIES: Final = 100
+"""Beyond so many in one request the data changes faster than an engine answers: more than twice a bulk request's."""
+
+
+class Unasked(Exception):
+    """A tax engine must be asked before the action can go on."""
+
+    def __init__(self, engine: str, inquiry: TaxInquiry) -> None:
+        super().__init__("a tax engine was not asked yet")
+        self.engine = engine
+        self.inquiry = inquiry
+
+
+class Quoted:
+    """What tax engines answered during one request."""
+
+    def __init__(self, engines: Mapping[str, TaxEngine]) -> None:
+        self._engines = engines
+        self._answers: list[tuple[str, TaxInquiry, Quotes | Refusal]] = []
+
+    def quotes(self, engine: str, inquiry: TaxInquiry) -> Quotes:
+        """What an engine answered; raises Unasked, or refuses with TAX_ENGINE_ERROR where it failed."""
+        for name, known, answer in self._answers:
+            if name == engine and known == inquiry:
+                if isinstance(answer, Refusal):
+                    raise Refusal(*answer.faults)
+                return answer
+        raise Unasked(engine, inquiry)
+
+    async def ask(self, unasked: Unasked) -> None:
+        """Ask an engine, and remember its answer or its failure."""
+        name, inquiry = unasked.engine, unasked.inquiry
+        self._answers.append((name, inquiry, await self._answer(name, inquiry)))
+
+    async def _answer(self, name: str, inquiry: TaxInquiry) -> Quotes | Refusal:
+        engine = self._engines.get(name)
+        if engine is None:
+            return failed(f"The tax engine {name} is not set up on this server.")
+        if len(self._answers) >= MOST_INQUIRIES:
+            return failed("What the tax engine was asked for kept changing.")
+        try:
+            return await engine.price(inquiry)
+        except TaxEngineFailed as error:
+            return failed(str(error))
+
+
+def failed(why: str) -> Refusal:
+    """The refusal of what no tax engine would price."""
+    return refuse(ErrorCode.TAX_ENGINE_ERROR, f"{why} Nothing was changed.")

@@ -1,0 +1,34 @@
+"""Taxes given by hand, and those that the tenant's engine quotes for lines made from charges."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+from cm_graphql.domain import charges
+from cm_graphql.domain.billing import Account
+from cm_graphql.domain.charges import NO_QUOTES, Quotes, TaxableLine
+from cm_graphql.domain.money import Currency
+from cm_graphql.operations.ports import TaxInquiry
+from cm_graphql.operations.quoting import failed
+from cm_graphql.operations.unit import Unit
+from cm_graphql.store import catalog
+
+DOWN: Final = "TAX-DOWN"
+"""A tax code for which the built-in engine always fails, so that tests can see a failure."""
+
+
+async def quotes(unit: Unit, lines: Sequence[TaxableLine], account: Account, currency: Currency, day: date) -> Quotes:
+    """What the tenant's tax engine quotes for lines (domain.md 7.23); refuses with TAX_ENGINE_ERROR.
+
+    The built-in table answers at once; any other engine is asked by the gate (see `quoting`).
+    """
+    if not lines:
+        return NO_QUOTES
+    engine = unit.book.settings.tax_engine
+    if engine != "table":
+        inquiry = TaxInquiry(lines=tuple(lines), account=account, currency=currency, day=day)
+        return unit.quoted.quotes(engine, inquiry)
+    codes = {line.tax_code for line in lines if line.tax_code is not None}
+    if DOWN in codes:
+        raise failed(f"The tax engine table has no answer for the tax code {DOWN}.")
+    return charges.table_quotes(lines, await catalog.tax_rates(unit.session, codes), account, currency)
