@@ -20,10 +20,17 @@ from cm_graphql.domain.enums import ChargeModel, ChargeType, TaxEngineKind
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import CreditMemo, Invoice, InvoiceItem, InvoiceTax, Stamp
 from cm_graphql.domain.rulebook import RuleBook
-from makers import USD, Amount, a_book, a_stamp, an_invoice, an_invoice_item, an_invoice_tax
+from makers import USD, Amount, a_book, a_stamp, an_invoice, an_invoice_item, an_invoice_tax, ids
 
 TAXED = an_invoice(an_invoice_item("100.00", an_invoice_tax("10.00")))
 """An invoice of 100.00 with 10 % tax by hand."""
+
+_NEW_IDS = ids()
+
+
+def the_stamp() -> Stamp:
+    """Who acts here: its ids are new each time, so that what is changed meets nothing that was made before."""
+    return a_stamp(new_id=_NEW_IDS)
 
 
 def engine_tax(amount: Amount, rate: str, **fields: Any) -> InvoiceTax:
@@ -58,7 +65,7 @@ def draft(
 ) -> CreditMemo:
     """The draft that a request makes of an invoice."""
     command = asking(invoice, *items, **fields)
-    return creation.from_invoice(command, invoice, currency, book or a_book(), stamp or a_stamp(), "CM00000001")
+    return creation.from_invoice(command, invoice, currency, book or a_book(), stamp or the_stamp(), "CM00000001")
 
 
 def after_posting(invoice: Invoice, memo: CreditMemo) -> Invoice:
@@ -134,5 +141,5 @@ def draft_of(
 ) -> CreditMemo:
     """The draft that a request makes of charges."""
     return creation.from_charges(
-        command, ACCOUNT, catalog(*charges), currency, book or a_book(), a_stamp(), "CM00000001", quotes
+        command, ACCOUNT, catalog(*charges), currency, book or a_book(), the_stamp(), "CM00000001", quotes
     )
