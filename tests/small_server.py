@@ -26,6 +26,9 @@ class Context:
         self.response_extensions: dict[str, object] = {}
         self.notes: list[str] = []
 
+    async def planned(self, *_query: object) -> None:
+        """Resolvers answer everything here."""
+
     async def after_root_field(self) -> None:
         self.notes.append("after")
         if "fail after" in self.notes:

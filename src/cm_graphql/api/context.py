@@ -1,13 +1,16 @@
 """What every resolver can ask of the request it serves: who asks, the loaders, and the gate that actions pass."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
+from graphql import DocumentNode
+
 from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
+from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
 from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.viewer import LOCAL, Forbidden, Viewer
@@ -24,6 +27,8 @@ class Api:
     database: Database
     today: date | None = None
     """Freezes the date, for tests and demos."""
+    engine: Engine | None = None
+    """Answers queries by plans; without it, resolvers do."""
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +106,13 @@ class Context:
         if any(answer.replayed for answer in answers):
             self.response_extensions["idempotentReplay"] = True
         self.loaders = self._fresh_loaders()
+
+    async def planned(
+        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """The data of a query that a plan can answer; None where resolvers must."""
+        engine = self.api.engine
+        return None if engine is None else await engine.data(document, operation_name, variables, self.loaders)
 
     async def after_root_field(self) -> None:
         """Undo a dry run, now that its payload was read."""

@@ -76,6 +76,11 @@ class Loaders:
             self._made[key] = DataLoader(load_fn=load, max_batch_size=MOST_KEYS)
         return self._made[key]
 
+    @property
+    def access(self) -> frozenset[str] | None:
+        """The accounts this caller is limited to; what is kept for one caller must not serve another."""
+        return self._accounts
+
     def visible(self, node_type: NodeType) -> ColumnElement[bool]:
         """The condition of the rows this caller may see."""
         if self._accounts is None or node_type.owner is None:

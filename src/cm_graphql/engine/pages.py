@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    literal_column,
     or_,
     select,
     true,
@@ -160,10 +161,18 @@ def ordering(node_type: NodeType, orders: Sequence[Order], *, backwards: bool) -
     return terms
 
 
-def page(node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> Select[Any]:
-    """One page of a whole table, one row more than asked so that it shows whether there is a next one."""
+def page(
+    node_type: NodeType,
+    where: ColumnElement[bool],
+    wanted: Slice,
+    columns: Sequence[ColumnElement[Any]] | None = None,
+) -> Select[Any]:
+    """One page of a whole table, one row more than asked so that it shows whether there is a next one.
+
+    Behind the columns, by default all of the type, stand the values that the page is sorted by.
+    """
     return (
-        select(*node_type.columns, *_sorted_values(node_type, wanted.orders))
+        select(*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders))
         .where(_within(node_type, where, wanted))
         .order_by(*ordering(node_type, wanted.orders, backwards=wanted.backwards))
         .limit(wanted.limit + 1)
@@ -206,23 +215,28 @@ def pages(
     keys: Sequence[str],
     where: ColumnElement[bool],
     wanted: Slice,
+    columns: Sequence[ColumnElement[Any]] | None = None,
 ) -> Select[Any]:
-    """One page per parent, in one statement whose cost grows with the rows answered, not with all children."""
+    """One page per parent, in one statement whose cost grows with the rows answered, not with all children.
+
+    The last column is the parent's key.
+    """
     parents, parent = keys_table(dialect, keys)
-    columns = [*node_type.columns, *_sorted_values(node_type, wanted.orders)]
+    columns = [*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders)]
     terms = ordering(node_type, wanted.orders, backwards=wanted.backwards)
     if dialect == "sqlite":
         # SQLite has no LATERAL, but takes the parent's key inside a correlated IN with a LIMIT of its own.
         inner = node_type.table.alias("page")
         adapted = _adapt(node_type, inner)
+        # rowid, SQLite's own key, spares a way through the index of ids.
         ids = (
-            select(inner.c.id)
+            select(_rowid(inner))
             .where(inner.c[str(by.key)] == parent, adapted(_within(node_type, where, wanted)))
             .order_by(*[adapted(term) for term in terms])
             .limit(wanted.limit + 1)
             .correlate(parents)
         )
-        joined = parents.join(node_type.table, node_type.table.c.id.in_(ids))
+        joined = parents.join(node_type.table, _rowid(node_type.table).in_(ids))
         return select(*columns, parent.label("parent")).select_from(joined).order_by(*terms)
     inside = (
         select(*columns)
@@ -238,6 +252,11 @@ def pages(
         ordered = value.desc() if term.descending is not wanted.backwards else value.asc()
         outside.append(ordered.nulls_first() if wanted.backwards else ordered.nulls_last())
     return select(*inside.c, parent.label("parent")).select_from(parents.join(inside, true())).order_by(*outside)
+
+
+def _rowid(table: FromClause) -> ColumnElement[int]:
+    name: str = table.name  # type: ignore[attr-defined]
+    return literal_column(f"{name}.rowid", Integer)
 
 
 def _adapt(node_type: NodeType, alias: FromClause) -> Any:

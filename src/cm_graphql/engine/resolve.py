@@ -15,7 +15,7 @@ from strawberry.types.field import StrawberryField
 from cm_graphql.engine.declare import NAMES, PREFIXES, Many, Node, NodeType, Order, RowObject
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.filters import condition, filter_input, orders, sort_input
-from cm_graphql.engine.ids import kind_of, read_key
+from cm_graphql.engine.ids import id_of, kind_of, read_key
 from cm_graphql.engine.loaders import Loaders, Page
 from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
 from cm_graphql.engine.wire import reader, storable
@@ -170,22 +170,30 @@ NAMES["Connection"] = Connection
 
 
 @dataclass
-class _List:
+class ListSpec:
     """How one list field answers; made once per field."""
 
     many: Many
     parent_type: NodeType | None
 
+    @property
+    def most_rows(self) -> int:
+        """How many rows a page may have."""
+        return self.many.most
+
     @cached_property
     def node_type(self) -> NodeType:
+        """What it lists."""
         return cast(NodeType, NAMES[self.many.target].__node__)
 
     @cached_property
     def by(self) -> ColumnElement[Any] | None:
+        """The column of the parent's id; none at the root."""
         return None if self.many.by is None else self.node_type.table.c[self.many.by]
 
     @cached_property
     def where(self) -> ColumnElement[bool]:
+        """What holds of every row of the list, whatever is asked."""
         table: FromClause = self.node_type.table
         return true() if self.many.where is None else self.many.where(table)
 
@@ -193,17 +201,18 @@ class _List:
         self,
         loaders: Loaders,
         parent: str | None,
-        first: int | None,
-        after: str | None,
-        last: int | None,
-        before: str | None,
-        asked_filter: Any,
-        sort: Any,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: Any = None,
+        sort: Any = None,
     ) -> Listing:
+        """The list as asked for; what is wrong with the arguments is BAD_USER_INPUT."""
         terms = orders(self.node_type, sort)
         wanted = self._slice(terms, first, after, last, before)
-        where = and_(self.where, condition(self.node_type, asked_filter))
-        asked = (id(self), repr(asked_filter))
+        where = and_(self.where, condition(self.node_type, filter))
+        asked = (id(self), repr(filter))
         return Listing(loaders, self.node_type, parent, self.by, where, wanted, asked)
 
     def _slice(
@@ -227,7 +236,7 @@ class _List:
 
 def list_field(many: Many, node_type: NodeType | None) -> tuple[StrawberryField, str]:
     """Make the field of a connection, with the paging arguments and the target's filter and sort."""
-    spec = _List(many, node_type)
+    spec = ListSpec(many, node_type)
 
     async def resolve(
         self: Any,
@@ -246,10 +255,9 @@ def list_field(many: Many, node_type: NodeType | None) -> tuple[StrawberryField,
     ) -> Any:
         parent = None if node_type is None else self.raw("id")
         asked: list[Any] = [None if value is UNSET else value for value in (first, after, last, before, filter, sort)]
-        listing = spec.listing(loaders_of(info), parent, *asked)
-        return Connection(listing=listing)
+        return Connection(listing=spec.listing(loaders_of(info), parent, *asked))
 
-    made = strawberry.field(resolver=resolve, description=many.description, metadata={"declared": many})
+    made = strawberry.field(resolver=resolve, description=many.description, metadata={"declared": spec})
     _type_arguments(made, many)
     return made, f"Connection[{many.target}]"
 
@@ -295,6 +303,57 @@ def connection(target: str, description: str, **options: Any) -> Any:
     return made
 
 
+@dataclass(frozen=True)
+class ById:
+    """A root field that finds things by the argument that holds their id, or their ids."""
+
+    target: str
+    argument: str = "id"
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class ByKey:
+    """A root field that finds a thing by its id or its number."""
+
+    target: str
+    number: str = "number"
+
+
+def by_id(target: str, description: str) -> Any:
+    """The root field of one type by `id`: the id with or without its prefix."""
+    kind: NodeType = NAMES[target].__node__
+
+    async def resolve(
+        self: Any,
+        info: strawberry.Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The id, with or without its prefix.")],
+    ) -> Any:
+        return await loaders_of(info).node(kind, id_of(id, kind.prefix))
+
+    made = strawberry.field(resolver=resolve, description=description, metadata={"declared": ById(target)})
+    made.type_annotation = StrawberryAnnotation(f"{target} | None", namespace=NAMES)
+    return made
+
+
+def by_key(target: str, description: str, number: str = "number") -> Any:
+    """The root field of one type by `key`: the id, the bare digits of it, or the number."""
+    kind: NodeType = NAMES[target].__node__
+
+    async def resolve(
+        self: Any,
+        info: strawberry.Info,
+        key: Annotated[
+            strawberry.ID, strawberry.argument(description="The id, with or without its prefix, or the number.")
+        ],
+    ) -> Any:
+        return await find_by_key(loaders_of(info), kind, key, number)
+
+    made = strawberry.field(resolver=resolve, description=description, metadata={"declared": ByKey(target, number)})
+    made.type_annotation = StrawberryAnnotation(f"{target} | None", namespace=NAMES)
+    return made
+
+
 def node_field() -> Any:
     """The root field `node`."""
 
@@ -305,7 +364,11 @@ def node_field() -> Any:
     ) -> Node | None:
         return cast(Node | None, await find(loaders_of(info), id))
 
-    return strawberry.field(resolver=resolve, description="Finds anything by its id; null when nothing has it.")
+    return strawberry.field(
+        resolver=resolve,
+        description="Finds anything by its id; null when nothing has it.",
+        metadata={"declared": ById("Node")},
+    )
 
 
 def nodes_field(most: int = 100) -> Any:
@@ -322,7 +385,9 @@ def nodes_field(most: int = 100) -> Any:
         return list(await gather(*(loaders_of(info).node(kind, value) for kind, value in zip(kinds, ids, strict=True))))
 
     return strawberry.field(
-        resolver=resolve, description="Finds things by their ids, in the order asked; null where nothing has the id."
+        resolver=resolve,
+        description="Finds things by their ids, in the order asked; null where nothing has the id.",
+        metadata={"declared": ById("Node", "ids", most)},
     )
 
 

@@ -51,6 +51,8 @@ class Database:
         self.readers = readers
         self.writers = writers
         self.lock_timeout = lock_timeout
+        self.driver_options: dict[str, Any] = {}
+        """What PostgreSQL's driver is told when it is used without SQLAlchemy."""
         self._writer = asyncio.Lock() if dialect == "sqlite" else None
 
     @classmethod
@@ -81,7 +83,9 @@ class Database:
         writing = _postgresql_engine(parsed, lock_timeout, statement_timeout, prepared_statements, pool_size)
         # One snapshot for all statements of a read, as on SQLite; read-only transactions never fail for it.
         reading = writing.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        return cls(dialect, reading, writing, lock_timeout)
+        database = cls(dialect, reading, writing, lock_timeout)
+        database.driver_options = _driver_options(statement_timeout, prepared_statements)
+        return database
 
     async def dispose(self) -> None:
         """Close all connections."""
@@ -236,6 +240,14 @@ def _postgresql_engine(
 
         event.listen(engine.sync_engine, "begin", limit)
     return engine
+
+
+def _driver_options(statement_timeout: float | None, prepared_statements: bool) -> dict[str, Any]:
+    if not prepared_statements:
+        return {"statement_cache_size": 0}
+    limits = {} if statement_timeout is None else {"statement_timeout": str(int(statement_timeout * 1000))}
+    settings = {"application_name": "cm-graphql-plans", "timezone": "UTC", "jit": "off", **limits}
+    return {"statement_cache_size": 1_000, "server_settings": settings}
 
 
 def _unprepared() -> dict[str, Any]:

@@ -1,0 +1,385 @@
+"""Plans: an operation as a tree of statements and of functions that shape their rows into the answer.
+
+A plan is compiled once per text of an operation (`compiler`) and then run for each request: every level is one
+statement for all parents at once, every object is made by generated code from the columns really asked for. What a
+plan cannot answer exactly as graphql-core would, errors above all, it does not answer: it raises `Unplanned`, and the
+request takes the ordinary way.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from graphql import GraphQLField
+from graphql.execution.values import VariableValues, get_argument_values
+from graphql.language import FieldNode
+from sqlalchemy import ColumnElement, Select, and_, select
+
+from cm_graphql.engine.declare import PREFIXES, NodeType
+from cm_graphql.engine.loaders import Loaders
+from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
+from cm_graphql.engine.prepared import Prepared, Statements
+from cm_graphql.engine.resolve import ListSpec
+
+Row: TypeAlias = Sequence[Any]
+Rows: TypeAlias = list[Any]
+Object: TypeAlias = dict[str, Any]
+
+Ask: TypeAlias = Generator[tuple[str, Sequence[Any]], Rows, Any]
+"""How a plan runs: it yields statements with their parameters and is sent the rows."""
+
+
+class Unplanned(Exception):
+    """The operation, or this request of it, goes the ordinary way."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one request brings to a plan."""
+
+    dialect: str
+    variables: VariableValues
+    loaders: Loaders
+    """Only asked for what the caller may see."""
+    statements: Statements
+    convert: Callable[[GraphQLField, Mapping[str, Any]], dict[str, Any]]
+    """Turns coerced arguments into what resolvers take."""
+
+    def arguments(self, site: "Site") -> dict[str, Any]:
+        """The arguments of a field in this request."""
+        if not site.field.args:
+            return {}
+        return self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
+
+    def prepare(self, key: tuple[Any, ...], make: Callable[[], Select[Any]]) -> Prepared:
+        """The compiled statement of a key, made when it is asked for the first time."""
+        return self.statements.get((*key, self.loaders.access), make)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in a document where a field stands."""
+
+    field: GraphQLField
+    node: FieldNode
+
+
+@dataclass
+class Rowset:
+    """The columns that one statement selects of a type's rows, each once; 0 is the id."""
+
+    kind: NodeType
+    columns: list[ColumnElement[Any]] = field(default_factory=list)
+    at: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.index("id", self.kind.sources["id"])
+
+    def index(self, label: str, source: ColumnElement[Any]) -> int:
+        """The place of a column in the rows."""
+        if label not in self.at:
+            self.at[label] = len(self.columns)
+            self.columns.append(source.label(label))
+        return self.at[label]
+
+    def stored(self, name: str) -> int:
+        """The place of a stored field."""
+        return self.index(name, self.kind.sources[name])
+
+
+Shape: TypeAlias = Callable[[Rows, list[Mapping[str, Any]]], list[Object]]
+"""Makes the objects of rows, given per child what belongs to each key."""
+
+
+@dataclass
+class View:
+    """How the rows of a rowset become the objects of one selection."""
+
+    rowset: Rowset
+    shape: Shape
+    children: list["Child"]
+
+    def objects(self, rows: Rows, run: Run) -> Ask:
+        """The objects of rows, in their order."""
+        answers = []
+        for child in self.children:
+            answers.append((yield from child.answers(rows, run)))
+        return self.shape(rows, answers)
+
+
+class Child:
+    """What a level asks for beneath itself: answers by key for all of its rows."""
+
+    def answers(self, rows: Rows, run: Run) -> Ask:
+        """Per key what belongs to it."""
+        raise AssertionError("made by the two kinds of children")
+
+
+@dataclass
+class OneChild(Child):
+    """The rows that a column of ids points to."""
+
+    at: int
+    views: dict[str, View]
+    """Per prefix of the ids how such a thing is shown."""
+    identity: int
+
+    def answers(self, rows: Rows, run: Run) -> Ask:
+        """The object of each id; an id of an unknown kind, or that nothing visible has, is missing."""
+        at = self.at
+        keys = {row[at] for row in rows}
+        keys.discard(None)
+        found: dict[str, Any] = {}
+        for prefix, view in self.views.items():
+            wanted = sorted(keys) if len(self.views) == 1 else sorted(key for key in keys if key.startswith(prefix))
+            if wanted:
+                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
+        return found
+
+
+def by_ids(view: View, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Ask:
+    """The object of each id that something visible has."""
+    kind = view.rowset.kind
+
+    def make() -> Select[Any]:
+        return select(*view.rowset.columns).where(
+            and_(among(run.dialect, kind.table.c.id, ()), run.loaders.visible(kind))
+        )
+
+    rows = yield run.prepare((*identity, "ids"), make).bound(keys)
+    objects = yield from view.objects(rows, run)
+    return {row[0]: made for row, made in zip(rows, objects, strict=True)}
+
+
+@dataclass
+class Lists:
+    """A connection as selected: which of its fields, under which keys, and how its rows are shown."""
+
+    site: Site
+    spec: ListSpec
+    rowset: Rowset
+    views: list[View]
+    """Edges and nodes can select differently of the same rows."""
+    shape: Callable[["PageOf"], Object]
+    reads_rows: bool
+    counts: bool
+    identity: int
+    cursor: Callable[[Row, Slice, int], str] = lambda row, wanted, start: ""
+
+    def arguments(self, run: Run) -> tuple[Any, ColumnElement[bool], Slice, tuple[Any, ...]]:
+        """What is asked of the list in this request, and a key of it for the statement."""
+        listing = self.spec.listing(run.loaders, None, **run.arguments(self.site))
+        return listing, listing.where, listing.wanted, (self.identity, listing.identity[1], listing.wanted)
+
+
+@dataclass
+class PageOf:
+    """One page on its way into the answer."""
+
+    rows: Rows
+    objects: list[list[Object]]
+    more: bool
+    total: int | None
+    wanted: Slice
+    cursor: Callable[[Row], str]
+
+    def info(self) -> tuple[bool, bool, str | None, str | None]:
+        """hasNextPage, hasPreviousPage, startCursor, endCursor."""
+        wanted = self.wanted
+        return (
+            wanted.before is not None if wanted.backwards else self.more,
+            self.more if wanted.backwards else wanted.after is not None,
+            self.cursor(self.rows[0]) if self.rows else None,
+            self.cursor(self.rows[-1]) if self.rows else None,
+        )
+
+
+@dataclass
+class ManyChild(Child):
+    """The rows that point back at a level's rows."""
+
+    lists: Lists
+
+    def answers(self, rows: Rows, run: Run) -> Ask:
+        """The connection of each row's id."""
+        lists = self.lists
+        _, where, wanted, key = lists.arguments(run)
+        kind, by = lists.rowset.kind, lists.spec.by
+        assert by is not None
+        parents = [row[0] for row in rows]
+        visible = and_(where, run.loaders.visible(kind))
+        grouped: dict[str, Rows] = {parent: [] for parent in parents}
+        if lists.reads_rows and parents:
+            statement = run.prepare(
+                (*key, "pages"),
+                lambda: pages(run.dialect, kind, by, (), visible, wanted, columns=lists.rowset.columns),
+            )
+            for row in (yield statement.bound(parents)):
+                grouped[row[-1]].append(row)
+        totals: dict[str, int] = {}
+        if lists.counts and parents:
+            statement = run.prepare((*key, "counts"), lambda: counts(run.dialect, kind, by, (), visible))
+            totals = {row[0]: row[1] for row in (yield statement.bound(parents))}
+        kept: dict[str, tuple[Rows, bool]] = {parent: _kept(found, wanted) for parent, found in grouped.items()}
+        flat = [row for found, _ in kept.values() for row in found]
+        shaped = []
+        for view in lists.views:
+            shaped.append((yield from view.objects(flat, run)))
+        return self._connections(kept, shaped, totals, wanted)
+
+    def _connections(
+        self,
+        kept: Mapping[str, tuple[Rows, bool]],
+        shaped: list[list[Object]],
+        totals: Mapping[str, int],
+        wanted: Slice,
+    ) -> dict[str, Object]:
+        lists = self.lists
+        start = len(lists.rowset.columns)
+        made: dict[str, Object] = {}
+        place = 0
+        for parent, (rows, more) in kept.items():
+            end = place + len(rows)
+            made[parent] = lists.shape(
+                PageOf(
+                    rows,
+                    [objects[place:end] for objects in shaped],
+                    more,
+                    totals.get(parent, 0),
+                    wanted,
+                    lambda row: lists.cursor(row, wanted, start),
+                )
+            )
+            place = end
+        return made
+
+
+def _kept(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:
+    """The rows of a page, and whether the one beyond it was found."""
+    more = len(rows) > wanted.limit
+    if more:
+        rows = rows[: wanted.limit]
+    if wanted.backwards:
+        rows = rows[::-1]
+    return rows, more
+
+
+# --- roots ------------------------------------------------------------------------------------------------------------
+
+
+class Root:
+    """A root field of a query."""
+
+    def answer(self, run: Run) -> Ask:
+        """Its value."""
+        raise AssertionError("made by the kinds of roots")
+
+
+@dataclass
+class ListRoot(Root):
+    """A connection of a whole table."""
+
+    lists: Lists
+
+    def answer(self, run: Run) -> Ask:
+        """The connection."""
+        lists = self.lists
+        _, where, wanted, key = lists.arguments(run)
+        kind = lists.rowset.kind
+        visible = and_(where, run.loaders.visible(kind))
+        rows: Rows = []
+        more = False
+        if lists.reads_rows:
+            statement = run.prepare((*key, "page"), lambda: page(kind, visible, wanted, columns=lists.rowset.columns))
+            rows, more = _kept((yield statement.bound()), wanted)
+        total = None
+        if lists.counts:
+            statement = run.prepare((*key, "count"), lambda: count(kind, visible))
+            total = (yield statement.bound())[0][0]
+        shaped = []
+        for view in lists.views:
+            shaped.append((yield from view.objects(rows, run)))
+        start = len(lists.rowset.columns)
+        return lists.shape(PageOf(rows, shaped, more, total, wanted, lambda row: lists.cursor(row, wanted, start)))
+
+
+@dataclass
+class IdRoot(Root):
+    """Things asked for by ids: one, or several in order."""
+
+    site: Site
+    argument: str
+    views: dict[str, View]
+    identity: int
+    read: Callable[[str], str]
+    """Checks an id; the bare digits may get their prefix."""
+    most: int | None = None
+    """For a list of ids, how many there may be; None asks for one."""
+
+    def answer(self, run: Run) -> Ask:
+        """The object of the id, or the objects of the ids; null where nothing has one."""
+        given = run.arguments(self.site)[self.argument]
+        if self.most is None:
+            keys = [self.read(given)]
+        elif len(given) > self.most:
+            raise Unplanned
+        else:
+            keys = [self.read(key) for key in given]
+        found: dict[str, Any] = {}
+        for prefix, view in self.views.items():
+            wanted = sorted({key for key in keys if key.startswith(f"{prefix}_")})
+            if wanted:
+                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
+        if any(key.partition("_")[0] not in PREFIXES for key in keys):
+            raise Unplanned
+        objects = [found.get(key) for key in keys]
+        return objects[0] if self.most is None else objects
+
+
+@dataclass
+class KeyRoot(Root):
+    """A thing asked for by its id or its number."""
+
+    site: Site
+    view: View
+    number: str
+    identity: int
+    read: Callable[[str], tuple[str | None, str | None]]
+
+    def answer(self, run: Run) -> Ask:
+        """The object of the key, or null."""
+        kind = self.view.rowset.kind
+        found, text = self.read(run.arguments(self.site)["key"])
+        if found is not None:
+            return (yield from by_ids(self.view, (self.identity, "key"), [found], run)).get(found)
+        source = kind.sources[self.number]
+
+        def make() -> Select[Any]:
+            return select(*self.view.rowset.columns).where(
+                and_(among(run.dialect, source, ()), run.loaders.visible(kind))
+            )
+
+        rows = yield run.prepare((self.identity, "number"), make).bound([text or ""])
+        objects = yield from self.view.objects(rows, run)
+        return objects[0] if objects else None
+
+
+@dataclass
+class Plan:
+    """An operation that can be run without resolvers."""
+
+    roots: dict[str, Root]
+    constants: dict[str, Any]
+    """Root fields that are the same for everybody, as `__typename`."""
+    order: list[str]
+    rows_at_most: int
+    """An upper bound of the rows one run reads, from the page sizes."""
+    statements_at_most: int
+    """An upper bound of the statements of one run."""
+
+    def run(self, run: Run) -> Ask:
+        """The answer's data."""
+        data: Object = {}
+        for key in self.order:
+            data[key] = self.constants[key] if key in self.constants else (yield from self.roots[key].answer(run))
+        return data

@@ -1,0 +1,148 @@
+"""Reading straight on the driver, for statements that stand compiled: SQLAlchemy's execution costs as much as the rest.
+
+Whoever reads gives a generator that yields statements with their parameters and is sent their rows.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import asyncpg
+from sqlalchemy.engine import Dialect
+
+from cm_graphql.store.database import Database
+from cm_graphql.store.errors import StoreError
+from cm_graphql.store.fold import fold_text
+
+Work: TypeAlias = Generator[tuple[str, Sequence[Any]], list[Any], Any]
+
+
+class ReadingFailed(StoreError):
+    """The driver could not carry out a reading; the ordinary way may tell why."""
+
+
+class Direct(Protocol):
+    """A way to read one database."""
+
+    name: str
+    dialect: Dialect
+
+    async def run(self, work: Work, *, short: bool) -> Any:
+        """Carry out a reading, all of it on one snapshot; `short` says that it needs no care."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class SqliteDirect:
+    """Reads a file in this process: a short reading takes less than handing it to a thread would."""
+
+    name = "sqlite"
+
+    def __init__(self, database: Database) -> None:
+        self.dialect = database.readers.dialect
+        self._path = str(database.readers.url.database)
+        self._inline: sqlite3.Connection | None = None
+        self._idle: list[sqlite3.Connection] = []
+        self._threads = asyncio.Semaphore(4)
+
+    async def run(self, work: Work, *, short: bool) -> Any:
+        """Carry out a reading at once, or as one job of a thread."""
+        if short:
+            if self._inline is None:
+                self._inline = self._connect()
+            return _carry_out(self._inline, work)
+        async with self._threads:
+            connection = self._idle.pop() if self._idle else self._connect()
+            try:
+                return await asyncio.to_thread(_carry_out, connection, work)
+            finally:
+                self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        connection.create_function(
+            "fold", 1, lambda text: None if text is None else fold_text(text), deterministic=True
+        )
+        for pragma in ("query_only = ON", "busy_timeout = 5000", "cache_size = -32000", "mmap_size = 268435456"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for connection in (*self._idle, *([self._inline] if self._inline else [])):
+            connection.close()
+        self._idle, self._inline = [], None
+
+
+def _carry_out(connection: sqlite3.Connection, work: Work) -> Any:
+    rows: Any = None
+    try:
+        connection.execute("BEGIN")
+        while True:
+            sql, parameters = work.send(rows)
+            rows = connection.execute(sql, parameters).fetchall()
+    except StopIteration as done:
+        return done.value
+    except sqlite3.Error as error:
+        raise ReadingFailed(str(error)) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+
+
+class PostgresqlDirect:
+    """Reads PostgreSQL through asyncpg, its statements prepared once per connection."""
+
+    name = "postgresql"
+
+    def __init__(self, database: Database, size: int) -> None:
+        self.dialect = database.readers.dialect
+        self._url = database.readers.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._size = size
+        self._options = database.driver_options
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def run(self, work: Work, *, short: bool) -> Any:
+        """Carry out a reading; `short` ones have a single statement, which needs no transaction for its snapshot."""
+        pool = self._pool or await self._open()
+        try:
+            async with pool.acquire() as connection:
+                if short:
+                    return await self._carry_out(connection, work)
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    return await self._carry_out(connection, work)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise ReadingFailed(str(error)) from error
+
+    async def _carry_out(self, connection: Any, work: Work) -> Any:
+        rows: Any = None
+        try:
+            while True:
+                sql, parameters = work.send(rows)
+                rows = await connection.fetch(sql, *parameters)
+        except StopIteration as done:
+            return done.value
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=self._size, **self._options)
+        return self._pool
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+
+def open_direct(database: Database, size: int = 10) -> Direct:
+    """The way to read a database straight on its driver."""
+    if database.dialect == "sqlite":
+        return SqliteDirect(database)
+    return PostgresqlDirect(database, size)
