@@ -1,0 +1,312 @@
+"""The command line `cm-graphql`: serve, try it out, migrate, fill with data, and print the schema."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from cm_graphql.settings import Complaint, Settings
+
+if TYPE_CHECKING:
+    from graphql import GraphQLSchema
+
+# The commands import what they need themselves: loading the schema takes a moment that --help need not wait for.
+
+DEMO_FILE = Path("demo.db")
+
+app = App(
+    name="cm-graphql",
+    help="Credit memos served as a GraphQL API. Settings come from CM_GRAPHQL_* variables; options go before them.",
+)
+schema_app = App(name="schema", help="The GraphQL schema.")
+app.command(schema_app)
+explorer_app = App(name="explorer", help="GraphiQL, which browsers are shown at the endpoint.")
+app.command(explorer_app)
+
+DatabaseUrl = Annotated[str | None, Parameter(help="sqlite:///file.db or postgresql://user:password@host/name.")]
+
+
+@app.command
+def serve(
+    *, host: str | None = None, port: int | None = None, workers: int | None = None, database_url: DatabaseUrl = None
+) -> None:
+    """Answer GraphQL requests until stopped.
+
+    Parameters
+    ----------
+    host
+        The address to listen on; without authentication, only 127.0.0.1 and its like.
+    port
+        The port to listen on; 0 takes any free one.
+    workers
+        Server processes; more than one needs PostgreSQL.
+    """
+    from cm_graphql import app as wiring
+
+    settings = _settings(host=host, port=port, workers=workers, database_url=database_url)
+    wiring.serve(settings, _announce)
+
+
+@app.command
+def demo(*, host: str | None = None, port: int | None = None, fresh: bool = False) -> None:
+    """Serve sample data from the file demo.db here, made when it is missing.
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    port
+        The port to listen on; 0 takes any free one.
+    fresh
+        Throw an existing demo.db away and begin anew.
+    """
+    from cm_graphql import app as wiring
+
+    settings = _settings(host=host, port=port, workers=1, database_url=f"sqlite:///{DEMO_FILE}")
+    if fresh:
+        _remove_demo()
+    if not DEMO_FILE.exists():
+        print(f"Filling {DEMO_FILE} with sample data.", flush=True)
+        try:
+            asyncio.run(_fill_demo(settings))
+        except BaseException:
+            _remove_demo()  # half of it would look like all of it the next time
+            raise
+    wiring.serve(settings, _announce)
+
+
+@app.command
+def migrate(*, database_url: DatabaseUrl = None) -> None:
+    """Bring the database to the schema of this version; `serve` does so by itself."""
+    from cm_graphql import app as wiring
+
+    asyncio.run(wiring.migrate(_settings(database_url=database_url)))
+    print("The database has the schema of this version.")
+
+
+@app.command
+def seed(*, memos: int, seed: int = 1, lean: bool = False, database_url: DatabaseUrl = None) -> None:
+    """Fill the database with made-up documents, the same ones for the same numbers.
+
+    Parameters
+    ----------
+    memos
+        How many credit memos to make, with the accounts and invoices that they need.
+    seed
+        Which ones: the same number gives the same data.
+    lean
+        Make as few lines as possible, for the largest numbers.
+    """
+    if memos < 1:
+        raise Complaint(f"--memos is {memos}: at least one has to be made.")
+    asyncio.run(_seed(_settings(database_url=database_url), memos, seed, lean))
+
+
+@schema_app.command
+def export(*, format: Literal["sdl", "json"] = "sdl", output: Path | None = None, check: bool = False) -> None:
+    """Print the schema.
+
+    Parameters
+    ----------
+    format
+        GraphQL's schema language, or the introspection result as JSON.
+    output
+        The file to write instead of printing; with --check, the file to compare (schema.graphql).
+    check
+        Write nothing, and fail when the file is not the schema.
+    """
+    text = _sdl() if format == "sdl" else _introspection()
+    if check:
+        file = output or Path("schema.graphql")
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            raise Complaint(f"{file} is not the schema any more: run `cm-graphql schema export --output {file}`.")
+    elif output:
+        output.write_text(text, encoding="utf-8", newline="\n")
+    else:
+        sys.stdout.write(text)
+
+
+@schema_app.command
+def check(
+    old: str,
+    new: str | None = None,
+    /,
+    *,
+    fail_on: Literal["breaking", "dangerous", "never"] = "breaking",
+    format: Literal["text", "json"] = "text",
+    header: list[str] | None = None,
+) -> None:
+    """Tell breaking, dangerous and safe changes between two schemas; the exit status is 1 if there are any that matter.
+
+    Parameters
+    ----------
+    old
+        Where the schema was: a file (schema language or introspection JSON), `-` for standard input, or a server's URL.
+    new
+        Where it is now; without it, the schema of this version.
+    fail_on
+        The least change for which the exit status is 1.
+    format
+        Sentences, or JSON with a list for each kind.
+    header
+        Sent to servers, as in "authorization: Bearer TOKEN".
+    """
+    from cm_graphql.api.changes import Severity, compare
+
+    if old == "-" and new == "-":
+        raise Complaint("Only one of the schemas can come from standard input.")
+    headers = dict(_header(text) for text in header or [])
+    changes = compare(_schema(old, headers), _schema(new, headers))
+    groups = {severity: [one for one in changes if one.severity is severity] for severity in reversed(Severity)}
+    if format == "json":
+        listed = {s.name.lower(): [{"kind": c.kind, "message": c.message} for c in found] for s, found in groups.items()}
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
+    else:
+        for severity, found in groups.items():
+            print(f"{severity.name.capitalize()} changes: {len(found)}")
+            print("".join(f"  {change.message}\n" for change in found), end="")
+    if fail_on != "never" and any(change.severity >= Severity[fail_on.upper()] for change in changes):
+        sys.exit(1)
+
+
+@explorer_app.command
+def fetch() -> None:
+    """Have npm bring GraphiQL's files, where the installation could not."""
+    from cm_graphql.api.explorer import assets
+
+    try:
+        assets.fetch()
+    except assets.FetchFailed as failed:
+        raise Complaint(str(failed)) from None
+    print("GraphiQL is in place: open the endpoint in a browser.")
+
+
+def main() -> None:
+    """Run the command line; a complaint is one line and exit status 2, never a traceback."""
+    try:
+        app(sys.argv[1:])
+    except Complaint as complaint:
+        print("\n".join(f"cm-graphql: {line}" for line in str(complaint).splitlines()), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _settings(**options: object) -> Settings:
+    return Settings.load(options)
+
+
+def _announce(url: str) -> None:
+    print(f"cm-graphql is ready at {url} (Ctrl+C stops it)", flush=True)
+
+
+def _remove_demo() -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        DEMO_FILE.with_name(DEMO_FILE.name + suffix).unlink(missing_ok=True)
+
+
+async def _fill_demo(settings: Settings) -> None:
+    from cm_graphql import app as wiring
+    from cm_graphql import seeding
+
+    await wiring.migrate(settings)
+    database = wiring.open_database(settings)
+    try:
+        await seeding.demo(database)
+    finally:
+        await database.dispose()
+
+
+async def _seed(settings: Settings, memos: int, seed: int, lean: bool) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from cm_graphql import app as wiring
+    from cm_graphql import seeding
+
+    await wiring.migrate(settings)
+    database = wiring.open_database(settings)
+    columns = (TextColumn("Credit memos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns) as bar:
+            task = bar.add_task("seed", total=memos)
+            await seeding.seed(
+                database, memos=memos, seed=seed, lean=lean, progress=lambda done: bar.update(task, completed=done)
+            )
+    finally:
+        await database.dispose()
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise Complaint(f"--header is {text!r}: it has to be a name, a colon and a value.")
+    return name.strip(), value.strip()
+
+
+def _schema(source: str | None, headers: Mapping[str, str]) -> "GraphQLSchema":
+    """Read the schema from where it is said to be."""
+    from cm_graphql.api.changes import NotASchema, parse
+
+    if source is None:
+        source, text = "this version", _sdl()
+    elif source == "-":
+        source, text = "standard input", sys.stdin.read()
+    elif source.startswith(("http://", "https://")):
+        text = _introspect(source, headers)
+    else:
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Complaint(f"{source} cannot be read: {error}.") from None
+    try:
+        return parse(text)
+    except NotASchema as error:
+        raise Complaint(f"{source} holds no schema: {error}.") from None
+
+
+def _introspect(url: str, headers: Mapping[str, str]) -> str:
+    """Ask a server for its schema."""
+    import urllib.error
+    import urllib.request
+
+    from graphql import get_introspection_query
+
+    query = get_introspection_query(
+        specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True, one_of=True
+    )
+    request = urllib.request.Request(  # noqa: S310 - the caller saw to http and https
+        url,
+        json.dumps({"query": query}).encode(),
+        {"content-type": "application/json", "accept": "application/json", **headers},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+            text: str = answer.read().decode()
+    except (urllib.error.URLError, TimeoutError, UnicodeDecodeError) as error:
+        raise Complaint(f"{url} did not answer: {error}.") from None
+    if '"__schema"' not in text:
+        raise Complaint(f"{url} does not tell its schema: {text[:200]}")
+    return text
+
+
+def _sdl() -> str:
+    from cm_graphql.api.schema import schema
+
+    return schema.as_str().rstrip("\n") + "\n"
+
+
+def _introspection() -> str:
+    from graphql import introspection_from_schema
+
+    from cm_graphql.api.schema import schema
+
+    found = introspection_from_schema(schema._schema)
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Everything that can be set from outside, read from the environment once and checked before anything starts."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cm_graphql.api.limits import Limits
+from cm_graphql.api.logs import LogFormat
+
+PREFIX = "CM_GRAPHQL_"
+
+TEST_PREFIX = f"{PREFIX}TEST_"
+"""Variables of the test suite, which the server passes over."""
+
+_LIMITS = Limits()
+
+
+class Complaint(Exception):
+    """Something that a person has to change before the program can do its work; a line for each thing."""
+
+
+class SettingsError(Complaint):
+    """A setting has a wrong value or name; the message says which and what would be right."""
+
+
+class Settings(BaseSettings):
+    """The settings. Each is read from the environment variable of its name in capitals, after `CM_GRAPHQL_`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    database_url: SecretStr = Field(
+        default=SecretStr("sqlite:///cm-graphql.db"),
+        description="Where the data is: `sqlite:///file.db` or `postgresql://user:password@host/name`.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="The address to listen on. Without authentication only addresses of the machine itself.",
+    )
+    port: int = Field(default=8000, ge=0, le=65_535, description="The port to listen on; 0 takes any free one.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Server processes; more than one needs PostgreSQL, as SQLite has one writer.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("localhost", "127.0.0.1", "[::1]"),
+        description="Host names that requests may be addressed to, separated by commas; `*` allows any. "
+        "It keeps web pages from reaching a server on the reader's own machine.",
+    )
+    today: date | None = Field(
+        default=None, description="Freezes the date, as in `2026-03-31`, for tests and demonstrations."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important log entries to write."
+    )
+    log_format: LogFormat = Field(
+        default="auto", description="`console`, `json`, or `auto`: console at a terminal, JSON elsewhere."
+    )
+    introspection: bool = Field(
+        default=True, description="Whether the schema may be asked for; without it, errors do not suggest names either."
+    )
+    pool_size: int = Field(default=10, ge=1, le=1_000, description="Database connections of each process.")
+    lock_timeout: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds to wait for a lock or a connection before LOCK_CONTENTION."
+    )
+    statement_timeout: float = Field(
+        default=30.0, gt=0, le=3_600, description="Seconds that one SQL statement may take; PostgreSQL only."
+    )
+    prepared_statements: bool = Field(
+        default=True, description="Switch off for a PgBouncer in transaction mode; PostgreSQL only."
+    )
+    shutdown_timeout: int = Field(
+        default=20, ge=1, le=600, description="Seconds that running requests get to finish when the server stops."
+    )
+    max_body_bytes: int = Field(default=_LIMITS.body_bytes, ge=1_024, description="Bytes of a request's body.")
+    max_json_depth: int = Field(
+        default=_LIMITS.json_depth, ge=8, le=200, description="Levels of arrays and objects in a request's JSON."
+    )
+    max_document_bytes: int = Field(default=_LIMITS.document_bytes, ge=2_048, description="Bytes of a document.")
+    max_tokens: int = Field(default=_LIMITS.tokens, ge=500, description="Tokens of a document.")
+    max_depth: int = Field(default=_LIMITS.depth, ge=1, description="Fields below one another.")
+    max_nesting: int = Field(
+        default=_LIMITS.nesting, ge=1, le=200, description="Selection sets inside one another, fragments included."
+    )
+    max_fields: int = Field(
+        default=_LIMITS.fields, ge=1, description="Fields of an operation, its fragments spread out."
+    )
+    max_repeated_fields: int = Field(
+        default=_LIMITS.repeated_fields, ge=0, description="Fields selected again beside themselves."
+    )
+    max_root_fields: int = Field(default=_LIMITS.root_fields, ge=1, description="Fields at the root of an operation.")
+    max_aliases: int = Field(default=_LIMITS.aliases, ge=0, description="Aliases of an operation.")
+    max_directives: int = Field(default=_LIMITS.directives, ge=0, description="Directives of an operation.")
+    max_directives_per_place: int = Field(
+        default=_LIMITS.directives_per_place, ge=0, description="Directives on one field, fragment or operation."
+    )
+
+    @classmethod
+    def load(cls, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read the environment; `overrides`, from the command line, go before it, and None among them says nothing.
+
+        Raises SettingsError for values that are wrong and for variables that do not exist.
+        """
+        _refuse_unknown(os.environ)
+        try:
+            return cls(**{name: value for name, value in (overrides or {}).items() if value is not None})
+        except ValidationError as error:
+            raise SettingsError("\n".join(_sentence(fault) for fault in error.errors())) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the command line and the environment, and no files that might lie about."""
+        return init_settings, env_settings
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    def limits(self) -> Limits:
+        """Give the limits on requests, as the api takes them."""
+        return Limits(**{name: getattr(self, f"max_{name}") for name in Limits.__dataclass_fields__})
+
+
+def variable(name: str) -> str:
+    """Give the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    given = {name for name in environ if name.upper().startswith(PREFIX) and not name.upper().startswith(TEST_PREFIX)}
+    unknown = sorted(name for name in given if name.upper() not in known)
+    if unknown:
+        raise SettingsError("\n".join(f"There is no setting {name}{_nearest(name, known)}" for name in unknown))
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    names = sorted(one.removeprefix(PREFIX) for one in known)
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), names, n=1, cutoff=0)
+    return f"; did you mean {PREFIX}{near[0]}?" if near else "."
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    """Say in one line which setting is wrong, without repeating values that could be secret."""
+    name = str(fault["loc"][0]) if fault["loc"] else ""
+    if fault["type"] == "extra_forbidden":
+        return f"There is no setting {variable(name)}."
+    shown = "" if name == "database_url" else f" is {fault['input']!r}:"[:100]
+    return f"{variable(name)}{shown} {fault['msg'][0].lower()}{fault['msg'][1:]}."

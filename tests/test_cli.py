@@ -1,0 +1,306 @@
+"""The command line and the server it starts, as processes of their own."""
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+import structlog
+from graphql import build_client_schema, build_schema, get_introspection_query
+
+from cm_graphql import cli
+from cm_graphql.api.schema import schema
+
+READY = re.compile(r"cm-graphql is ready at (http://\S+/graphql) ")
+START_SECONDS = 60.0
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment without settings of the machine, and with these."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
+    return {**bare, **{f"CM_GRAPHQL_{name.upper()}": value for name, value in settings.items()}}
+
+
+def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "cm_graphql", *arguments],
+        cwd=directory,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+@contextmanager
+def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a server on any free port; give the process and the URL it announces."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cm_graphql", *arguments, "--port", "0"],
+        cwd=directory,
+        env=environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=(directory / "stderr.log").open("w"),
+        text=True,
+    )
+    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog.start()
+    assert process.stdout is not None
+    try:
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            ready = READY.match(line)
+            if ready:
+                break
+        else:
+            raise AssertionError("".join(lines) + (directory / "stderr.log").read_text())
+        watchdog.cancel()
+        yield process, ready[1]
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+class Command(Protocol):
+    """Runs the command line in this process: gives its exit status and what it wrote to standard error."""
+
+    def __call__(self, *arguments: str, **settings: str) -> tuple[int, str]: ...
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The command line without a process: loading everything for each refusal would take seconds."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+
+    def run_here(*arguments: str, **settings: str) -> tuple[int, str]:
+        monkeypatch.setattr(os, "environ", environment(**settings))
+        monkeypatch.setattr(sys, "argv", ["cm-graphql", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    yield run_here
+    logging.root.handlers[:], logging.root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def set_revision(file: Path, revision: str) -> None:
+    """Make a database say that it is at another revision."""
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for the tests that only ask it something."""
+    directory = tmp_path_factory.mktemp("serving")
+    with serving(directory, "serve") as (_, url):
+        assert (directory / "cm-graphql.db").exists()  # the default database, made and migrated
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (["serve", "--host", "0.0.0.0"], {}, "no authentication is configured"),
+        (["serve", "--host", "::"], {}, "no authentication is configured"),
+        (["serve"], {"host": "203.0.113.5"}, "no authentication is configured"),
+        (["serve", "--host", "no.such.host.invalid"], {}, "There is no address 'no.such.host.invalid'"),
+        (["serve", "--workers", "2"], {}, "2 workers need PostgreSQL"),
+        (["serve", "--database-url", "mysql://h/d"], {}, "begins with mysql://: only postgresql:// and sqlite:///"),
+        (["serve", "--database-url", "nonsense"], {}, "The database URL is malformed"),
+        (["serve", "--database-url", "sqlite://"], {}, "name a file"),
+        (["serve", "--database-url", "sqlite:///no/such/folder/x.db"], {}, "unable to open database file"),
+        (["serve", "--database-url", "sqlite:///text.db"], {}, "file is not a database"),
+        (
+            ["migrate"],
+            {"database_url": "postgresql://u:hunter2@127.0.0.1:1/x"},
+            "u:***@127.0.0.1:1/x cannot be reached",
+        ),
+        (["serve"], {"port": "abc"}, "CM_GRAPHQL_PORT is 'abc'"),
+        (["migrate"], {"databse_url": "x"}, "did you mean CM_GRAPHQL_DATABASE_URL?"),
+        (["seed", "--memos", "0"], {}, "--memos is 0"),
+        (["schema", "export", "--check"], {}, "schema.graphql is not the schema any more"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(
+    here: Path, command: Command, arguments: list[str], settings: dict[str, str], said: str
+) -> None:
+    (here / "text.db").write_text("This is no database, however often it is opened.")
+    status, complaint = command(*arguments, **settings)
+
+    assert status == 2
+    assert complaint.startswith("cm-graphql: ")
+    assert said in complaint
+    assert len(complaint.splitlines()) == 1
+    assert "hunter2" not in complaint
+
+
+def test_a_refusal_is_no_traceback_for_the_shell_either(tmp_path: Path) -> None:
+    ended = run(tmp_path, "serve", "--host", "0.0.0.0")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(here: Path, command: Command) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        status, complaint = command("serve", "--port", str(port))
+
+    assert status == 2
+    assert f"port {port}, address already in use" in complaint
+    assert "--port 0" in complaint
+
+
+def test_a_database_of_a_later_version_is_left_alone(here: Path, command: Command) -> None:
+    assert command("migrate")[0] == 0
+    set_revision(here / "cm-graphql.db", "9999")
+    status, complaint = command("serve")
+
+    assert status == 2
+    assert "was made by another version of cm-graphql" in complaint
+
+
+def test_the_announced_address_answers(url: str) -> None:
+    answer = httpx.post(url, json={"query": "{ __typename }"})
+
+    assert answer.json() == {"data": {"__typename": "Query"}}
+    assert "server" not in answer.headers
+
+
+def test_the_probes_answer(url: str) -> None:
+    base = url.removesuffix("/graphql")
+
+    assert httpx.get(f"{base}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{base}/readyz").json() == {"status": "ready"}
+    # Probes come under names of their own; anybody else under a strange name does not get in.
+    assert httpx.get(f"{base}/healthz", headers={"host": "10.0.0.7"}).status_code == 200
+    assert httpx.post(url, json={"query": "{ __typename }"}, headers={"host": "evil.example"}).status_code == 421
+
+
+def test_the_root_leads_to_the_endpoint(url: str) -> None:
+    answer = httpx.get(url.removesuffix("graphql"), headers={"accept": "text/html"}, follow_redirects=True)
+
+    assert str(answer.url) == url
+    assert f"curl {url}" in answer.text
+
+
+def test_a_server_without_its_schema_is_alive_but_not_ready(tmp_path: Path) -> None:
+    with serving(tmp_path, "serve") as (_, url):
+        base = url.removesuffix("/graphql")
+        set_revision(tmp_path / "cm-graphql.db", "0001")
+
+        assert httpx.get(f"{base}/healthz").status_code == 200
+        answer = httpx.get(f"{base}/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (503, "the database has another schema")
+
+
+def test_the_whole_introspection_query_is_answered_within_the_default_limits(url: str) -> None:
+    query = get_introspection_query(
+        specified_by_url=True,
+        directive_is_repeatable=True,
+        schema_description=True,
+        input_value_deprecation=True,
+        one_of=True,
+    )
+    answer = httpx.post(url, json={"query": query}, timeout=30).json()
+
+    assert "errors" not in answer
+    assert build_client_schema(answer["data"]).type_map.keys() == schema._schema.type_map.keys()
+
+
+def test_a_request_that_runs_while_the_server_is_told_to_stop_is_answered(tmp_path: Path) -> None:
+    with serving(tmp_path, "serve") as (process, url):
+        with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0)) as connection:
+            body = b'{"query": "{ __typename }"}'
+            head = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body[:5])
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            connection.sendall(body[5:])
+            connection.settimeout(10)
+            answer = b""
+            while piece := connection.recv(65_536):
+                answer += piece
+        assert b'{"data":{"__typename":"Query"}}' in answer
+        assert process.wait(15) in (0, -signal.SIGTERM)
+
+
+def test_several_workers_serve_a_postgresql_database(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        return  # refused, as another test shows
+    with serving(tmp_path, "serve", "--workers", "2", "--database-url", database_url) as (_, url):
+        answers = [httpx.post(url, json={"query": "{ __typename }"}).status_code for _ in range(10)]
+
+    assert answers == [200] * 10
+
+
+def test_the_schema_is_printed_written_and_checked(tmp_path: Path) -> None:
+    printed = run(tmp_path, "schema", "export")
+    assert build_schema(printed.stdout).type_map.keys() >= {"Query", "CreditMemo"}
+
+    assert run(tmp_path, "schema", "export", "--output", "schema.graphql").stdout == ""
+    assert (tmp_path / "schema.graphql").read_text(encoding="utf-8") == printed.stdout
+    assert run(tmp_path, "schema", "export", "--check").returncode == 0
+
+    (tmp_path / "schema.graphql").write_text("type Query { a: Int }\n")
+    assert run(tmp_path, "schema", "export", "--check").returncode == 2
+
+
+def test_the_schema_is_printed_as_introspection_too(tmp_path: Path) -> None:
+    printed = json.loads(run(tmp_path, "schema", "export", "--format", "json").stdout)
+
+    assert build_client_schema(printed).type_map.keys() == schema._schema.type_map.keys()
+
+
+def test_sample_data_is_made_and_served_and_kept(tmp_path: Path) -> None:
+    question = {"query": "{ creditMemos { totalCount } }"}
+    with serving(tmp_path, "demo") as (_, url):
+        first = httpx.post(url, json=question).json()["data"]["creditMemos"]["totalCount"]
+    made = (tmp_path / "demo.db").stat().st_ino
+    with serving(tmp_path, "demo") as (_, url):
+        second = httpx.post(url, json=question).json()["data"]["creditMemos"]["totalCount"]
+    assert (tmp_path / "demo.db").stat().st_ino == made
+    with serving(tmp_path, "demo", "--fresh"):
+        assert (tmp_path / "demo.db").stat().st_ino != made
+
+    assert first == second > 0
+
+
+def test_seeding_makes_as_many_memos_as_asked_for(tmp_path: Path) -> None:
+    ended = run(tmp_path, "seed", "--memos", "30", "--seed", "7", "--lean")
+    assert ended.returncode == 0, ended.stderr
+
+    with serving(tmp_path, "serve") as (_, url):
+        answer = httpx.post(url, json={"query": "{ creditMemos { totalCount } }"}).json()
+    assert answer["data"]["creditMemos"]["totalCount"] == 30
