@@ -5,7 +5,7 @@ As sources of credit and as targets of money, invoices and debit memos are the s
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -282,3 +282,8 @@ class BilledDocument:
     def balance(self) -> int:
         """What is still owed."""
         return self.amount - self.credited - self.paid
+
+
+def due_date(day: date, term_days: int) -> date:
+    """The day a payment term after another ends; the calendar's last day where it ends beyond."""
+    return date.max if (date.max - day).days < term_days else day + timedelta(days=term_days)

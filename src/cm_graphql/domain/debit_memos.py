@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from cm_graphql.domain.billing import due_date
 from cm_graphql.domain.enums import (
     ItemSourceType,
     MemoStatus,
@@ -193,7 +194,7 @@ def mirror(
         currency=memo.currency,
         status=MemoStatus.POSTED,
         debit_memo_date=memo_date,
-        due_date=memo_date + timedelta(days=payment_term_days),
+        due_date=due_date(memo_date, payment_term_days),
         items=items,
         source_type=SourceType.CREDIT_MEMO,
         reason_code=reason_code,

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from itertools import count
 
 from cm_graphql.domain import drafts, limits, shape, taxation
-from cm_graphql.domain.billing import Account, BilledDocument, BilledItem, BilledLine, BilledTax
+from cm_graphql.domain.billing import Account, BilledDocument, BilledItem, BilledLine, BilledTax, due_date
 from cm_graphql.domain.commands.base import Key
 from cm_graphql.domain.commands.intake import (
     SyncedDebitMemo,
@@ -66,11 +66,6 @@ def debit_memo(
         else book.reason(ReasonCodeType.DEBIT_MEMO, given.reason_code, None, "reason_code")
     )
     return _settled(replace(document, comment=given.comment, reason_code=reason), given, existing if in_use else None)
-
-
-def due_date(day: date, term_days: int) -> date:
-    """The day a payment term after another ends; the calendar's last day where it ends beyond."""
-    return date.max if (date.max - day).days < term_days else day + timedelta(days=term_days)
 
 
 def line_count(documents: Sequence[Given]) -> int:

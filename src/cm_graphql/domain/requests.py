@@ -177,7 +177,7 @@ def line_indexes(memo: CreditMemo) -> dict[str, int]:
 def find_credit_line(memo: CreditMemo, item: Key | None, tax: Key | None, indexes: Mapping[str, int]) -> int:
     """The index of the line that one of two ids names: ITEM_PAIR_INVALID for none, both, or one of another memo."""
     is_tax, key = _one(item, tax, "credit_memo_item_id", "credit_tax_item_id")
-    index = indexes.get(as_id(key, "cmt" if is_tax else "cmi"))
+    index = indexes.get(shape.as_id(key, "cmt" if is_tax else "cmi"))
     if index is None or isinstance(memo.lines[index], TaxationItem) != is_tax:
         raise refuse(
             ErrorCode.ITEM_PAIR_INVALID,
@@ -232,7 +232,7 @@ def _pair(
     source = find_credit_line(memo, item.credit_memo_item_id, item.credit_tax_item_id, sources)
     from_tax = isinstance(memo.lines[source], TaxationItem)
     onto_tax, target_key = _one(on_item, item.tax_item_id, item_field, "tax_item_id")
-    place = targets.get(as_id(target_key, tax_prefix if onto_tax else item_prefix))
+    place = targets.get(shape.as_id(target_key, tax_prefix if onto_tax else item_prefix))
     if place is None or target.lines[place].is_tax != onto_tax:
         raise refuse(
             ErrorCode.ITEM_PAIR_INVALID,
@@ -270,11 +270,6 @@ def _one(item: Key | None, tax: Key | None, item_field: str, tax_field: str) -> 
         f"{given} of {item_field} and {tax_field} is given: exactly one is needed.",
         item_field,
     )
-
-
-def as_id(key: str, prefix: str) -> str:
-    """The id that a key names, which may come as its bare 32 digits."""
-    return key if "_" in key else f"{prefix}_{key}"
 
 
 # --- documents, days and limits ---------------------------------------------------------------------------------------
