@@ -189,6 +189,14 @@ def test_an_inclusive_discount_is_mirrored() -> None:
     assert (memo.items[1].net, memo.items[1].tax) == (units("-10.00"), units("-2.30"))
 
 
+def test_a_gross_amount_without_rates_is_all_net() -> None:
+    invoice = an_invoice(an_invoice_item("10.00", engine_tax("0.00", "0")))
+
+    (line,) = draft(invoice, credit(invoice.items[0], "5.50", **INCLUSIVE)).items
+
+    assert (line.net, line.taxation_items) == (units("5.50"), ())
+
+
 def test_rates_of_zero_take_no_share_of_a_gross_amount() -> None:
     invoice = an_invoice(an_invoice_item("10.00", engine_tax("0.00", "0"), engine_tax("1.00", "0.1")))
 

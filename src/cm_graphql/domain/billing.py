@@ -127,11 +127,6 @@ class BilledTax:
         """What is owed on it before credit and payment."""
         return self.tax_amount
 
-    @property
-    def balance(self) -> int:
-        """What is still owed on it (domain.md 4.2.6)."""
-        return self.tax_amount - self.credited - self.paid
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BilledItem:
@@ -172,11 +167,6 @@ class BilledItem:
     def worth(self) -> int:
         """What is owed on it before credit and payment, its taxes aside."""
         return self.net
-
-    @property
-    def balance(self) -> int:
-        """What is still owed on it, its taxes aside (domain.md 4.2.6)."""
-        return self.net - self.credited - self.paid
 
     @property
     def tax_amount(self) -> int:
