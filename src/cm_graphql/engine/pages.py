@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -48,6 +48,27 @@ class Slice:
     before: tuple[Any, ...] | None = None
     backwards: bool = False
     """Whether the last rows are wanted rather than the first."""
+
+    @property
+    def shape(self) -> Hashable:
+        """What decides the text of its statement: everything but the values, of which only null matters."""
+        return self.orders, _nulls(self.after), _nulls(self.before), self.backwards
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values in its statement, by the names of their parameters."""
+        return {
+            LIMIT: self.limit + 1,
+            **{f"after_{i}": value for i, value in enumerate(self.after or ())},
+            **{f"before_{i}": value for i, value in enumerate(self.before or ())},
+        }
+
+
+LIMIT = "page_limit"
+
+
+def _nulls(values: tuple[Any, ...] | None) -> tuple[bool, ...] | None:
+    return None if values is None else tuple(value is None for value in values)
 
 
 def fingerprint(node_type: NodeType, orders: Sequence[Order]) -> int:
@@ -120,20 +141,24 @@ def _checked(value: Any, kind: type) -> Any:
 def beyond(node_type: NodeType, orders: Sequence[Order], values: Sequence[Any], *, after: bool) -> ColumnElement[bool]:
     """The condition of rows after (or before) a cursor; null is last in both directions."""
     result: ColumnElement[bool] = false()
-    for term, value in reversed(list(zip(orders, values, strict=True))):
+    for i, (term, value) in reversed(list(enumerate(zip(orders, values, strict=True)))):
         source = node_type.sources[term.field]
-        nullable = _nullable(source)
-        upwards = term.descending is not after
         if value is None:
             further: ColumnElement[bool] = false() if after else source.is_not(None)
             same: ColumnElement[bool] = source.is_(None)
         else:
-            further = source > value if upwards else source < value
-            if nullable and after:
+            place = _place(source, i, value, after=after)
+            further = source > place if term.descending is not after else source < place
+            if after and _nullable(source):
                 further = or_(further, source.is_(None))
-            same = source == value
+            same = source == place
         result = or_(further, and_(same, result))
     return and_(_bound_of_first(node_type, orders[0], values[0], after=after), result)
+
+
+def _place(source: ColumnElement[Any], i: int, value: Any, *, after: bool) -> ColumnElement[Any]:
+    """A cursor's value as a parameter, named so that a compiled statement can be given another."""
+    return bindparam(f"{'after' if after else 'before'}_{i}", value, type_=source.type)
 
 
 def _bound_of_first(node_type: NodeType, term: Order, value: Any, *, after: bool) -> ColumnElement[bool]:
@@ -141,7 +166,8 @@ def _bound_of_first(node_type: NodeType, term: Order, value: Any, *, after: bool
     source = node_type.sources[term.field]
     if value is None or _nullable(source):
         return true()
-    bound: ColumnElement[bool] = source >= value if term.descending is not after else source <= value
+    place = _place(source, 0, value, after=after)
+    bound: ColumnElement[bool] = source >= place if term.descending is not after else source <= place
     return bound
 
 
@@ -175,7 +201,7 @@ def page(
         select(*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders))
         .where(_within(node_type, where, wanted))
         .order_by(*ordering(node_type, wanted.orders, backwards=wanted.backwards))
-        .limit(wanted.limit + 1)
+        .limit(bindparam(LIMIT, wanted.limit + 1, type_=Integer()))
     )
 
 
@@ -233,7 +259,7 @@ def pages(
             select(_rowid(inner))
             .where(inner.c[str(by.key)] == parent, adapted(_within(node_type, where, wanted)))
             .order_by(*[adapted(term) for term in terms])
-            .limit(wanted.limit + 1)
+            .limit(bindparam(LIMIT, wanted.limit + 1, type_=Integer()))
             .correlate(parents)
         )
         joined = parents.join(node_type.table, _rowid(node_type.table).in_(ids))
@@ -242,7 +268,7 @@ def pages(
         select(*columns)
         .where(by == parent, _within(node_type, where, wanted))
         .order_by(*terms)
-        .limit(wanted.limit + 1)
+        .limit(bindparam(LIMIT, wanted.limit + 1, type_=Integer()))
         .correlate(parents)
         .lateral("page")
     )

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Select, and_, select
 from cm_graphql.engine.declare import PREFIXES, NodeType
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
-from cm_graphql.engine.prepared import Prepared, Statements
+from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.resolve import ListSpec
 
 Row: TypeAlias = Sequence[Any]
@@ -27,6 +27,9 @@ Object: TypeAlias = dict[str, Any]
 
 Ask: TypeAlias = Generator[tuple[str, Sequence[Any]], Rows, Any]
 """How a plan runs: it yields statements with their parameters and is sent the rows."""
+
+
+NO_VALUES: Mapping[str, Any] = {}
 
 
 class Unplanned(Exception):
@@ -51,9 +54,15 @@ class Run:
             return {}
         return self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
 
-    def prepare(self, key: tuple[Any, ...], make: Callable[[], Select[Any]]) -> Prepared:
-        """The compiled statement of a key, made when it is asked for the first time."""
-        return self.statements.get((*key, self.loaders.access), make)
+    def ask(
+        self,
+        key: tuple[Any, ...],
+        make: Callable[[], Select[Any]],
+        keys: Sequence[str] = (),
+        values: Mapping[str, Any] = NO_VALUES,
+    ) -> tuple[str, Sequence[Any]]:
+        """A statement with its parameters; it is compiled when its key is asked for the first time."""
+        return self.statements.get((*key, self.loaders.access), make, values).bound(keys, values)
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ def by_ids(view: View, identity: tuple[Any, ...], keys: Sequence[str], run: Run)
             and_(among(run.dialect, kind.table.c.id, ()), run.loaders.visible(kind))
         )
 
-    rows = yield run.prepare((*identity, "ids"), make).bound(keys)
+    rows = yield run.ask((*identity, "ids"), make, keys)
     objects = yield from view.objects(rows, run)
     return {row[0]: made for row, made in zip(rows, objects, strict=True)}
 
@@ -166,10 +175,10 @@ class Lists:
     identity: int
     cursor: Callable[[Row, Slice, int], str] = lambda row, wanted, start: ""
 
-    def arguments(self, run: Run) -> tuple[Any, ColumnElement[bool], Slice, tuple[Any, ...]]:
+    def arguments(self, run: Run) -> tuple[ColumnElement[bool], Slice, tuple[Any, ...]]:
         """What is asked of the list in this request, and a key of it for the statement."""
         listing = self.spec.listing(run.loaders, None, **run.arguments(self.site))
-        return listing, listing.where, listing.wanted, (self.identity, listing.identity[1], listing.wanted)
+        return listing.where, listing.wanted, (self.identity, listing.identity[1], listing.wanted.shape)
 
 
 @dataclass
@@ -203,23 +212,25 @@ class ManyChild(Child):
     def answers(self, rows: Rows, run: Run) -> Ask:
         """The connection of each row's id."""
         lists = self.lists
-        _, where, wanted, key = lists.arguments(run)
+        where, wanted, key = lists.arguments(run)
         kind, by = lists.rowset.kind, lists.spec.by
         assert by is not None
         parents = [row[0] for row in rows]
         visible = and_(where, run.loaders.visible(kind))
         grouped: dict[str, Rows] = {parent: [] for parent in parents}
         if lists.reads_rows and parents:
-            statement = run.prepare(
+            rows = yield run.ask(
                 (*key, "pages"),
                 lambda: pages(run.dialect, kind, by, (), visible, wanted, columns=lists.rowset.columns),
+                parents,
+                wanted.values,
             )
-            for row in (yield statement.bound(parents)):
+            for row in rows:
                 grouped[row[-1]].append(row)
         totals: dict[str, int] = {}
         if lists.counts and parents:
-            statement = run.prepare((*key, "counts"), lambda: counts(run.dialect, kind, by, (), visible))
-            totals = {row[0]: row[1] for row in (yield statement.bound(parents))}
+            found = yield run.ask((*key, "counts"), lambda: counts(run.dialect, kind, by, (), visible), parents)
+            totals = {row[0]: row[1] for row in found}
         kept: dict[str, tuple[Rows, bool]] = {parent: _kept(found, wanted) for parent, found in grouped.items()}
         flat = [row for found, _ in kept.values() for row in found]
         shaped = []
@@ -284,18 +295,21 @@ class ListRoot(Root):
     def answer(self, run: Run) -> Ask:
         """The connection."""
         lists = self.lists
-        _, where, wanted, key = lists.arguments(run)
+        where, wanted, key = lists.arguments(run)
         kind = lists.rowset.kind
         visible = and_(where, run.loaders.visible(kind))
         rows: Rows = []
         more = False
         if lists.reads_rows:
-            statement = run.prepare((*key, "page"), lambda: page(kind, visible, wanted, columns=lists.rowset.columns))
-            rows, more = _kept((yield statement.bound()), wanted)
+            found = yield run.ask(
+                (*key, "page"),
+                lambda: page(kind, visible, wanted, columns=lists.rowset.columns),
+                values=wanted.values,
+            )
+            rows, more = _kept(found, wanted)
         total = None
         if lists.counts:
-            statement = run.prepare((*key, "count"), lambda: count(kind, visible))
-            total = (yield statement.bound())[0][0]
+            total = (yield run.ask((*key, "count"), lambda: count(kind, visible)))[0][0]
         shaped = []
         for view in lists.views:
             shaped.append((yield from view.objects(rows, run)))
@@ -359,7 +373,7 @@ class KeyRoot(Root):
                 and_(among(run.dialect, source, ()), run.loaders.visible(kind))
             )
 
-        rows = yield run.prepare((self.identity, "number"), make).bound([text or ""])
+        rows = yield run.ask((self.identity, "number"), make, [text or ""])
         objects = yield from self.view.objects(rows, run)
         return objects[0] if objects else None
 

@@ -1,7 +1,7 @@
 """Statements compiled once by SQLAlchemy and then run straight on the driver."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,23 +17,29 @@ MOST = 4_000
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """A place where each run puts its own value."""
+
+    at: int
+    name: str
+    process: Callable[[Any], Any] | None
+    """Brings the value into the driver's form."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement's text and its parameters, of which one may be the keys."""
+    """A statement's text and its parameters: constants, and those that each run brings."""
 
     sql: str
-    parameters: tuple[Any, ...]
-    keys_at: tuple[int, ...]
-    as_json: bool
-    """Whether the keys are one JSON text, as SQLite takes them, rather than an array."""
+    constants: tuple[Any, ...]
+    own: tuple[Parameter, ...]
 
-    def bound(self, keys: Sequence[str] = ()) -> tuple[str, Sequence[Any]]:
-        """The statement with its parameters for these keys."""
-        if not self.keys_at:
-            return self.sql, self.parameters
-        value: Any = orjson.dumps(keys).decode() if self.as_json else keys
-        parameters = list(self.parameters)
-        for at in self.keys_at:
-            parameters[at] = value
+    def bound(self, keys: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> tuple[str, Sequence[Any]]:
+        """The statement with its parameters for these keys of parents and these values."""
+        parameters = list(self.constants)
+        for parameter in self.own:
+            value = keys if parameter.name == KEYS else (values or {})[parameter.name]
+            parameters[parameter.at] = value if parameter.process is None else parameter.process(value)
         return self.sql, parameters
 
 
@@ -44,11 +50,11 @@ class Statements:
         self._dialect = dialect
         self._kept: OrderedDict[Hashable, Prepared] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], Select[Any]]) -> Prepared:
-        """The statement of a key; everything that shapes it, values included, is in the key."""
+    def get(self, key: Hashable, make: Callable[[], Select[Any]], values: Mapping[str, Any]) -> Prepared:
+        """The statement of a key, which tells everything that shapes it but the values that each run brings."""
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = prepare(make(), self._dialect)
+            found = self._kept[key] = prepare(make(), self._dialect, {KEYS, *values})
             if len(self._kept) > MOST:
                 self._kept.popitem(last=False)
         else:
@@ -56,17 +62,25 @@ class Statements:
         return found
 
 
-def prepare(statement: Select[Any], dialect: Dialect) -> Prepared:
-    """Compile a statement for a driver, its values already in the driver's form."""
+def prepare(statement: Select[Any], dialect: Dialect, own: set[str]) -> Prepared:
+    """Compile a statement for a driver; its values are brought into the driver's form, save those of the names."""
     compiled: Any = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     names: list[str] = list(compiled.positiontup or ())
     values = compiled.construct_params()
-    processors = compiled._bind_processors
-    parameters = []
-    for name in names:
+    constants: list[Any] = []
+    changing: list[Parameter] = []
+    for at, name in enumerate(names):
         # The members of an expanded IN are named after their list, whose processor is theirs.
-        process = processors.get(name) or processors.get(name.rpartition("_")[0])
-        value = values[name]
-        parameters.append(value if process is None or name == KEYS else process(value))
-    keys_at = tuple(i for i, name in enumerate(names) if name == KEYS)
-    return Prepared(str(compiled), tuple(parameters), keys_at, dialect.name == "sqlite")
+        process = compiled._bind_processors.get(name) or compiled._bind_processors.get(name.rpartition("_")[0])
+        if name in own:
+            if name == KEYS:
+                process = _json if dialect.name == "sqlite" else None
+            changing.append(Parameter(at, name, process))
+            constants.append(None)
+        else:
+            constants.append(values[name] if process is None else process(values[name]))
+    return Prepared(str(compiled), tuple(constants), tuple(changing))
+
+
+def _json(keys: Sequence[str]) -> str:
+    return orjson.dumps(keys).decode()
