@@ -1,11 +1,12 @@
 """How what a memo has unapplied is paid back, recorded only or through a payment gateway (domain.md 1.22, 2.6, 4.6).
 
-A refund is two steps, because a gateway is asked between them: `prepare` says what would be refunded, `refund` makes it
-so, or records that the gateway would not.
+`prepare` says what would be refunded, `refund` makes it so. Where a gateway is asked, that happens between `submit`,
+which records what it is asked for, and `settle`, which lets the money leave the memo, or records that the gateway would
+not; until then the memo is held (docs/decisions/0004).
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -96,6 +97,7 @@ class Refund:
     second_refund_reference_id: str | None = None
     soft_descriptor: str | None = None
     soft_descriptor_phone: str | None = None
+    marked_for_submission_on: datetime | None = None
     submitted_on: datetime | None = None
     settled_on: datetime | None = None
     refund_transaction_time: datetime | None = None
@@ -106,7 +108,7 @@ class Refund:
     custom_fields: Mapping[str, Any] = field(default_factory=dict)
     net_suite: Mapping[str, Any] = field(default_factory=dict)
     part: RefundPart | None = None
-    """What it took from the memo; nothing where it failed."""
+    """What it took from the memo, or takes once the gateway has approved; nothing where it failed."""
 
     def __post_init__(self) -> None:
         assert (self.status is RefundStatus.ERROR) == (self.part is None), "a failed refund takes nothing"
@@ -275,6 +277,7 @@ def _read(
             ErrorCode.INVALID_VALUE, f"{command.total_amount} cannot be refunded: it must be above 0.", "total_amount"
         )
     named = _read_items(memo, command, amount, faults)
+    shape.text(command.gateway_id, limits.TEXT_LENGTH, faults, "gateway_id")
     shape.text(command.comment, limits.COMMENT_LENGTH, faults, "comment")
     shape.text(command.reference_id, limits.REFERENCE_LENGTH, faults, "reference_id")
     shape.text(command.second_refund_reference_id, limits.REFERENCE_LENGTH, faults, "second_refund_reference_id")
@@ -379,13 +382,76 @@ def refund(plan: RefundPlan, answer: GatewayAnswer | None, number: str, stamp: S
     An external refund has no answer of a gateway and is Processed at once. An electronic one that the gateway did not
     approve is recorded with status Error and leaves the memo as it is (domain.md 7.17).
     """
+    assert (answer is None) == (plan.command.type is RefundType.EXTERNAL), "a gateway answers electronic refunds only"
+    if answer is not None:
+        return settle(submit(plan, number, stamp), plan.memo, answer, stamp)
+    command = plan.command
+    record = _refund(
+        plan,
+        number,
+        stamp,
+        status=RefundStatus.PROCESSED,
+        gateway_state=GatewayState.NOT_SUBMITTED,
+        reference_id=command.reference_id,
+        second_refund_reference_id=command.second_refund_reference_id,
+    )
+    return _paid_out(record, plan.memo, stamp)
+
+
+def submit(plan: RefundPlan, number: str, stamp: Stamp) -> Refund:
+    """Record what a gateway is about to be asked for; nothing leaves the memo yet."""
+    command = plan.command
+    assert command.type is RefundType.ELECTRONIC
+    return _refund(
+        plan,
+        number,
+        stamp,
+        status=RefundStatus.PROCESSING,
+        gateway_state=GatewayState.MARKED_FOR_SUBMISSION,
+        marked_for_submission_on=stamp.at,
+        gateway_id=plan.gateway_id,
+        gateway_options={option.key: option.value for option in command.gateway_options or ()},
+        reference_id=command.reference_id,
+        second_refund_reference_id=command.second_refund_reference_id,
+    )
+
+
+def settle(submitted: Refund, memo: CreditMemo, answer: GatewayAnswer, stamp: Stamp) -> Refunding:
+    """Make of a submitted refund what the gateway answered; its own references win over the caller's.
+
+    `memo` is as it was when the refund was submitted. Not approved, it stays so (domain.md 7.17).
+    """
+    assert submitted.status is RefundStatus.PROCESSING
+    record = replace(
+        submitted,
+        status=RefundStatus.PROCESSED if answer.approved else RefundStatus.ERROR,
+        gateway_state=answer.state,
+        gateway_response=answer.response,
+        gateway_response_code=answer.response_code,
+        reference_id=answer.reference_id or submitted.reference_id,
+        second_refund_reference_id=answer.second_reference_id or submitted.second_refund_reference_id,
+        refund_transaction_time=stamp.at,
+        submitted_on=stamp.at if answer.state in (GatewayState.SUBMITTED, GatewayState.SETTLED) else None,
+        settled_on=stamp.at if answer.state is GatewayState.SETTLED else None,
+        part=submitted.part if answer.approved else None,
+    )
+    return _paid_out(record, memo, stamp) if answer.approved else Refunding(memo=memo, refund=record, entries=())
+
+
+def _paid_out(record: Refund, memo: CreditMemo, stamp: Stamp) -> Refunding:
+    assert record.part is not None
+    amounts: dict[Pair, int] = {(part.source_id, None): part.amount for part in record.part.item_parts}
+    return Refunding(
+        memo=movement.pay_out(memo, amounts, stamp),
+        refund=record,
+        entries=(ledger.refund_entry(memo, record.id, amounts, record.refund_date, stamp),),
+    )
+
+
+def _refund(plan: RefundPlan, number: str, stamp: Stamp, **state: Any) -> Refund:
     memo, command = plan.memo, plan.command
-    assert (answer is None) == (command.type is RefundType.EXTERNAL), "a gateway answers electronic refunds only"
-    refund_id = stamp.new_id("ref")
-    failed = answer is not None and not answer.approved
-    part = None if failed else _part(plan, stamp)
-    record = Refund(
-        id=refund_id,
+    return Refund(
+        id=stamp.new_id("ref"),
         number=number,
         account_id=memo.account_id,
         credit_memo_id=memo.id,
@@ -393,7 +459,6 @@ def refund(plan: RefundPlan, answer: GatewayAnswer | None, number: str, stamp: S
         amount=plan.amount,
         type=command.type,
         method_type=plan.method_type,
-        status=RefundStatus.ERROR if failed else RefundStatus.PROCESSED,
         refund_date=plan.refund_date,
         reason_code=plan.reason_code,
         comment=command.comment,
@@ -405,16 +470,9 @@ def refund(plan: RefundPlan, answer: GatewayAnswer | None, number: str, stamp: S
             for rate in command.custom_rates or ()
         ),
         custom_fields=command.custom_fields or {},
-        part=part,
+        part=_part(plan, stamp),
         **_booked(command),
-        **_carried_out(plan, answer, stamp),
-    )
-    if failed:
-        return Refunding(memo=memo, refund=record, entries=())
-    return Refunding(
-        memo=movement.pay_out(memo, plan.amounts, stamp),
-        refund=record,
-        entries=(ledger.refund_entry(memo, refund_id, plan.amounts, plan.refund_date, stamp),),
+        **state,
     )
 
 
@@ -428,29 +486,6 @@ def _part(plan: RefundPlan, stamp: Stamp) -> RefundPart:
             for (source_id, _), amount in plan.amounts.items()
         ),
     )
-
-
-def _carried_out(plan: RefundPlan, answer: GatewayAnswer | None, stamp: Stamp) -> dict[str, Any]:
-    """How the money goes back; a gateway's own references win over the caller's."""
-    command = plan.command
-    references = {
-        "reference_id": command.reference_id,
-        "second_refund_reference_id": command.second_refund_reference_id,
-    }
-    if answer is None:
-        return {"gateway_state": GatewayState.NOT_SUBMITTED, **references}
-    return {
-        "gateway_id": plan.gateway_id,
-        "gateway_options": {option.key: option.value for option in command.gateway_options or ()},
-        "gateway_state": answer.state,
-        "gateway_response": answer.response,
-        "gateway_response_code": answer.response_code,
-        "reference_id": answer.reference_id or command.reference_id,
-        "second_refund_reference_id": answer.second_reference_id or command.second_refund_reference_id,
-        "refund_transaction_time": stamp.at,
-        "submitted_on": stamp.at if answer.state in (GatewayState.SUBMITTED, GatewayState.SETTLED) else None,
-        "settled_on": stamp.at if answer.state is GatewayState.SETTLED else None,
-    }
 
 
 def _booked(command: RefundCreditMemo) -> dict[str, Any]:

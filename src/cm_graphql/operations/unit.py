@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table
 
 from cm_graphql.domain import requests
 from cm_graphql.domain.billing import Account
-from cm_graphql.domain.enums import DocumentType, EventAction, JobStatus
+from cm_graphql.domain.enums import DocumentType, EventAction
 from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.ledger import LedgerEntry
 from cm_graphql.domain.records import CreditMemo, Invoice, Stamp, Target
@@ -17,7 +17,7 @@ from cm_graphql.domain.settlement import Application
 from cm_graphql.operations.ports import Clock, new_id
 from cm_graphql.operations.quoting import Quoted
 from cm_graphql.operations.viewer import Viewer
-from cm_graphql.store import intake, memos, records, reference, targets
+from cm_graphql.store import holds, intake, memos, records, reference, targets
 from cm_graphql.store import tables as t
 from cm_graphql.store.records import Happening
 from cm_graphql.store.session import Session
@@ -40,7 +40,11 @@ KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
 TEMPORARY: Final = "TMP-"
 """How the number of a draft begins that gets its formal one at posting."""
 
-UNFINISHED: Final = (JobStatus.PENDING, JobStatus.PROCESSING)
+
+def check_held(memo: CreditMemo, holder: str | None) -> None:
+    """Refuse to change a memo while a job, or a refund at the gateway, holds it: LOCK_CONTENTION (domain.md 5)."""
+    if holder is not None:
+        raise refuse(ErrorCode.LOCK_CONTENTION, f"Credit memo {memo.name} is held by {holder}: try again later.")
 
 
 class Unit:
@@ -84,28 +88,19 @@ class Unit:
     # --- load ---------------------------------------------------------------------------------------------------------
 
     async def memo(self, key: str, *path: str | int) -> CreditMemo:
-        """The memo of a key, locked; refuses with CREDIT_MEMO_NOT_FOUND, or LOCK_CONTENTION while a job has it."""
+        """The memo of a key, locked; refuses with CREDIT_MEMO_NOT_FOUND, or LOCK_CONTENTION while it is held."""
         found = await targets.find_ids(self.session, t.credit_memos, "cm", "number", [key])
         memo = await memos.load(self.session, found[key]) if key in found else None
         if memo is None or not self.viewer.sees(memo.account_id):
             raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
-        await self._refuse_while_a_job_runs(memo)
+        check_held(memo, (await holds.holders(self.session, [memo.id])).get(memo.id))
         return memo
 
-    async def _refuse_while_a_job_runs(self, memo: CreditMemo) -> None:
-        jobs = t.credit_memo_jobs
-        job_id = await self.session.scalar(
-            select(jobs.c.id).where(
-                jobs.c.reference_id == memo.id,
-                jobs.c.status.in_(UNFINISHED),
-                jobs.c.operation_type.in_(("ASYNC_CREDIT_MEMO_APPLY", "ASYNC_CREDIT_MEMO_UNAPPLY")),
-            )
-        )
-        if job_id is not None:
-            raise refuse(
-                ErrorCode.LOCK_CONTENTION,
-                f"Credit memo {memo.name} is being worked on by job {job_id}: wait for it to finish, or cancel it.",
-            )
+    async def held_memo(self, memo_id: str) -> CreditMemo:
+        """A memo that exists, locked, for whoever holds it."""
+        memo = await memos.load(self.session, memo_id)
+        assert memo is not None, "a memo that is held is not deleted"
+        return memo
 
     def expect_version(self, memo: CreditMemo, version: int | None) -> None:
         """Refuse with STALE_VERSION when the caller has seen another version of the memo."""

@@ -79,7 +79,7 @@ async def load(session: Session, memo_id: str, *, lock: bool = True) -> CreditMe
         posted_on=row.posted_on,
         cancelled_by_id=row.cancelled_by_id,
         cancelled_on=row.cancelled_on,
-        custom_rates=tuple(_rate(rate) for rate in row.custom_rates or ()),
+        custom_rates=rates_of(row.custom_rates),
         custom_fields=row.custom_fields,
         net_suite=row.net_suite,
         version=row.version,
@@ -178,12 +178,15 @@ def finance(row: Row[Any], names: Iterable[str]) -> FinanceInformation:
     return FinanceInformation(**{name: getattr(row, name) for name in names})
 
 
-def _rate(stored: Mapping[str, Any]) -> CustomRate:
-    day = stored.get("rate_date")
-    return CustomRate(
-        currency=stored["currency"],
-        custom_fx_rate=Decimal(stored["custom_fx_rate"]),
-        rate_date=None if day is None else date.fromisoformat(day),
+def rates_of(stored: Iterable[Mapping[str, Any]] | None) -> tuple[CustomRate, ...]:
+    """The exchange rates that a JSON column holds."""
+    return tuple(
+        CustomRate(
+            currency=rate["currency"],
+            custom_fx_rate=Decimal(rate["custom_fx_rate"]),
+            rate_date=None if rate.get("rate_date") is None else date.fromisoformat(rate["rate_date"]),
+        )
+        for rate in stored or ()
     )
 
 
@@ -378,18 +381,22 @@ def _memo_values(memo: CreditMemo) -> Values:
         "posted_on": memo.posted_on,
         "cancelled_by_id": memo.cancelled_by_id,
         "cancelled_on": memo.cancelled_on,
-        "custom_rates": [_rate_values(rate) for rate in memo.custom_rates] or None,
+        "custom_rates": rate_values(memo.custom_rates),
         "custom_fields": dict(memo.custom_fields),
         "net_suite": dict(memo.net_suite),
     }
 
 
-def _rate_values(rate: CustomRate) -> Values:
-    return {
-        "currency": rate.currency,
-        "custom_fx_rate": f"{rate.custom_fx_rate:f}",
-        "rate_date": None if rate.rate_date is None else rate.rate_date.isoformat(),
-    }
+def rate_values(rates: Iterable[CustomRate]) -> list[Values] | None:
+    """What a JSON column holds of exchange rates; nothing for none."""
+    return [
+        {
+            "currency": rate.currency,
+            "custom_fx_rate": f"{rate.custom_fx_rate:f}",
+            "rate_date": None if rate.rate_date is None else rate.rate_date.isoformat(),
+        }
+        for rate in rates
+    ] or None
 
 
 def _item_values(item: CreditMemoItem) -> Values:
