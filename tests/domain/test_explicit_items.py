@@ -114,11 +114,21 @@ def test_items_add_up_to_their_amount() -> None:
         apply(memo, invoice, "0.00", [])
 
 
+def test_items_of_amounts_that_cannot_be_read_are_not_added_up() -> None:
+    memo, invoice = a_memo(), a_target()
+
+    with refused(ErrorCode.AMOUNT_PRECISION, "invoices", 0, "items", 0, "amount"):
+        apply(memo, invoice, "2.00", [(line(memo, 0), line(invoice, 0), "1.005")])
+
+
 def test_an_item_moves_something() -> None:
     memo, invoice = a_memo(), a_target()
 
     with refused(ErrorCode.INVALID_VALUE, "invoices", 0, "items", 0, "amount"):
         apply(memo, invoice, "0.00", [(line(memo, 0), line(invoice, 0), "0.00")])
+    negative, discount = a_memo("1.00", "-1.00"), a_target("1.00", "-1.00")
+    with refused(ErrorCode.INVALID_VALUE, "invoices", 0, "items", 0, "amount"):
+        apply(negative, discount, "0.00", [(line(negative, 1), line(discount, 1), "0.00")])
 
 
 @pytest.mark.parametrize("amounts", [("2.00", "-1.00"), ("-1.00", "2.00")])

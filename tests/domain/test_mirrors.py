@@ -100,7 +100,8 @@ def test_lines_are_copied_with_all_that_describes_them() -> None:
     )
     memo = a_memo(described)
 
-    (line,) = reverse(memo).debit_memo.items
+    debit_memo = reverse(memo).debit_memo
+    (line,) = debit_memo.items
 
     source = memo.items[0]
     for name in (
@@ -109,6 +110,7 @@ def test_lines_are_copied_with_all_that_describes_them() -> None:
     ):
         assert getattr(line, name) == getattr(source, name), name
     assert (line.source_item_type, line.source_item_id) == (ItemSourceType.CREDIT_MEMO_ITEM, source.id)
+    assert debit_memo.exempt_amount == memo.exempt_amount == units("0.50")
     (tax,) = line.taxation_items
     for name in (
         *("name", "tax_amount", "exempt_amount", "tax_code", "location_code", "tax_date", "tax_rate", "jurisdiction"),

@@ -170,6 +170,14 @@ def test_proration_over_its_limit_falls_back_to_fifo_and_says_so() -> None:
     assert shown(memo, invoice, over) == [(0, 0, "10.00")]
 
 
+def test_the_proration_limit_counts_open_lines_above_zero_only() -> None:
+    memo, invoice = a_memo("10.00", "10.00", "-1.00", "0.00"), a_target("10.00", "10.00", "-1.00", "0.00")
+
+    after = settlement.apply(memo, [invoice], applying(memo, (invoice, "10.00")), a_book(proration_limit=4), a_stamp())
+
+    assert after.rule is ApplicationRule.PRORATION
+
+
 def test_the_proration_limit_counts_the_lines_of_all_targets_that_name_none_themselves() -> None:
     memo, one, two = a_memo("10.00", "10.00"), a_target("10.00", number=1), a_target("10.00", number=2)
     both = applying(memo, (one, "5.00"), (two, "5.00"))
@@ -364,7 +372,7 @@ def test_a_request_names_at_most_a_thousand_targets_of_each_kind() -> None:
 
 
 def test_lines_of_zero_do_not_count_toward_the_limit_of_lines() -> None:
-    memo = a_memo(*["0.01"] * 1_000)
+    memo = a_memo(*["0.01"] * 1_000, "0.00")
     within, over = a_target(*["0.01"] * 14_000, "0.00"), a_target(*["0.01"] * 14_001)
 
     settlement.apply(memo, [within], applying(memo, (within, "1.00")), FIFO, a_stamp())

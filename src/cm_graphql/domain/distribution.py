@@ -102,9 +102,7 @@ def matrix(rows: Sequence[int], columns: Sequence[int], unit: int) -> list[Move]
     by_fraction = sorted(
         ((table[i][j] * total - row * column, i, j) for i, row in enumerate(rows) for j, column in enumerate(columns)),
     )
-    for rounded_by, i, j in by_fraction:
-        if rounded_by == 0:
-            break
+    for _, i, j in by_fraction:
         if row_room[i] >= unit and column_room[j] >= unit:
             table[i][j] += unit
             row_room[i] -= unit

@@ -30,7 +30,7 @@ def place(memo: CreditMemo, movements: Sequence[tuple[str, Mapping[Pair, int]]],
     for _, amounts in movements:
         for (source_id, _), amount in amounts.items():
             by_line[source_id] = by_line.get(source_id, 0) + amount
-    unapplied: dict[Pair, int] = {(source_id, None): -amount for source_id, amount in by_line.items() if amount}
+    unapplied: dict[Pair, int] = {(source_id, None): -amount for source_id, amount in by_line.items()}
     return replace(
         memo,
         items=_used(memo, applied=by_line),

@@ -322,7 +322,7 @@ def unapplication_date(
     memo: CreditMemo, asked_date: date | None, floor: date | None, book: RuleBook, stamp: Stamp
 ) -> date:
     """The day an unapplication takes effect: not before what was ever applied or refunded (domain.md 1.25, 7.39)."""
-    floor = max(floor or memo.credit_memo_date, memo.credit_memo_date)
+    floor = floor or memo.credit_memo_date
     day = asked_date or (stamp.today if book.is_closed(floor) else floor)
     if day < floor:
         raise refuse(
