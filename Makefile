@@ -27,8 +27,8 @@ demo: $(RUNTIME) ## run the server with sample data
 	$(BIN)/cm-graphql demo
 
 check: $(DEV) ## format, lint, types, rooms and schema; takes seconds
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests hatch_build.py
+	$(BIN)/ruff check src tests hatch_build.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/cm-graphql schema export --check
@@ -52,8 +52,8 @@ schema: $(RUNTIME) ## print schema.graphql again
 	mv schema.graphql.new schema.graphql
 
 format: $(DEV) ## format the code and fix what can be fixed
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests hatch_build.py
+	$(BIN)/ruff check --fix src tests hatch_build.py
 
 constraints: ## pin the newest versions that pyproject.toml allows
 	rm -rf build/constraints

@@ -19,17 +19,20 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from uvicorn.supervisors import Multiprocess
 
-from cm_graphql.api import logs
+from cm_graphql.api import explorer, logs
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.frame import Frame
 from cm_graphql.api.http import GraphQLOverHTTP
+from cm_graphql.api.page import plain
 from cm_graphql.api.schema import schema
+from cm_graphql.engine.runner import Engine
 from cm_graphql.settings import Complaint, Settings, variable
 from cm_graphql.store import migrations
 from cm_graphql.store.database import Database, driver_url
+from cm_graphql.store.direct import open_direct
 
 PROBE_SECONDS: Final = 2.0
 """How long the readiness probe waits for the database; probers ask again soon."""
@@ -50,23 +53,30 @@ def create_app(settings: Settings) -> Starlette:
         await migrations.upgrade(url)
         database = open_database(settings)
         app.state.database = database
-        app.state.api = Api(database=database, today=settings.today)
+        direct = open_direct(database, settings.pool_size)
+        app.state.api = Api(database=database, today=settings.today, engine=Engine(schema, direct))
         try:
             yield
         finally:
+            await direct.close()
             await database.dispose()
 
     async def make_context(request: Request, request_id: str) -> Context:
         return Context.of(request.app.state.api, request_id=request_id)
 
     endpoint = GraphQLOverHTTP(
-        schema._schema, make_context, limits=settings.limits(), introspection=settings.introspection
+        schema._schema,
+        make_context,
+        limits=settings.limits(),
+        introspection=settings.introspection,
+        page=explorer.page if settings.shows_explorer else plain,
     )
     hosts = None if "*" in settings.allowed_hosts else settings.allowed_hosts
     return Starlette(
         routes=[
             Route("/", _to_graphql),
             Route("/graphql", endpoint),
+            *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
             Route("/healthz", _alive),
             Route("/readyz", _ready),
         ],

@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -16,6 +16,9 @@ PREFIX = "CM_GRAPHQL_"
 
 TEST_PREFIX = f"{PREFIX}TEST_"
 """Variables of the test suite, which the server passes over."""
+
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+"""By these a machine calls itself, and nobody else calls it."""
 
 _LIMITS = Limits()
 
@@ -64,6 +67,11 @@ class Settings(BaseSettings):
     )
     introspection: bool = Field(
         default=True, description="Whether the schema may be asked for; without it, errors do not suggest names either."
+    )
+    explorer: bool | None = Field(
+        default=None,
+        description="Whether browsers are shown GraphiQL at the endpoint. Unless set, only where nobody but this "
+        "machine is served: `host` and all of `allowed_hosts` are its own.",
     )
     pool_size: int = Field(default=10, ge=1, le=1_000, description="Database connections of each process.")
     lock_timeout: float = Field(
@@ -134,6 +142,13 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @property
+    def shows_explorer(self) -> bool:
+        """Whether browsers are shown GraphiQL: as set, else where only this machine is served."""
+        if self.explorer is not None:
+            return self.explorer
+        return all(name.strip("[]") in LOCAL_NAMES for name in (self.host, *self.allowed_hosts))
 
     def limits(self) -> Limits:
         """Give the limits on requests, as the api takes them."""

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import orjson
-from graphql import ExecutionResult, GraphQLSchema, OperationType
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema, OperationType
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from cm_graphql.api import bodies, execution, page
+from cm_graphql.api import bodies, execution
 from cm_graphql.api.documents import Documents
 from cm_graphql.api.errors import (
     ApiError,
@@ -23,6 +23,7 @@ from cm_graphql.api.errors import (
 )
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.negotiation import GRAPHQL_RESPONSE, HTML, JSON, choose
+from cm_graphql.api.page import Page, plain
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 
@@ -37,6 +38,12 @@ STATUS_OF_CODE: Mapping[Code, int] = {
 
 class Context(execution.RequestContext, Protocol):
     """What this endpoint asks of the context it is given for each request."""
+
+    async def planned(
+        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
+        """The data of a query that a plan can answer; None where resolvers must."""
+        ...
 
     @property
     def response_extensions(self) -> Mapping[str, object]:
@@ -58,9 +65,11 @@ class GraphQLOverHTTP:
         *,
         limits: Limits | None = None,
         introspection: bool = True,
+        page: Callable[[str], Page] = plain,
     ) -> None:
         self._schema = schema
         self._make_context = make_context
+        self._page = page
         self._limits = limits or Limits()
         self._documents = Documents(schema, self._limits, introspection=introspection)
 
@@ -94,7 +103,8 @@ class GraphQLOverHTTP:
         by_post = request.method == "POST"
         answer.media_type = _negotiate(request, page_instead=not by_post and "query" not in request.query_params)
         if answer.media_type == HTML:
-            answer.body, answer.headers = page.render(str(request.url)), page.HEADERS
+            page = self._page(str(request.url))
+            answer.body, answer.headers = page.body, page.headers
             return
         if by_post:
             parameters = await bodies.from_post(request, self._limits)
@@ -111,6 +121,10 @@ class GraphQLOverHTTP:
             raise RequestRefused(400, "Subscriptions are not answered over plain HTTP.")
         if operation_type is OperationType.MUTATION and not by_post:
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
+        if operation_type is OperationType.QUERY:
+            planned = await context.planned(document.node, parameters.operation_name, parameters.variables)
+            if planned is not None:
+                return ExecutionResult(planned)
         return await execution.execute(
             self._schema, document.node, parameters.operation_name, parameters.variables, context
         )

@@ -1,0 +1,128 @@
+// Starts GraphiQL on the page that the server renders: examples in tabs, a token on every request, no outside address.
+"use strict";
+
+(() => {
+  const TOKEN = "cm-graphql:token";
+  const TABS = "graphiql:tabState";
+  const endpoint = window.location.pathname;
+  const files = new URL(".", document.currentScript.src);
+
+  // Storage can be switched off in a browser; the page then forgets, and works.
+  const remember = (storage, key, value) => {
+    try {
+      if (value) window[storage].setItem(key, value);
+      else window[storage].removeItem(key);
+    } catch {
+      // Nothing to remember with.
+    }
+  };
+  const recall = (storage, key) => {
+    try {
+      return window[storage].getItem(key);
+    } catch {
+      return null;
+    }
+  };
+
+  const token = document.getElementById("token");
+  token.value = recall("sessionStorage", TOKEN) ?? "";
+  token.addEventListener("input", () => remember("sessionStorage", TOKEN, token.value.trim()));
+  // Another token may see another schema, or one at all.
+  token.addEventListener("change", () => render());
+
+  document.getElementById("examples").addEventListener("click", () => {
+    if (!window.confirm("Close all tabs and open the examples again?")) return;
+    remember("localStorage", TABS, null);
+    generation += 1;
+    render();
+  });
+
+  const send = (parameters, options, accept) =>
+    fetch(endpoint, {
+      method: "POST",
+      headers: {
+        accept,
+        "content-type": "application/json",
+        ...(token.value.trim() && { authorization: `Bearer ${token.value.trim()}` }),
+        ...options.headers,
+      },
+      body: JSON.stringify(parameters),
+    });
+
+  const isSubscription = ({ operationName }, { documentAST }) =>
+    (documentAST?.definitions ?? []).some(
+      (definition) =>
+        definition.kind === "OperationDefinition" &&
+        definition.operation === "subscription" &&
+        (!operationName || definition.name?.value === operationName),
+    );
+
+  const read = async (response) => {
+    const text = await response.text();
+    try {
+      return JSON.parse(text);
+    } catch {
+      return { errors: [{ message: `HTTP ${response.status}: ${text.slice(0, 2000)}` }] };
+    }
+  };
+
+  // Server-sent events, one operation to a connection ("distinct connections" of GraphQL over SSE).
+  async function* subscribe(parameters, options) {
+    const response = await send(parameters, options, "text/event-stream");
+    if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+      yield await read(response);
+      return;
+    }
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let buffer = "";
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        buffer += value.replaceAll("\r\n", "\n");
+        const events = buffer.split("\n\n");
+        buffer = events.pop();
+        for (const event of events) {
+          const lines = event.split("\n");
+          if (lines.includes("event: complete")) return;
+          const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trim());
+          if (data.length) yield JSON.parse(data.join("\n"));
+        }
+      }
+    } finally {
+      reader.cancel();
+    }
+  }
+
+  const fetcher = (parameters, options = {}) =>
+    isSubscription(parameters, options)
+      ? subscribe(parameters, options)
+      : send(parameters, options, "application/graphql-response+json, application/json;q=0.9").then(read);
+
+  const plugin = GraphiQLPluginExplorer.explorerPlugin();
+  const root = ReactDOM.createRoot(document.getElementById("explorer"));
+  let generation = 0;
+  let tabs = [];
+
+  const render = () =>
+    root.render(
+      React.createElement(GraphiQL, {
+        key: `${generation}:${token.value}`,
+        fetcher,
+        plugins: [plugin],
+        defaultTabs: tabs.map((query) => ({ query })),
+        defaultEditorToolsVisibility: "variables",
+        inputValueDeprecation: true,
+        schemaDescription: true,
+        shouldPersistHeaders: false,
+      }),
+    );
+
+  fetch(new URL("examples.json", files))
+    .then((response) => (response.ok ? response.json() : []))
+    .catch(() => [])
+    .then((examples) => {
+      tabs = examples;
+      render();
+    });
+})();
