@@ -342,7 +342,8 @@ def test_a_gross_amount_is_always_its_net_and_its_taxes(currency: Currency, cent
     assert all(tax >= 0 for tax in taxes)
     assert taxation.split_gross(-gross, rates, currency) == (-net, [-tax for tax in taxes])
     exact = [Fraction(gross - net) * Fraction(rate) / sum(map(Fraction, rates)) for rate in rates]
-    assert all(abs(tax - share) < currency.unit for tax, share in zip(taxes, exact, strict=True))
+    bound = currency.unit if gross % currency.unit == 0 else 2 * currency.unit  # what is odd goes to one of them
+    assert all(abs(tax - share) < bound for tax, share in zip(taxes, exact, strict=True))
 
 
 @given(invoices(), st.data())
