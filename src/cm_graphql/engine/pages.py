@@ -33,7 +33,7 @@ from sqlalchemy import (
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.wire import storable
-from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, to_json
+from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_json, to_scaled
 
 LONGEST_CURSOR = 4_000
 
@@ -121,12 +121,12 @@ def _stored(node_type: NodeType, term: Order, value: Any) -> Any:
     if not storable(text):
         raise ValueError("no text")
     if isinstance(type_, Scaled):
-        return Decimal(text).quantize(Decimal("1e-9"))
+        return from_scaled(to_scaled(Decimal(text)))
     if isinstance(type_, Timestamp):
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             raise ValueError("no offset")
-        return moment
+        return moment.astimezone(UTC)
     if isinstance(type_, Date):
         return date.fromisoformat(text)
     return type_.vocabulary(text) if isinstance(type_, EnumText) else text
