@@ -63,6 +63,10 @@ MOST_ROWS = 1_000_000
 """Where counting what page sizes multiply to stops: more is no different."""
 
 
+_NUMBERS = count()
+"""Numbers the places that make statements, over all operations: statements are kept by them."""
+
+
 @dataclass
 class Compiler:
     """Compiles one operation for one kind of database."""
@@ -73,7 +77,6 @@ class Compiler:
     fragments: dict[str, FragmentDetails]
     variables: VariableValues
     """Only those in @skip and @include matter here; they are part of the plan's key."""
-    _numbers: Any = field(default_factory=count)
     _rows: int = 0
     _statements: int = 0
 
@@ -105,7 +108,7 @@ class Compiler:
         if isinstance(declared, ByKey):
             kind: NodeType = NAMES[declared.target].__node__
             view = self._view(Rowset(kind), self._type(kind.name), details, 1)
-            return KeyRoot(site, view, declared.number, next(self._numbers), lambda key: read_key(key, kind.prefix))
+            return KeyRoot(site, view, declared.number, next(_NUMBERS), lambda key: read_key(key, kind.prefix))
         if isinstance(declared, ById):
             kinds = (
                 PREFIXES
@@ -115,7 +118,7 @@ class Compiler:
             views = {p: self._view(Rowset(k), self._type(k.name), details, 1) for p, k in kinds.items()}
             prefixes = list(kinds)
             read: Callable[[str], str] = _checked if declared.target == "Node" else (lambda key: id_of(key, *prefixes))
-            return IdRoot(site, declared.argument, views, next(self._numbers), read, declared.most)
+            return IdRoot(site, declared.argument, views, next(_NUMBERS), read, declared.most)
         raise Unplanned
 
     # --- objects ------------------------------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ class Compiler:
         named_kind = {p: k for p, k in PREFIXES.items() if k.name == named.name}
         kinds = named_kind if is_object_type(named) else PREFIXES
         views = {p: self._view(Rowset(k), self._type(k.name), details, rows) for p, k in kinds.items()}
-        child = code.child(OneChild(at, views, next(self._numbers)))
+        child = code.child(OneChild(at, views, next(_NUMBERS)))
         # A missing row under a non-null field is an error with a path, which graphql-core words.
         return f"{child}[r[{at}]]" if isinstance(graphql_field.type, GraphQLNonNull) else f"{child}.get(r[{at}])"
 
@@ -256,7 +259,7 @@ class Compiler:
         def cursor(row: Row, wanted: Slice, start: int) -> str:
             return write_cursor(spec.node_type, wanted.orders, values(row[start:], wanted.orders))
 
-        return Lists(site, spec, rowset, page.views, shape, page.reads_rows, page.counts, next(self._numbers), cursor)
+        return Lists(site, spec, rowset, page.views, shape, page.reads_rows, page.counts, next(_NUMBERS), cursor)
 
     # --- the schema ---------------------------------------------------------------------------------------------------
 
