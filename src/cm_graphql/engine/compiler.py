@@ -5,7 +5,7 @@ do there. Where a field has no declaration, `Unplanned` says that the operation 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, cast
 
