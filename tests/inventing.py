@@ -1,0 +1,184 @@
+"""Queries made up from a schema: deep and wide, with aliases, fragments, variables and directives."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    is_interface_type,
+    is_leaf_type,
+    is_list_type,
+    is_object_type,
+)
+
+DEEPEST = 5
+VARIABLES = {"$yes": "Boolean = true", "$no": "Boolean = false", "$few": "Int = 2"}
+
+
+class Inventor:
+    """Makes one query up; the same dice make the same query."""
+
+    def __init__(self, schema: GraphQLSchema, dice: Random, ids: Sequence[str], numbers: Sequence[str]) -> None:
+        self._schema = schema
+        self._dice = dice
+        self._ids = ids
+        self._numbers = numbers
+        self._fragments: list[str] = []
+
+    def query(self) -> str:
+        """A document with one operation."""
+        root = self._schema.query_type
+        assert root is not None
+        names = [name for name in root.fields if not name.endswith("Statuses")]
+        fields = [self._field(root, self._dice.choice(names), 1) for _ in range(self._dice.randint(1, 3))]
+        body = " ".join(f"r{i}: {field}" for i, field in enumerate(fields))
+        if self._dice.random() < 0.2:
+            body += " __typename"
+        text = f"{{ {body} }} {' '.join(self._fragments)}"
+        used = ", ".join(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)
+        return f"query Made{f'({used})' if used else ''} {text}"
+
+    def _selection(self, type_: Any, depth: int) -> str:
+        named = get_named_type(type_)
+        if is_interface_type(named):
+            return self._of_interface(named, depth)
+        assert is_object_type(named)
+        parts = [self._aliased(named, depth) for _ in range(self._dice.randint(1, 5))]
+        if self._dice.random() < 0.15:
+            parts.append("__typename")
+        if self._dice.random() < 0.15:
+            parts.append(f"... on {named.name} {{ {self._aliased(named, depth)} }}")
+        if self._dice.random() < 0.1:
+            name = f"F{len(self._fragments)}"
+            self._fragments.append("")
+            index = len(self._fragments) - 1
+            self._fragments[index] = f"fragment {name} on {named.name} {{ {self._aliased(named, depth)} }}"
+            parts.append(f"...{name} {self._switch()}")
+        return "{ " + " ".join(parts) + " }"
+
+    def _of_interface(self, named: Any, depth: int) -> str:
+        possible = list(self._schema.get_possible_types(named))
+        parts = ["id", "__typename"]
+        for object_type in self._dice.sample(possible, k=min(3, len(possible))):
+            parts.append(f"... on {object_type.name} {{ {self._aliased(object_type, depth)} }}")
+        return "{ " + " ".join(parts) + " }"
+
+    def _aliased(self, object_type: GraphQLObjectType, depth: int) -> str:
+        names = [name for name, field in object_type.fields.items() if depth < DEEPEST or _is_leaf(field)]
+        name = self._dice.choice(names or ["__typename"])
+        if name == "__typename":
+            return name
+        # Fields of one name can differ in arguments, so each selection has an alias that tells it apart.
+        field = self._field(object_type, name, depth)
+        if _is_leaf(object_type.fields[name]) and self._dice.random() < 0.7:
+            return field
+        return f"a{self._dice.randrange(10**9)}: {field}"
+
+    def _field(self, object_type: GraphQLObjectType, name: str, depth: int) -> str:
+        field = object_type.fields[name]
+        text = f"{name}{self._arguments(field)} {self._switch()}"
+        return text if _is_leaf(field) else f"{text} {self._selection(field.type, depth + 1)}"
+
+    def _switch(self) -> str:
+        return self._dice.choice(["", "", "", "", "", "", "@include(if: $yes)", "@skip(if: $no)", "@skip(if: $yes)"])
+
+    def _arguments(self, field: GraphQLField) -> str:
+        given = []
+        for name, argument in field.args.items():
+            if isinstance(argument.type, GraphQLNonNull) or self._dice.random() < 0.3:
+                value = self._value(name, argument)
+                if value is not None:
+                    given.append(f"{name}: {value}")
+        return f"({', '.join(given)})" if given else ""
+
+    def _value(self, name: str, argument: GraphQLArgument) -> str | None:
+        dice = self._dice
+        match name:
+            case "first" | "last":
+                return dice.choice(["0", "1", "2", "3", "$few", "5", "-1" if dice.random() < 0.1 else "4"])
+            case "after" | "before":
+                return '"bm90IGEgY3Vyc29y"' if dice.random() < 0.05 else None
+            case "id":
+                return f'"{dice.choice(self._ids)}"'
+            case "ids":
+                return "[" + ", ".join(f'"{dice.choice(self._ids)}"' for _ in range(dice.randint(0, 4))) + "]"
+            case "key":
+                return f'"{dice.choice([*self._numbers, *self._ids, "no such number"])}"'
+            case "sort":
+                return self._sort(argument)
+            case "filter":
+                return self._filter(get_named_type(argument.type), 1)
+            case "groupBy":
+                return "[STATUS]"
+        return None
+
+    def _sort(self, argument: GraphQLArgument) -> str:
+        named = get_named_type(argument.type)
+        assert isinstance(named, GraphQLInputObjectType)
+        fields = get_named_type(named.fields["field"].type)
+        assert isinstance(fields, GraphQLEnumType)
+        terms = [
+            f"{{field: {self._dice.choice(list(fields.values))}, direction: {self._dice.choice(['ASC', 'DESC'])}}}"
+            for _ in range(self._dice.randint(0, 2))
+        ]
+        return f"[{', '.join(terms)}]"
+
+    def _filter(self, named: Any, depth: int) -> str:
+        dice = self._dice
+        conditions = []
+        for name in dice.sample(list(named.fields), k=min(2, len(named.fields))):
+            type_ = named.fields[name].type
+            if name in ("and", "or"):
+                if depth < 3:
+                    conditions.append(f"{name}: [{self._filter(named, depth + 1)}]")
+            elif name == "not":
+                if depth < 3:
+                    conditions.append(f"not: {self._filter(named, depth + 1)}")
+            elif name == "search":
+                conditions.append('search: "a"')
+            else:
+                conditions.append(f"{name}: {self._operator(get_named_type(type_))}")
+        return "{" + ", ".join(conditions) + "}"
+
+    def _operator(self, operators: Any) -> str:
+        name = self._dice.choice([key for key in operators.fields if not key.startswith("__")])
+        if name == "isNull":
+            return "{isNull: " + self._dice.choice(["true", "false", "$yes"]) + "}"
+        value = self._literal(get_named_type(operators.fields[name].type))
+        return (
+            f"{{{name}: [{value}]}}" if is_list_type(_nullable(operators.fields[name].type)) else f"{{{name}: {value}}}"
+        )
+
+    def _literal(self, named: Any) -> str:
+        if isinstance(named, GraphQLEnumType):
+            return self._dice.choice(list(named.values))
+        match named.name:
+            case "Boolean":
+                return self._dice.choice(["true", "false"])
+            case "Int":
+                return self._dice.choice(["0", "1", "2"])
+            case "Decimal":
+                return self._dice.choice(['"0"', '"12.50"', '"-3"', '"1000.005"', "100"])
+            case "Date":
+                return '"2026-03-01"'
+            case "DateTime":
+                return '"2026-03-01T00:00:00Z"'
+            case "ID":
+                return f'"{self._dice.choice(self._ids)}"'
+        return self._dice.choice(['"CM0000000"', '"EUR"', '"USD"', '"a"', '""'])
+
+
+def _nullable(type_: Any) -> Any:
+    return type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+
+
+def _is_leaf(field: GraphQLField) -> bool:
+    return bool(is_leaf_type(get_named_type(field.type)))
