@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, select
 
 from cm_graphql.domain.commands.base import Command, Key
 from cm_graphql.domain.commands.creation import (
@@ -28,16 +28,32 @@ from cm_graphql.domain.commands.intake import (
     SyncedDebitMemoItem,
     SyncedInvoice,
     SyncedInvoiceItem,
+    SyncedPaymentMethod,
     SyncedProductRatePlanCharge,
     SyncedTaxItem,
     SyncInvoices,
+    SyncPaymentMethods,
     SyncProductRatePlanCharges,
 )
 from cm_graphql.domain.commands.lifecycle import PostCreditMemo
+from cm_graphql.domain.commands.reference import (
+    SyncAccountingPeriods,
+    SyncedAccountingPeriod,
+    SyncedTaxRate,
+    SyncTaxRates,
+    UpdateSettings,
+)
 from cm_graphql.domain.commands.settlement import ApplyCreditMemo, DebitMemoApplication, InvoiceApplication
-from cm_graphql.domain.enums import ChargeModel, ChargeType, PaymentMethodType, ProcessingType, TaxEngineKind
+from cm_graphql.domain.enums import (
+    ChargeModel,
+    ChargeType,
+    PaymentMethodType,
+    PeriodStatus,
+    ProcessingType,
+    TaxEngineKind,
+)
 from cm_graphql.domain.records import CreditLine, CreditMemo
-from cm_graphql.operations import creation, intake, lifecycle, settlement
+from cm_graphql.operations import creation, intake, lifecycle, reference, settlement
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Outcome
 from cm_graphql.operations.ports import SystemClock, new_id
 from cm_graphql.operations.viewer import LOCAL, Viewer
@@ -199,25 +215,15 @@ class Desk:
         }
         return await self._synced(intake.sync_debit_memos, SyncDebitMemos(debit_memos=(SyncedDebitMemo(**given),)))
 
-    async def payment_method(self, *, electronic: bool = True, account: str | None = None) -> str:
-        """A card."""
-        made = new_id("pm")
-        async with self.database.write() as connection:
-            audit = {"created_by_id": "usr_tester", "updated_by_id": "usr_tester"}
-            at = self.gate.clock.now()
-            await connection.execute(
-                t.payment_methods.insert(),
-                {
-                    "id": made,
-                    "account_id": account or self.account,
-                    "type": PaymentMethodType.CREDIT_CARD,
-                    "electronic": electronic,
-                    "created_date": at,
-                    "updated_date": at,
-                    **audit,
-                },
-            )
-        return made
+    async def payment_method(self, *, electronic: bool = True) -> str:
+        """A card of the account."""
+        card = SyncedPaymentMethod(
+            id=Key(new_id("pm")),
+            account_key=Key(self.account),
+            type=PaymentMethodType.CREDIT_CARD,
+            electronic=electronic,
+        )
+        return await self._synced(intake.sync_payment_methods, SyncPaymentMethods(payment_methods=(card,)))
 
     async def lines_of(self, document: str) -> list[str]:
         """The ids of the items of an invoice or debit memo, in order."""
@@ -230,11 +236,17 @@ class Desk:
     # --- credit memos -------------------------------------------------------------------------------------------------
 
     async def draft(self, *amounts: str, **fields: Any) -> str:
-        """A draft from charges of the catalog, a line per amount."""
+        """A draft from a charge of the catalog, a line per amount."""
         charge = await self.charge()
+        return await self.draft_of(*((charge, amount) for amount in amounts), **fields)
+
+    async def draft_of(self, *of: tuple[str, str | None], **fields: Any) -> str:
+        """A draft from charges, each with its amount."""
         lines = tuple(
-            CreditMemoItemFromCharge(product_rate_plan_charge_id=Key(charge), amount=Decimal(amount))
-            for amount in amounts
+            CreditMemoItemFromCharge(
+                product_rate_plan_charge_id=Key(charge), amount=None if amount is None else Decimal(amount)
+            )
+            for charge, amount in of
         )
         given: dict[str, Any] = {"account_key": Key(self.account), "charges": lines, **fields}
         return str((await self.do(creation.from_charges, CreateCreditMemoFromCharges(**given)))["credit_memo"])
@@ -272,28 +284,20 @@ class Desk:
 
     async def set(self, **settings: Any) -> None:
         """Change settings of the tenant."""
-        async with self.database.write() as connection:
-            document = dict(await connection.scalar(select(t.settings.c.document)) or {})
-            await connection.execute(update(t.settings).values(document={**document, **settings}))
+        await self.do(reference.update_settings, UpdateSettings(**settings))
 
     async def close_period(self, start: date, end: date) -> None:
         """Close an accounting period."""
-        async with self.database.write() as connection:
-            at = self.gate.clock.now()
-            await connection.execute(
-                t.accounting_periods.insert(),
-                {
-                    "id": new_id("per"),
-                    "name": f"P-{self._number()}",
-                    "start_date": start,
-                    "end_date": end,
-                    "status": "CLOSED",
-                    "created_by_id": "usr_tester",
-                    "created_date": at,
-                    "updated_by_id": "usr_tester",
-                    "updated_date": at,
-                },
-            )
+        period = SyncedAccountingPeriod(
+            name=f"P-{self._number()}", start_date=start, end_date=end, status=PeriodStatus.CLOSED
+        )
+        command = SyncAccountingPeriods(accounting_periods=(period,))
+        await self._synced(reference.sync_accounting_periods, command)
+
+    async def tax_rate(self, code: str, jurisdiction: str, rate: str, name: str = "VAT") -> None:
+        """A rate of the tenant's own tax engine."""
+        given = SyncedTaxRate(tax_code=code, jurisdiction=jurisdiction, name=name, rate=Decimal(rate))
+        await self._synced(reference.sync_tax_rates, SyncTaxRates(tax_rates=(given,)))
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Mutations made from operations: what the caller gave, the operation, the answer."""
 
+from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast, get_type_hints
 
@@ -171,7 +172,7 @@ def _outcome_resolver(key: str, read: Reader | None = None) -> Callable[..., Any
 async def _shown(context: Context, key: str, value: Any) -> Any:
     """A value of an outcome: an id stands for the thing, unless the field is about the id itself."""
     if isinstance(value, list):
-        return [await _shown(context, key, inner) for inner in value]
+        return list(await gather(*(_shown(context, key, inner) for inner in value)))
     if isinstance(value, str) and not key.endswith("_id") and _looks_like_an_id(value):
         return await find(context.loaders, value)
     return value

@@ -4,17 +4,32 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-from cm_graphql.domain import charges
+from cm_graphql.domain import charges, taxation
 from cm_graphql.domain.billing import Account
 from cm_graphql.domain.charges import NO_QUOTES, Quotes, TaxableLine
+from cm_graphql.domain.commands.taxation import CreateCreditMemoTaxationItems
+from cm_graphql.domain.enums import EventAction
 from cm_graphql.domain.money import Currency
+from cm_graphql.operations.gate import Outcome, action
 from cm_graphql.operations.ports import TaxInquiry
 from cm_graphql.operations.quoting import failed
 from cm_graphql.operations.unit import Unit
 from cm_graphql.store import catalog
+from cm_graphql.store.records import Happening
 
 DOWN: Final = "TAX-DOWN"
 """A tax code for which the built-in engine always fails, so that tests can see a failure."""
+
+
+@action("credit_memos:update")
+async def create_taxation_items(unit: Unit, command: CreateCreditMemoTaxationItems) -> Outcome:
+    """Add taxes by hand to lines of a draft (domain.md 1.24)."""
+    memo = await unit.memo(command.key)
+    unit.expect_version(memo, command.if_version)
+    invoice = await unit.invoice(memo.referred_invoice_id) if memo.referred_invoice_id else None
+    changed, created = taxation.create_taxation_items(memo, command, invoice, unit.book, unit.stamp)
+    await unit.save(memo, changed, Happening(action=EventAction.TAXATION_ITEMS_CREATED))
+    return {"credit_memo": memo.id, "taxation_items": [tax.id for tax in created]}
 
 
 async def quotes(unit: Unit, lines: Sequence[TaxableLine], account: Account, currency: Currency, day: date) -> Quotes:

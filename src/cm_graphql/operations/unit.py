@@ -194,10 +194,13 @@ class Unit:
         A dry run's memo has none (domain.md 7.28). Where numbers are given at posting only, a draft's begins with TMP-.
         """
         if made.number is not None:
-            if await reference.is_number_taken(self.session, DocumentType.CREDIT_MEMO, made.number):
-                message = f"Another credit memo has the number {made.number}, or had it before it was deleted."
-                raise refuse(ErrorCode.NUMBER_TAKEN, message, "number")
-            return replace(made, number=None) if self.dry_run else made
+            # The numbers of a dry run must not show, but others in it must not have them either.
+            mine = f"{memos.NO_NUMBER}{made.number}" if self.dry_run else made.number
+            for number in {made.number, mine}:
+                if await reference.is_number_taken(self.session, DocumentType.CREDIT_MEMO, number):
+                    message = f"Another credit memo has the number {made.number}, or had it before it was deleted."
+                    raise refuse(ErrorCode.NUMBER_TAKEN, message, "number")
+            return replace(made, number=mine)
         if self.dry_run:
             return made
         later = self.book.settings.number_on_posting
