@@ -1,7 +1,7 @@
 """What a billing system tells us, between rows and records: accounts, the catalog, whole invoices and debit memos."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -339,56 +339,45 @@ async def save_document(
     if not kind.is_invoice:
         values |= _debit_memo_values(before, after, stamp)
     await put(session, kind.head, values, stamp, is_new=before is None)
-    old_items = {item.id: item for item in before.items} if before else {}
-    old_taxes = {tax.id: (item.id, tax) for item in old_items.values() for tax in item.taxes}
-    same = before is not None and before.currency.code == after.currency.code  # lines have the currency's code too
-    item_rows = [
-        (same and old_items.get(item.id) == item, item.id in old_items, _item_values(kind, item, after))
-        for item in after.items
-    ]
-    tax_rows = [
-        (same and old_taxes.get(tax.id) == (item.id, tax), tax.id in old_taxes, _tax_values(kind, tax, item.id, after))
-        for item in after.items
-        for tax in item.taxes
-    ]
-    await _write_lines(session, kind.items, _settle_source_types(kind, old_items, after, item_rows), stamp)
-    await _write_lines(session, kind.taxes, tax_rows, stamp)
+    items = _Lines(_item_rows(kind, before), _item_rows(kind, after))
+    taxes = _Lines(_tax_rows(kind, before), _tax_rows(kind, after))
+    await items.write(session, kind.items, stamp)
+    await taxes.write(session, kind.taxes, stamp)
     # Last, because a tax that moved to another item must not go with the item it was on.
-    await bulk.delete(session, kind.taxes, _gone(old_taxes, tax_rows))
-    await bulk.delete(session, kind.items, _gone(old_items, item_rows))
+    await bulk.delete(session, kind.taxes, taxes.gone)
+    await bulk.delete(session, kind.items, items.gone)
 
 
-_LineRow = tuple[bool, bool, Values]
-"""Whether a line is as it was, whether it was there at all, and its columns."""
+class _Lines:
+    """The rows of one table that a document has, before and after."""
+
+    def __init__(self, before: Sequence[Values], after: Sequence[Values]) -> None:
+        old = {row["id"]: row for row in before}
+        kept = {row["id"] for row in after}
+        self.gone = [key for key in old if key not in kept]
+        self._new = [row for row in after if row["id"] not in old]
+        changed = [(row, _differing(old[row["id"]], row)) for row in after if row["id"] in old]
+        # What an item was billed for is written only where that changed, so that a debit memo that mirrors a credit
+        # memo goes on saying so; hence two lots.
+        typed = [change for change in changed if "source_item_type" in change[1]]
+        plain = [change for change in changed if change[1] and "source_item_type" not in change[1]]
+        self._changed = [_only_changed(lot) for lot in (plain, typed)]
+
+    async def write(self, session: Session, table: Table, stamp: Stamp) -> None:
+        """Insert what is new, and update what changed."""
+        await bulk.insert(session, table, [{**row, **stamped(stamp)} for row in self._new])
+        for lot in self._changed:
+            await bulk.update(session, table, [{**row, **touched(stamp)} for row in lot])
 
 
-async def _write_lines(session: Session, table: Table, rows: Sequence[_LineRow], stamp: Stamp) -> None:
-    new = [{**values, **stamped(stamp)} for _, was_there, values in rows if not was_there]
-    changed = [{**values, **touched(stamp)} for same, was_there, values in rows if was_there and not same]
-    await bulk.insert(session, table, new)
-    plain = [values for values in changed if "source_item_type" not in values]
-    await bulk.update(session, table, plain)
-    await bulk.update(session, table, [values for values in changed if "source_item_type" in values])
+def _differing(old: Values, new: Values) -> set[str]:
+    return {name for name, value in new.items() if value != old[name]}
 
 
-def _settle_source_types(
-    kind: Kind, old: Mapping[str, BilledItem], document: BilledDocument, rows: Sequence[_LineRow]
-) -> list[_LineRow]:
-    """Say what kind of thing an item was billed for, but leave it where that is as it was.
-
-    So a debit memo that mirrors a credit memo goes on saying so.
-    """
-    settled = []
-    for item, (same, was_there, values) in zip(document.items, rows, strict=True):
-        if not was_there or old[item.id].source_item_type is not item.source_item_type:
-            values = {**values, "source_item_type": item.source_item_type}
-        settled.append((same, was_there, values))
-    return settled
-
-
-def _gone(old: Iterable[str], rows: Sequence[_LineRow]) -> list[str]:
-    kept = {values["id"] for _, _, values in rows}
-    return [key for key in old if key not in kept]
+def _only_changed(changes: Sequence[tuple[Values, set[str]]]) -> list[Values]:
+    """The rows with the columns that changed in any of them, for one statement."""
+    names = sorted(set().union(*(differing for _, differing in changes)))
+    return [{"id": row["id"], **{name: row[name] for name in names}} for row, _ in changes]
 
 
 def _head_values(kind: Kind, document: BilledDocument) -> Values:
@@ -426,6 +415,16 @@ def _debit_memo_values(before: BilledDocument | None, after: BilledDocument, sta
     return values
 
 
+def _item_rows(kind: Kind, document: BilledDocument | None) -> list[Values]:
+    return [_item_values(kind, item, document) for item in document.items] if document else []
+
+
+def _tax_rows(kind: Kind, document: BilledDocument | None) -> list[Values]:
+    if document is None:
+        return []
+    return [_tax_values(kind, tax, item.id, document) for item in document.items for tax in item.taxes]
+
+
 def _item_values(kind: Kind, item: BilledItem, document: BilledDocument) -> Values:
     if kind.is_invoice:
         own: Values = {
@@ -442,6 +441,7 @@ def _item_values(kind: Kind, item: BilledItem, document: BilledDocument) -> Valu
         kind.name: item.name,
         "credit_amount": item.credited,
         "payment_amount": item.paid,
+        "source_item_type": item.source_item_type,
         "custom_fields": dict(item.custom_fields),
         **own,
         **finance_values(item.finance, LINE_FINANCE),
