@@ -38,13 +38,16 @@ class Inventor:
         root = self._schema.query_type
         assert root is not None
         names = [name for name in root.fields if not name.endswith("Statuses")]
-        fields = [self._field(root, self._dice.choice(names), 1) for _ in range(self._dice.randint(1, 3))]
+        fields = [self._field(root, self._one_of(names), 1) for _ in range(self._dice.randint(1, 3))]
         body = " ".join(f"r{i}: {field}" for i, field in enumerate(fields))
         if self._dice.random() < 0.2:
             body += " __typename"
         text = f"{{ {body} }} {' '.join(self._fragments)}"
         used = ", ".join(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)
         return f"query Made{f'({used})' if used else ''} {text}"
+
+    def _one_of(self, choices: Sequence[str]) -> str:
+        return self._dice.choice(choices)
 
     def _selection(self, type_: Any, depth: int) -> str:
         named = get_named_type(type_)
@@ -73,7 +76,7 @@ class Inventor:
 
     def _aliased(self, object_type: GraphQLObjectType, depth: int) -> str:
         names = [name for name, field in object_type.fields.items() if depth < DEEPEST or _is_leaf(field)]
-        name = self._dice.choice(names or ["__typename"])
+        name = self._one_of(names or ["__typename"])
         if name == "__typename":
             return name
         # Fields of one name can differ in arguments, so each selection has an alias that tells it apart.
@@ -88,7 +91,7 @@ class Inventor:
         return text if _is_leaf(field) else f"{text} {self._selection(field.type, depth + 1)}"
 
     def _switch(self) -> str:
-        return self._dice.choice(["", "", "", "", "", "", "@include(if: $yes)", "@skip(if: $no)", "@skip(if: $yes)"])
+        return self._one_of(["", "", "", "", "", "", "@include(if: $yes)", "@skip(if: $no)", "@skip(if: $yes)"])
 
     def _arguments(self, field: GraphQLField) -> str:
         given = []
@@ -103,15 +106,15 @@ class Inventor:
         dice = self._dice
         match name:
             case "first" | "last":
-                return dice.choice(["0", "1", "2", "3", "$few", "5", "-1" if dice.random() < 0.1 else "4"])
+                return self._one_of(["0", "1", "2", "3", "$few", "5", "-1" if dice.random() < 0.1 else "4"])
             case "after" | "before":
                 return '"bm90IGEgY3Vyc29y"' if dice.random() < 0.05 else None
             case "id":
-                return f'"{dice.choice(self._ids)}"'
+                return f'"{self._one_of(self._ids)}"'
             case "ids":
-                return "[" + ", ".join(f'"{dice.choice(self._ids)}"' for _ in range(dice.randint(0, 4))) + "]"
+                return "[" + ", ".join(f'"{self._one_of(self._ids)}"' for _ in range(dice.randint(0, 4))) + "]"
             case "key":
-                return f'"{dice.choice([*self._numbers, *self._ids, "no such number"])}"'
+                return f'"{self._one_of([*self._numbers, *self._ids, "no such number"])}"'
             case "sort":
                 return self._sort(argument)
             case "filter":
@@ -126,7 +129,7 @@ class Inventor:
         fields = get_named_type(named.fields["field"].type)
         assert isinstance(fields, GraphQLEnumType)
         terms = [
-            f"{{field: {self._dice.choice(list(fields.values))}, direction: {self._dice.choice(['ASC', 'DESC'])}}}"
+            f"{{field: {self._one_of(list(fields.values))}, direction: {self._one_of(['ASC', 'DESC'])}}}"
             for _ in range(self._dice.randint(0, 2))
         ]
         return f"[{', '.join(terms)}]"
@@ -149,9 +152,9 @@ class Inventor:
         return "{" + ", ".join(conditions) + "}"
 
     def _operator(self, operators: Any) -> str:
-        name = self._dice.choice([key for key in operators.fields if not key.startswith("__")])
+        name = self._one_of([key for key in operators.fields if not key.startswith("__")])
         if name == "isNull":
-            return "{isNull: " + self._dice.choice(["true", "false", "$yes"]) + "}"
+            return "{isNull: " + self._one_of(["true", "false", "$yes"]) + "}"
         value = self._literal(get_named_type(operators.fields[name].type))
         return (
             f"{{{name}: [{value}]}}" if is_list_type(_nullable(operators.fields[name].type)) else f"{{{name}: {value}}}"
@@ -159,21 +162,21 @@ class Inventor:
 
     def _literal(self, named: Any) -> str:
         if isinstance(named, GraphQLEnumType):
-            return self._dice.choice(list(named.values))
+            return self._one_of(list(named.values))
         match named.name:
             case "Boolean":
-                return self._dice.choice(["true", "false"])
+                return self._one_of(["true", "false"])
             case "Int":
-                return self._dice.choice(["0", "1", "2"])
+                return self._one_of(["0", "1", "2"])
             case "Decimal":
-                return self._dice.choice(['"0"', '"12.50"', '"-3"', '"1000.005"', "100"])
+                return self._one_of(['"0"', '"12.50"', '"-3"', '"1000.005"', "100"])
             case "Date":
                 return '"2026-03-01"'
             case "DateTime":
                 return '"2026-03-01T00:00:00Z"'
             case "ID":
-                return f'"{self._dice.choice(self._ids)}"'
-        return self._dice.choice(['"CM0000000"', '"EUR"', '"USD"', '"a"', '""'])
+                return f'"{self._one_of(self._ids)}"'
+        return self._one_of(['"CM0000000"', '"EUR"', '"USD"', '"a"', '""'])
 
 
 def _nullable(type_: Any) -> Any:
