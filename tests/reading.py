@@ -8,14 +8,16 @@ from typing import Any
 
 import httpx
 import strawberry
+import structlog
 from sqlalchemy import event
 from starlette.requests import Request
 
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.http import GraphQLOverHTTP
-from cm_graphql.api.schema import schema as product
+from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.viewer import LOCAL, Viewer
 from cm_graphql.store.database import Database
+from cm_graphql.store.direct import open_direct
 from rows import Rows
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
@@ -25,17 +27,26 @@ class Reader:
     """A client of one database, in a loop of its own, so that tests stay plain functions."""
 
     def __init__(self, url: str, schema: strawberry.Schema) -> None:
+        if not structlog.is_configured():
+            # Our bugs are logged with their tracebacks, which would otherwise be drawn for seconds.
+            plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+            structlog.configure(processors=[plain])
         self.viewer: Viewer = LOCAL
         self.statements: list[str] = []
         self._runner = asyncio.Runner()
         self.database = Database.open(url)
-        api = Api(database=self.database)
+        self._direct = open_direct(self.database)
+        self.engine = Engine(schema, self._direct)
+        self._by_resolvers = self._client(schema, Api(database=self.database))
+        self._by_plans = self._client(schema, Api(database=self.database, engine=self.engine))
+        event.listen(self.database.readers.sync_engine, "before_cursor_execute", self._note)
 
+    def _client(self, schema: strawberry.Schema, api: Api) -> httpx.AsyncClient:
         async def make_context(_request: Request, request_id: str) -> Context:
             return Context.of(api, viewer=self.viewer, request_id=request_id)
 
-        self._endpoint = GraphQLOverHTTP(schema._schema, make_context)
-        event.listen(self.database.readers.sync_engine, "before_cursor_execute", self._note)
+        transport = httpx.ASGITransport(app=GraphQLOverHTTP(schema._schema, make_context))
+        return httpx.AsyncClient(transport=transport, base_url="http://test", trust_env=False)
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if not statement.startswith("BEGIN"):
@@ -50,15 +61,18 @@ class Reader:
         self.run(rows.save(self.database))
 
     def post(self, query: str, variables: dict[str, Any] | None = None) -> httpx.Response:
-        """Ask, and answer the response."""
+        """Ask twice, of plans and of resolvers, which must answer the same bytes; answer the response."""
         return self._runner.run(self._post(query, variables))
 
     async def _post(self, query: str, variables: dict[str, Any] | None) -> httpx.Response:
         # Not through httpx's own JSON, which would refuse the lone surrogates that some tests send.
         content = json.dumps({"query": query, "variables": variables or {}}).encode()
-        transport = httpx.ASGITransport(app=self._endpoint)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/graphql", content=content, headers={"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        planned = await self._by_plans.post("/graphql", content=content, headers=headers)
+        self.statements.clear()
+        resolved = await self._by_resolvers.post("/graphql", content=content, headers=headers)
+        assert (planned.status_code, planned.content) == (resolved.status_code, resolved.content)
+        return resolved
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Ask, and answer the data; there must be no errors."""
@@ -76,20 +90,26 @@ class Reader:
         return message
 
     def counted(self, query: str, **variables: Any) -> tuple[Any, int]:
-        """Ask, and answer the data and how many statements that took."""
-        self.statements.clear()
+        """Ask, and answer the data and how many statements that took the resolvers."""
         data = self.ask(query, **variables)
         return data, len(self.statements)
 
     def close(self) -> None:
         """Close the database."""
+        for client in (self._by_plans, self._by_resolvers):
+            self.run(client.aclose())
+        self.run(self._direct.close())
         self.run(self.database.dispose())
         self._runner.close()
 
 
 @contextmanager
-def reading(url: str, schema: strawberry.Schema = product) -> Iterator[Reader]:
-    """A client of the database at `url`."""
+def reading(url: str, schema: strawberry.Schema | None = None) -> Iterator[Reader]:
+    """A client of the database at `url`, for the product's schema or another one."""
+    if schema is None:
+        from cm_graphql.api.schema import schema as product  # here, so that tests of the engine need no product
+
+        schema = product
     reader = Reader(url, schema)
     try:
         yield reader

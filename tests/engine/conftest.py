@@ -1,0 +1,29 @@
+"""The engine with a schema of its own upon both databases."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from cm_graphql.engine.declare import PREFIXES
+from engine.things import Box, Thing, fill, schema
+from reading import Reader, reading
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def known() -> Iterator[None]:
+    """Let the engine know the types of these tests, for as long as they run."""
+    types = {"thg": Thing.__node__, "box": Box.__node__}
+    PREFIXES.update(types)
+    yield
+    for prefix in types:
+        del PREFIXES[prefix]
+
+
+@pytest.fixture(scope="module")
+def reader(module_database_url: str) -> Iterator[Reader]:
+    """A client of a database with things in boxes; tests leave it as it is."""
+    with reading(module_database_url, schema) as reader:
+        reader.run(fill(reader.database, COUNT))
+        yield reader
