@@ -284,7 +284,7 @@ async def test_a_failed_load_leaves_nothing_and_everything_is_checked_again(data
         raise Interrupted
 
     with pytest.raises(Interrupted):
-        await seeding.seed(database, memos=10, seed=1, progress=interrupt)
+        await seeding.seed(database, memos=20, seed=1, chunk=8, progress=interrupt)
 
     assert await rows(database, t.accounts) == []
     if database.dialect == "sqlite":

@@ -25,8 +25,8 @@ class Tax(NamedTuple):
         """The columns that its taxation items end with."""
         percent = f"{Decimal(self.millionths).scaleb(-4).normalize():f} %"
         return (
-            *(self.name, self.jurisdiction, self.location_code, self.tax_code, f"{self.name} of {self.jurisdiction}"),
-            *(self.millionths * 1000, percent, "2310 Tax payable"),
+            *(self.name, self.jurisdiction, self.location_code, self.tax_code),
+            *(self.millionths * 1000, percent, "2310"),
         )
 
 
@@ -172,7 +172,7 @@ class Catalog:
         kind, model, type_, measure, price, quantity = _CHARGES[serial % len(_CHARGES)]
         charge_id, name, sku = self._id("chg", serial), f"{product} {kind}", f"{product[:3].upper()}-{serial + 1:03d}"
         price += price * (serial % 7) // 10 // 10_000 * 10_000
-        common = (sku, measure, "2400 Deferred revenue", "4000 Revenue", "Recognise daily over time")
+        common = (sku, measure, "2400", "4000", "Daily")
         self._rows["product_rate_plan_charges"].append(
             (
                 *(charge_id, name, model.value, type_.value, True, TaxMode.TAX_EXCLUSIVE.value, "STANDARD"),

@@ -1,8 +1,9 @@
 """Brings made-up rows into a database as fast as its driver can, all of them or none."""
 
 import gc
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from itertools import chain
 from typing import Any, Final
 
@@ -22,8 +23,13 @@ _POSTGRESQL_SETTINGS: Final = (
     # Lines that refer to each other come in one statement; what is put off until the end would be kept in memory.
     "SET CONSTRAINTS ALL IMMEDIATE",
 )
-_QUICK: Final = ("foreign_keys = OFF", "ignore_check_constraints = ON", "cache_size = -262144")
-_USUAL: Final = ("foreign_keys = ON", "ignore_check_constraints = OFF", "cache_size = -2000")
+_QUICK: Final[dict[str, str | int]] = {
+    "foreign_keys": 0,
+    "ignore_check_constraints": 1,
+    "cache_size": -262_144,
+    # New pages are written once, and not first to a log that would grow as large as the data.
+    "journal_mode": "DELETE",
+}
 _TABLES: Final = ", ".join(f"'{name}'" for name in COLUMNS)
 
 
@@ -42,16 +48,27 @@ async def loading(database: Database) -> AsyncIterator[AsyncConnection]:
                 yield connection
             return
         async with database.writers.connect() as connection:
-            # References can be switched off outside of transactions only, which the driver alone can be.
+            # Most of these hold outside of transactions only, where SQLAlchemy never is.
             driver: Any = (await connection.get_raw_connection()).driver_connection
+            before = [await _pragma(driver, name) for name in _QUICK]
             try:
-                for pragma in _QUICK:
-                    await driver.execute(f"PRAGMA {pragma}")
+                await _set_pragmas(driver, _QUICK.items())
                 async with connection.begin():
                     yield connection
             finally:
-                for pragma in _USUAL:
-                    await driver.execute(f"PRAGMA {pragma}")
+                await _set_pragmas(driver, zip(_QUICK, before, strict=True))
+
+
+async def _pragma(driver: Any, name: str) -> Any:
+    async with driver.execute(f"PRAGMA {name}") as cursor:
+        return (await cursor.fetchone())[0]
+
+
+async def _set_pragmas(driver: Any, values: Iterable[tuple[str, Any]]) -> None:
+    for name, value in values:
+        # Where somebody else has the file open, its journal stays as it is.
+        with suppress(sqlite3.OperationalError) if name == "journal_mode" else nullcontext():
+            await driver.execute(f"PRAGMA {name} = {value}")
 
 
 @contextmanager

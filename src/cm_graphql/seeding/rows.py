@@ -21,7 +21,6 @@ _TAX: Final = (
     "jurisdiction",
     "location_code",
     "tax_code",
-    "tax_code_description",
     "tax_rate",
     "tax_rate_description",
     "sales_tax_payable_accounting_code",

@@ -36,7 +36,8 @@ async def seed(
     rows in any empty database, on SQLite and on PostgreSQL. Several seeds can be added to one database: ids differ by
     seed, and numbers go on from the DEFAULT sequences.
 
-    All rows come in one transaction, which keeps other writers waiting. `progress` is told how many memos are there.
+    All rows come in one transaction, which keeps everybody else waiting. `progress` is told how many memos there are so
+    far, and of the last ones when everything is kept.
     Raises Complaint for a seed that is already there or is out of range.
     """
     if not 0 <= seed < SEEDS:
@@ -54,11 +55,13 @@ async def seed(
                 if done - written >= chunk or done == memos:
                     await write(connection, rows.take())
                     written = done
-                    progress(done)
+                    if done < memos:
+                        progress(done)
         await _advance(connection, numbers)
         if database.dialect == "postgresql":
             # As autovacuum would, sooner or later; nobody does so for SQLite, so plans are not to count on it there.
             await connection.execute(text(f"ANALYZE {', '.join(COLUMNS)}"))
+    progress(memos)
 
 
 async def _refuse_twice(connection: AsyncConnection, seed: int) -> None:
