@@ -29,6 +29,9 @@ from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.page import plain
 from cm_graphql.api.schema import schema
 from cm_graphql.engine.runner import Engine
+from cm_graphql.operations import refunds
+from cm_graphql.operations.avalara import Avalara, AvalaraAccount, AvalaraUnavailable
+from cm_graphql.operations.ports import TaxEngine
 from cm_graphql.settings import Complaint, Settings, variable
 from cm_graphql.store import migrations
 from cm_graphql.store.database import Database, driver_url
@@ -46,6 +49,7 @@ class StartupError(Complaint):
 
 def create_app(settings: Settings) -> Starlette:
     """Make the ASGI application; its lifespan migrates and opens the database, and closes it at the end."""
+    engines = tax_engines(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -54,10 +58,14 @@ def create_app(settings: Settings) -> Starlette:
         database = open_database(settings)
         app.state.database = database
         direct = open_direct(database, settings.pool_size)
-        app.state.api = Api(database=database, today=settings.today, engine=Engine(schema, direct))
+        api = Api(database=database, today=settings.today, engine=Engine(schema, direct), tax_engines=engines)
+        app.state.api = api
+        finishing = asyncio.create_task(_finish_refunds(api))
         try:
             yield
         finally:
+            finishing.cancel()
+            await asyncio.wait([finishing])
             await direct.close()
             await database.dispose()
 
@@ -90,6 +98,35 @@ def from_environment() -> Starlette:
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
     return create_app(settings)
+
+
+def tax_engines(settings: Settings) -> dict[str, TaxEngine]:
+    """Make the tax engines outside that the settings describe; raises StartupError where one cannot be used."""
+    if settings.avalara_account_id is None:
+        return {}
+    if settings.avalara_license_key is None:
+        raise StartupError(f"{variable('avalara_account_id')} needs {variable('avalara_license_key')} beside it.")
+    account = AvalaraAccount(
+        url=settings.avalara_url,
+        account_id=settings.avalara_account_id,
+        license_key=settings.avalara_license_key.get_secret_value(),
+        company_code=settings.avalara_company_code,
+        timeout=settings.avalara_timeout,
+    )
+    try:
+        return {"avalara": Avalara(account)}
+    except AvalaraUnavailable as error:
+        raise StartupError(str(error)) from None
+
+
+async def _finish_refunds(api: Api) -> None:
+    """Conclude refunds that were left at the payment gateway, now and every minute (docs/decisions/0004)."""
+    while True:
+        try:
+            await refunds.finish_unfinished(api.gate)
+        except Exception as error:  # the next minute may be a better one
+            log.warning("refunds_not_finished", reason=_first_line(error))
+        await asyncio.sleep(refunds.PATIENCE.total_seconds())
 
 
 def open_database(settings: Settings) -> Database:
@@ -194,6 +231,7 @@ def _addresses(settings: Settings) -> list[tuple[socket.AddressFamily, str]]:
 
 def _check(settings: Settings, addresses: list[tuple[socket.AddressFamily, str]]) -> None:
     """Refuse what would be unsafe, before anything is opened."""
+    tax_engines(settings)
     if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses):
         raise StartupError(
             f"{settings.host} can be reached from other machines, and no authentication is configured: whoever reaches "

@@ -86,6 +86,13 @@ class Settings(BaseSettings):
     shutdown_timeout: int = Field(
         default=20, ge=1, le=600, description="Seconds that running requests get to finish when the server stops."
     )
+    avalara_url: str = Field(default="https://rest.avatax.com", description="Where the tax engine Avalara is.")
+    avalara_account_id: str | None = Field(
+        default=None, description="The account that Avalara is asked as; without it the tax engine `avalara` is off."
+    )
+    avalara_license_key: SecretStr | None = Field(default=None, description="The key of that account.")
+    avalara_company_code: str = Field(default="DEFAULT", description="The company there whose taxes are computed.")
+    avalara_timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds to wait for Avalara.")
     max_body_bytes: int = Field(default=_LIMITS.body_bytes, ge=1_024, description="Bytes of a request's body.")
     max_json_depth: int = Field(
         default=_LIMITS.json_depth, ge=8, le=200, description="Levels of arrays and objects in a request's JSON."

@@ -12,7 +12,7 @@ from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
-from cm_graphql.operations.ports import SystemClock
+from cm_graphql.operations.ports import SystemClock, TaxEngine
 from cm_graphql.operations.viewer import LOCAL, Forbidden, Viewer
 from cm_graphql.store.database import Database
 from cm_graphql.store.keys import MalformedId
@@ -29,10 +29,12 @@ class Api:
     """Freezes the date, for tests and demos."""
     engine: Engine | None = None
     """Answers queries by plans; without it, resolvers do."""
+    tax_engines: Mapping[str, TaxEngine] = field(default_factory=dict)
+    """Tax engines outside, by the name that the setting `taxEngine` gives them."""
     gate: Gate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.database, SystemClock(self.today))
+        self.gate = Gate(self.database, SystemClock(self.today), tax_engines=self.tax_engines)
 
 
 @dataclass(frozen=True)
