@@ -44,6 +44,15 @@ def check_post(memo: CreditMemo, book: RuleBook) -> None:
     book.require_open(memo.credit_memo_date, f"date of credit memo {memo.name},")
 
 
+def check_posting(memo: CreditMemo, invoice: Invoice | None, book: RuleBook) -> None:
+    """Refuse to post what `check_post` refuses, and what the referred invoice no longer has room for: OVER_CREDIT."""
+    check_post(memo, book)
+    assert (invoice.id if invoice else None) == memo.referred_invoice_id, "the referred invoice comes loaded"
+    if invoice is not None:
+        check_over_credit(memo, invoice, book)
+        check_tax_still_fits(memo, invoice, book)
+
+
 def post(
     memo: CreditMemo,
     invoice: Invoice | None,
@@ -58,11 +67,7 @@ def post(
     the memo applies itself; `number` is its formal number, where numbers are given at posting only. Refuses with
     OVER_CREDIT what the invoice no longer has room for (domain.md 1.21, 3, 4.3).
     """
-    check_post(memo, book)
-    assert (invoice.id if invoice else None) == memo.referred_invoice_id, "the referred invoice comes loaded"
-    if invoice is not None:
-        check_over_credit(memo, invoice, book)
-        check_tax_still_fits(memo, invoice, book)
+    check_posting(memo, invoice, book)
     posted = replace(
         memo,
         status=MemoStatus.POSTED,

@@ -353,12 +353,7 @@ def _check_taxed_line(
     tax: NewTaxationItem, line: CreditMemoItem, source: InvoiceItem | None, faults: Faults, *path: str | int
 ) -> None:
     """Note a line whose tax is not given by hand (domain.md 1.24, 7.40), and a source that it cannot have."""
-    if line.tax_mode is TaxMode.TAX_INCLUSIVE:
-        why = "is tax-inclusive: its tax is part of its amount"
-    elif source is not None and any(its.engine is not TaxEngineKind.NONE for its in source.taxes):
-        why = f"credits invoice item {source.charge_name}, whose tax was computed by an engine"
-    else:
-        why = ""
+    why = _why_not_taxed(line, source)
     if why:
         message = f"Line {line.sku_name} {why}, so no tax can be added to it."
         faults.add(ErrorCode.TAX_ITEM_NOT_ALLOWED, message, *path, "memo_item_id")
@@ -369,6 +364,25 @@ def _check_taxed_line(
             *path,
             "source_tax_item_id",
         )
+
+
+def _why_not_taxed(line: CreditMemoItem, source: InvoiceItem | None) -> str:
+    """Why a line takes no tax by hand; nothing where it does."""
+    if line.tax_mode is TaxMode.TAX_INCLUSIVE:
+        return "is tax-inclusive: its tax is part of its amount"
+    if source is not None and any(its.engine is not TaxEngineKind.NONE for its in source.taxes):
+        return f"credits invoice item {source.charge_name}, whose tax was computed by an engine"
+    return ""
+
+
+def check_anything_to_tax(memo: CreditMemo, invoice: Invoice | None) -> None:
+    """Refuse to add taxes to a memo of which no line takes any: TAX_ITEM_NOT_ALLOWED."""
+    sources = {item.id: item for item in invoice.items} if invoice else {}
+    reasons = [_why_not_taxed(line, sources.get(line.source_item_id)) for line in memo.items]
+    if reasons and all(reasons):
+        line = memo.items[0]
+        message = f"No tax can be added to credit memo {memo.name}: its line {line.sku_name} {reasons[0]}"
+        raise refuse(ErrorCode.TAX_ITEM_NOT_ALLOWED, f"{message}{', and so on.' if len(reasons) > 1 else '.'}")
 
 
 def is_negative(line: CreditMemoItem) -> bool:

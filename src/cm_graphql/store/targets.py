@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, func, select
+from sqlalchemy import ColumnElement, Row, Table, and_, func, select
 
 from cm_graphql.domain.enums import ItemSourceType, MemoStatus
 from cm_graphql.domain.records import Invoice, InvoiceItem, InvoiceTax, Stamp, Target, TargetLine
@@ -151,22 +151,40 @@ _DEBIT_MEMO = (t.debit_memos, t.debit_memo_items, t.debit_memo_taxation_items)
 
 
 async def load_invoice(session: Session, invoice_id: str, *, billing_engine: bool = True) -> Invoice | None:
-    """Lock an invoice and load it as a source of credit, with what Posted, not reversed memos took (domain.md 4.3).
-
-    Without `billing_engine` only ad hoc memos count (4.3, the second rule).
-    """
-    table = t.invoices
-    head = await session.first(select(table).where(table.c.id == invoice_id).with_for_update())
-    if head is None:
+    """Lock an invoice and load it as a source of credit; see `load_invoices`."""
+    locked = select(t.invoices.c.id).where(t.invoices.c.id == invoice_id).with_for_update()
+    if await session.scalar(locked) is None:
         return None
-    counted = _counted(invoice_id, billing_engine=billing_engine)
+    return (await load_invoices(session, [invoice_id], billing_engine=billing_engine))[invoice_id]
+
+
+async def load_invoices(session: Session, ids: Iterable[str], *, billing_engine: bool = True) -> dict[str, Invoice]:
+    """Invoices as sources of credit, with what Posted, not reversed memos took of each (domain.md 4.3).
+
+    Without `billing_engine` only ad hoc memos count (4.3, the second rule). Six statements for up to 500 of them.
+    """
+    wanted = sorted(set(ids))
+    found: dict[str, Invoice] = {}
+    for start in range(0, len(wanted), bulk.CHUNK):
+        found.update(await _sources(session, wanted[start : start + bulk.CHUNK], billing_engine=billing_engine))
+    return found
+
+
+async def _sources(session: Session, ids: Sequence[str], *, billing_engine: bool) -> dict[str, Invoice]:
     items, taxes, memos = t.credit_memo_items, t.credit_memo_taxation_items, t.credit_memos
-    totals: Any = await session.first(
-        select(func.coalesce(func.sum(memos.c.amount), 0), func.coalesce(func.sum(memos.c.tax_amount), 0)).where(
-            counted
+    counted = _counted(ids, billing_engine=billing_engine)
+    totals = {
+        row.referred_invoice_id: row
+        for row in await session.rows(
+            select(
+                memos.c.referred_invoice_id,
+                func.sum(memos.c.amount).label("amount"),
+                func.sum(memos.c.tax_amount).label("tax"),
+            )
+            .where(counted)
+            .group_by(memos.c.referred_invoice_id)
         )
-    )
-    assert totals is not None
+    }
     by_item = await _sums(
         session,
         select(items.c.source_item_id, func.sum(items.c.amount_without_tax))
@@ -181,79 +199,88 @@ async def load_invoice(session: Session, invoice_id: str, *, billing_engine: boo
         .where(counted, taxes.c.source_tax_item_id.is_not(None))
         .group_by(taxes.c.source_tax_item_id),
     )
-    return Invoice(
-        id=head.id,
-        number=head.invoice_number,
-        account_id=head.account_id,
-        currency=head.currency,
-        status=head.status,
-        invoice_date=head.invoice_date,
-        credited_by_memos=int(totals[0]),
-        tax_credited_by_memos=int(totals[1]),
-        items=await _invoice_items(session, invoice_id, by_item, by_tax),
-    )
+    lines = await _invoice_items(session, ids, by_item, by_tax)
+    heads = await session.rows(select(t.invoices).where(t.invoices.c.id.in_(ids)))
+    return {
+        head.id: Invoice(
+            id=head.id,
+            number=head.invoice_number,
+            account_id=head.account_id,
+            currency=head.currency,
+            status=head.status,
+            invoice_date=head.invoice_date,
+            # PostgreSQL sums BIGINT to NUMERIC, hence int().
+            credited_by_memos=int(totals[head.id].amount) if head.id in totals else 0,
+            tax_credited_by_memos=int(totals[head.id].tax) if head.id in totals else 0,
+            items=tuple(lines[head.id]),
+        )
+        for head in heads
+    }
 
 
-def _counted(invoice_id: str, *, billing_engine: bool) -> ColumnElement[bool]:
+def _counted(ids: Sequence[str], *, billing_engine: bool) -> ColumnElement[bool]:
     memos = t.credit_memos.c
-    counted = and_(
-        memos.referred_invoice_id == invoice_id, memos.status == MemoStatus.POSTED, memos.reversed.is_(False)
-    )
+    counted = and_(memos.referred_invoice_id.in_(ids), memos.status == MemoStatus.POSTED, memos.reversed.is_(False))
     return counted if billing_engine else and_(counted, memos.source.in_(("ADHOC_FROM_INVOICE", "ADHOC_FROM_PRPC")))
 
 
 async def _sums(session: Session, statement: Any) -> dict[str, int]:
-    # PostgreSQL sums BIGINT to NUMERIC, hence int().
     pairs: Sequence[Any] = await session.rows(statement)
     return {key: int(total) for key, total in pairs}
 
 
 async def _invoice_items(
-    session: Session, invoice_id: str, by_item: Mapping[str, int], by_tax: Mapping[str, int]
-) -> tuple[InvoiceItem, ...]:
+    session: Session, ids: Sequence[str], by_item: Mapping[str, int], by_tax: Mapping[str, int]
+) -> defaultdict[str, list[InvoiceItem]]:
+    """Each invoice's items with their taxes, in order."""
     items, taxes = t.invoice_items, t.invoice_taxation_items
     taxes_of: defaultdict[str, list[InvoiceTax]] = defaultdict(list)
-    for row in await session.rows(select(taxes).where(taxes.c.invoice_id == invoice_id).order_by(taxes.c.position)):
-        taxes_of[row.invoice_item_id].append(
-            InvoiceTax(
-                id=row.id,
-                item_id=row.invoice_item_id,
-                name=row.name,
-                tax_amount=row.tax_amount,
-                credited_by_memos=by_tax.get(row.id, 0),
-                exempt_amount=row.exempt_amount,
-                jurisdiction=row.jurisdiction,
-                location_code=row.location_code,
-                tax_code=row.tax_code,
-                tax_code_description=row.tax_code_description,
-                tax_date=row.tax_date,
-                tax_rate=row.tax_rate,
-                tax_rate_description=row.tax_rate_description,
-                tax_rate_type=row.tax_rate_type,
-                engine=row.engine,
-                finance=finance(row, TAX_FINANCE),
-            )
-        )
-    rows = await session.rows(select(items).where(items.c.invoice_id == invoice_id).order_by(items.c.position))
-    return tuple(
-        InvoiceItem(
-            id=row.id,
-            charge_name=row.charge_name,
-            charge_amount=row.charge_amount,
-            credited_by_memos=by_item.get(row.id, 0),
-            processing_type=row.processing_type,
-            applied_to_item_id=row.applied_to_item_id,
-            sku=row.sku,
-            tax_mode=row.tax_mode,
-            tax_code=row.tax_code,
-            quantity=row.quantity,
-            unit_price=row.unit_price,
-            unit_of_measure=row.unit_of_measure,
-            service_start_date=row.service_start_date,
-            service_end_date=row.service_end_date,
-            subscription_id=row.subscription_id,
-            finance=finance(row, LINE_FINANCE),
-            taxes=tuple(taxes_of[row.id]),
-        )
-        for row in rows
+    for row in await session.rows(select(taxes).where(taxes.c.invoice_id.in_(ids)).order_by(taxes.c.position)):
+        taxes_of[row.invoice_item_id].append(_invoice_tax(row, by_tax.get(row.id, 0)))
+    found: defaultdict[str, list[InvoiceItem]] = defaultdict(list)
+    for row in await session.rows(select(items).where(items.c.invoice_id.in_(ids)).order_by(items.c.position)):
+        found[row.invoice_id].append(_invoice_item(row, by_item.get(row.id, 0), tuple(taxes_of[row.id])))
+    return found
+
+
+def _invoice_tax(row: Row[Any], credited: int) -> InvoiceTax:
+    return InvoiceTax(
+        id=row.id,
+        item_id=row.invoice_item_id,
+        name=row.name,
+        tax_amount=row.tax_amount,
+        credited_by_memos=credited,
+        exempt_amount=row.exempt_amount,
+        jurisdiction=row.jurisdiction,
+        location_code=row.location_code,
+        tax_code=row.tax_code,
+        tax_code_description=row.tax_code_description,
+        tax_date=row.tax_date,
+        tax_rate=row.tax_rate,
+        tax_rate_description=row.tax_rate_description,
+        tax_rate_type=row.tax_rate_type,
+        engine=row.engine,
+        finance=finance(row, TAX_FINANCE),
+    )
+
+
+def _invoice_item(row: Row[Any], credited: int, taxes: tuple[InvoiceTax, ...]) -> InvoiceItem:
+    return InvoiceItem(
+        id=row.id,
+        charge_name=row.charge_name,
+        charge_amount=row.charge_amount,
+        credited_by_memos=credited,
+        processing_type=row.processing_type,
+        applied_to_item_id=row.applied_to_item_id,
+        sku=row.sku,
+        tax_mode=row.tax_mode,
+        tax_code=row.tax_code,
+        quantity=row.quantity,
+        unit_price=row.unit_price,
+        unit_of_measure=row.unit_of_measure,
+        service_start_date=row.service_start_date,
+        service_end_date=row.service_end_date,
+        subscription_id=row.subscription_id,
+        finance=finance(row, LINE_FINANCE),
+        taxes=taxes,
     )
