@@ -31,10 +31,10 @@ class NetSuite:
     def of(cls, stored: Mapping[str, str | None]) -> Self:
         """Read the JSON column."""
         return cls(
-            integration_id=stored.get("integrationId"),
-            integration_status=stored.get("integrationStatus"),
+            integration_id=stored.get("integration_id"),
+            integration_status=stored.get("integration_status"),
             origin=stored.get("origin"),
-            sync_date=stored.get("syncDate"),
+            sync_date=stored.get("sync_date"),
             transaction=stored.get("transaction"),
         )
 
@@ -53,11 +53,11 @@ class RefundNetSuite:
     def of(cls, stored: Mapping[str, str | None]) -> Self:
         """Read the JSON column."""
         return cls(
-            integration_id=stored.get("integrationId"),
-            integration_status=stored.get("integrationStatus"),
+            integration_id=stored.get("integration_id"),
+            integration_status=stored.get("integration_status"),
             origin=stored.get("origin"),
-            sync_date=stored.get("syncDate"),
-            sync_to_net_suite=stored.get("syncToNetSuite"),
+            sync_date=stored.get("sync_date"),
+            sync_to_net_suite=stored.get("sync_to_net_suite"),
         )
 
 

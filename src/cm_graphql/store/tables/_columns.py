@@ -96,7 +96,7 @@ def custom_fields() -> Column[Any]:
 
 
 def net_suite() -> Column[Any]:
-    """The NetSuite fields (domain.md 0), an object with the keys of the API's `netSuite`."""
+    """The NetSuite fields (domain.md 0), an object with the names of the API's `netSuite` in snake case."""
     return Column("net_suite", JsonText, nullable=False, server_default="{}")
 
 
