@@ -117,14 +117,14 @@ async def unburdened(connection: AsyncConnection) -> AsyncIterator[None]:
     indexes = (await connection.execute(text(_POSTGRESQL_INDEXES if on_postgresql else _SQLITE_INDEXES))).all()
     keys = (await connection.execute(text(_POSTGRESQL_KEYS))).all() if on_postgresql else []
     for key in keys:
-        await connection.execute(text(f"ALTER TABLE {key.owner} DROP CONSTRAINT {key.name}"))
+        await connection.exec_driver_sql(f"ALTER TABLE {key.owner} DROP CONSTRAINT {key.name}")
     for index in indexes:
-        await connection.execute(text(f"DROP INDEX {index.name}"))
+        await connection.exec_driver_sql(f"DROP INDEX {index.name}")
     yield
     for index in indexes:
-        await connection.execute(text(index.definition))
+        await connection.exec_driver_sql(index.definition)
     for key in keys:
-        await connection.execute(text(f"ALTER TABLE {key.owner} ADD CONSTRAINT {key.name} {key.definition}"))
+        await connection.exec_driver_sql(f"ALTER TABLE {key.owner} ADD CONSTRAINT {key.name} {key.definition}")
 
 
 _SQLITE_INDEXES: Final = (
