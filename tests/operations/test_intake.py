@@ -450,6 +450,18 @@ async def test_an_id_of_another_documents_line_is_refused(desk: Desk) -> None:
     ]
 
 
+async def test_of_documents_that_claim_one_line_at_once_one_has_it(desk: Desk) -> None:
+    commands = [
+        SyncInvoices(invoices=(an_invoice(desk, an_item(id=Key(ONE)), invoice_number=f"INV-{n}"),)) for n in range(5)
+    ]
+
+    answers = await asyncio.gather(*(desk.each(intake.sync_invoices, command) for command in commands))
+
+    found = sorted(codes(answer)[0][:2] if answer.faults else () for (answer,) in answers)
+    assert found == [(), *[(ErrorCode.INVALID_VALUE, "items")] * 4]
+    assert len(await desk.rows(t.invoices)) == 1
+
+
 async def test_an_id_given_to_two_lines_is_refused_in_either_form(desk: Desk) -> None:
     twice = an_invoice(desk, an_item(id=Key(ONE)), an_item(id=Key(f"ini_{ONE}")))
 

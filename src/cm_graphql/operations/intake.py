@@ -1,10 +1,12 @@
 """How documents of other systems come in: found by id, else by number, else created, and replaced as a whole."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import Column, Table
+from sqlalchemy.exc import IntegrityError
 
 from cm_graphql.domain import intake, invoicing
 from cm_graphql.domain.billing import Account, BilledDocument
@@ -281,7 +283,8 @@ async def _keep(
     told.found.require_free(made.id, kind.number)
     old = {line.id for line in told.existing.lines} if told.existing else set()
     await _require_own_lines(unit, kind.items, kind.taxes, given.items, old)
-    await store.save_document(unit.session, kind, told.existing, made, unit.stamp)
+    with _no_line_taken_meanwhile():
+        await store.save_document(unit.session, kind, told.existing, made, unit.stamp)
 
 
 AnyItem = SyncedItem | SyncedCreditMemoItem
@@ -307,6 +310,18 @@ async def _require_own_lines(
             if key in taken:
                 faults.add(ErrorCode.INVALID_VALUE, f"The id {key} is that of a line of another document.", *path)
     faults.raise_if_any()
+
+
+@contextmanager
+def _no_line_taken_meanwhile() -> Iterator[None]:
+    """Refuse ids of lines that another document took after they were looked up: INVALID_VALUE."""
+    try:
+        yield
+    except IntegrityError as error:
+        if "_items" in str(error.orig) and "pk_" in str(error.orig):
+            message = "The id of one of its lines was taken by another document meanwhile."
+            raise refuse(ErrorCode.INVALID_VALUE, message, "items") from error
+        raise
 
 
 # --- past credit memos ------------------------------------------------------------------------------------------------
@@ -378,7 +393,8 @@ async def sync_credit_memos(unit: Unit, given: SyncedCreditMemo) -> Outcome:
         {line.id for line in existing.lines} if existing else (),
     )
     happening = Happening(action=EventAction.IMPORTED, effective_date=made.credit_memo_date)
-    await unit.save(existing, made, happening)
+    with _no_line_taken_meanwhile():
+        await unit.save(existing, made, happening)
     return {"credit_memo": made.id}
 
 
