@@ -195,6 +195,24 @@ class Part:
         return sum(part.amount for part in self.item_parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoHead:
+    """What a memo's own row says, for what can be decided without its lines."""
+
+    id: str
+    number: str | None
+    account_id: str
+    currency: Currency
+    status: MemoStatus
+    reversed: bool
+    version: int
+
+    @property
+    def name(self) -> str:
+        """How a message calls it: by its number, else by its id."""
+        return self.number or self.id
+
+
 @dataclass(frozen=True, kw_only=True)
 class CreditMemo:
     """A credit memo with all its lines, and its parts where an action needs them (domain.md 2.1)."""

@@ -15,7 +15,7 @@ from cm_graphql.domain.distribution import Move, Purse, fifo, first_out, prorati
 from cm_graphql.domain.enums import ApplicationRule, LedgerKind, MemoStatus
 from cm_graphql.domain.errors import ErrorCode, refuse
 from cm_graphql.domain.ledger import LedgerEntry, Pair
-from cm_graphql.domain.records import CreditMemo, Stamp, Target
+from cm_graphql.domain.records import CreditMemo, MemoHead, Stamp, Target
 from cm_graphql.domain.requests import Wanted
 from cm_graphql.domain.rulebook import RuleBook, TenantSettings
 from cm_graphql.domain.source_rule import by_source
@@ -37,7 +37,7 @@ class Application:
 # --- what must hold before any input is looked at -------------------------------------------------------------------
 
 
-def check_apply(memo: CreditMemo) -> None:
+def check_apply(memo: CreditMemo | MemoHead) -> None:
     """Refuse to apply a memo that is not Posted: INVALID_STATUS."""
     if memo.status is not MemoStatus.POSTED:
         raise refuse(
@@ -55,7 +55,7 @@ def check_anything_to_apply(memo: CreditMemo) -> None:
         )
 
 
-def check_unapply(memo: CreditMemo) -> None:
+def check_unapply(memo: CreditMemo | MemoHead) -> None:
     """Refuse to unapply a memo that is not Posted or was reversed: INVALID_STATUS, ALREADY_REVERSED (7.6)."""
     if memo.status is not MemoStatus.POSTED:
         raise refuse(

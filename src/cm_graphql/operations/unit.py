@@ -1,8 +1,8 @@
 """One action's transaction: what it loads is locked until the end, what it saves is remembered with who and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from sqlalchemy import Table
 
@@ -11,7 +11,7 @@ from cm_graphql.domain.billing import Account
 from cm_graphql.domain.enums import DocumentType, EventAction
 from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.ledger import LedgerEntry
-from cm_graphql.domain.records import CreditMemo, Invoice, Stamp, Target
+from cm_graphql.domain.records import CreditMemo, Invoice, MemoHead, Stamp, Target
 from cm_graphql.domain.rulebook import RuleBook
 from cm_graphql.domain.settlement import Application
 from cm_graphql.operations.ports import Clock, new_id
@@ -23,6 +23,7 @@ from cm_graphql.store.records import Happening
 from cm_graphql.store.session import Session
 
 Path = tuple[str | int, ...]
+M = TypeVar("M", CreditMemo, MemoHead)
 
 KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
     "cmi": (t.credit_memo_items, ErrorCode.CREDIT_MEMO_ITEM_NOT_FOUND),
@@ -41,7 +42,7 @@ TEMPORARY: Final = "TMP-"
 """How the number of a draft begins that gets its formal one at posting."""
 
 
-def check_held(memo: CreditMemo, holder: str | None) -> None:
+def check_held(memo: CreditMemo | MemoHead, holder: str | None) -> None:
     """Refuse to change a memo while a job, or a refund at the gateway, holds it: LOCK_CONTENTION (domain.md 5)."""
     if holder is not None:
         raise refuse(ErrorCode.LOCK_CONTENTION, f"Credit memo {memo.name} is held by {holder}: try again later.")
@@ -89,8 +90,15 @@ class Unit:
 
     async def memo(self, key: str, *path: str | int) -> CreditMemo:
         """The memo of a key, locked; refuses with CREDIT_MEMO_NOT_FOUND, or LOCK_CONTENTION while it is held."""
+        return await self._free(key, memos.load, *path)
+
+    async def memo_head(self, key: str, *path: str | int) -> MemoHead:
+        """The same without lines and parts, for what can be decided without them."""
+        return await self._free(key, memos.load_head, *path)
+
+    async def _free(self, key: str, load: Callable[[Session, str], Awaitable[M | None]], *path: str | int) -> M:
         found = await targets.find_ids(self.session, t.credit_memos, "cm", "number", [key])
-        memo = await memos.load(self.session, found[key]) if key in found else None
+        memo = await load(self.session, found[key]) if key in found else None
         if memo is None or not self.viewer.sees(memo.account_id):
             raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
         check_held(memo, (await holds.holders(self.session, [memo.id])).get(memo.id))
@@ -102,7 +110,7 @@ class Unit:
         assert memo is not None, "a memo that is held is not deleted"
         return memo
 
-    def expect_version(self, memo: CreditMemo, version: int | None) -> None:
+    def expect_version(self, memo: CreditMemo | MemoHead, version: int | None) -> None:
         """Refuse with STALE_VERSION when the caller has seen another version of the memo."""
         if version is not None and version != memo.version:
             raise refuse(

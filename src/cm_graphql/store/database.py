@@ -6,7 +6,7 @@ PostgreSQL locks rows: whoever changes a row says FOR UPDATE first, in one globa
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
@@ -31,6 +31,8 @@ DEFAULT_LOCK_TIMEOUT: Final = 5.0
 CONFLICT_ATTEMPTS: Final = 4
 """How often `Database.transact` tries before it gives a conflict back."""
 
+_ANNOUNCED: Final = "cm_graphql_announced"
+
 _DRIVERS: Final[dict[str, tuple[Dialect, str]]] = {
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
     "sqlite+aiosqlite": ("sqlite", "sqlite+aiosqlite"),
@@ -53,6 +55,8 @@ class Database:
         self.lock_timeout = lock_timeout
         self.driver_options: dict[str, Any] = {}
         """What PostgreSQL's driver is told when it is used without SQLAlchemy."""
+        self.listeners: list[Callable[[Sequence[str]], None]] = []
+        """Told after each commit what it announced; they must not wait, nor fail."""
         self._writer = asyncio.Lock() if dialect == "sqlite" else None
 
     @classmethod
@@ -114,6 +118,8 @@ class Database:
         async with self._turn():
             try:
                 async with self.writers.connect() as connection:
+                    announced: dict[str, None] = {}
+                    connection.info[_ANNOUNCED] = announced
                     transaction = await connection.begin()
                     try:
                         yield connection
@@ -121,6 +127,9 @@ class Database:
                         await transaction.rollback()
                         raise
                     await (transaction.rollback() if dry_run else transaction.commit())
+                if announced and not dry_run:
+                    for listener in self.listeners:
+                        listener(list(announced))
             except (DBAPIError, PoolTimeout) as error:
                 known = typed(error)
                 if known is None:
@@ -159,6 +168,11 @@ class Database:
             self._writer.release()
 
 
+def announce(connection: AsyncConnection, changed: str) -> None:
+    """Have an id told to the listeners of the database, once the transaction of this connection is committed."""
+    connection.info.setdefault(_ANNOUNCED, {})[changed] = None
+
+
 def driver_url(url: str) -> tuple[URL, Dialect]:
     """Read a database URL and name its driver; raises ValueError, which says what would do, without the password."""
     try:
@@ -189,7 +203,7 @@ def migration_engine(url: str) -> AsyncEngine:
 
 def _sqlite_engine(url: URL, lock_timeout: float, begin: str, pragmas: tuple[str, ...], **options: Any) -> AsyncEngine:
     """An engine whose every transaction starts with `begin`, on connections with `pragmas` beside the usual ones."""
-    engine = create_async_engine(url, json_serializer=to_json, **options)
+    engine = create_async_engine(url, json_serializer=to_json, hide_parameters=True, **options)
     usual = (f"busy_timeout = {int(lock_timeout * 1000)}", "journal_mode = WAL", "synchronous = FULL")
 
     def prepare(dbapi_connection: Any, _record: object) -> None:
@@ -223,6 +237,7 @@ def _postgresql_engine(
     engine = create_async_engine(
         url,
         json_serializer=to_json,
+        hide_parameters=True,  # errors are logged; what rows hold is nobody's business there
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=lock_timeout,

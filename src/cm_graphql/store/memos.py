@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import (
     CreditLine,
     CreditMemo,
@@ -16,6 +17,7 @@ from cm_graphql.domain.records import (
     CustomRate,
     FinanceInformation,
     ItemPart,
+    MemoHead,
     Part,
     Stamp,
     TaxationItem,
@@ -43,28 +45,63 @@ NO_NUMBER = "~"
 
 async def load(session: Session, memo_id: str, *, lock: bool = True) -> CreditMemo | None:
     """A memo with all its lines and parts, locked against other writers unless said; None when there is none."""
-    statement = select(t.credit_memos).where(t.credit_memos.c.id == memo_id)
-    row = await session.first(statement.with_for_update() if lock else statement)
+    row = await _head_row(session, memo_id, lock=lock)
     if row is None:
         return None
-    currency = await session.currency(row.currency)
     taxes = await _taxes(session, memo_id)
     items = await session.rows(
         select(t.credit_memo_items)
         .where(t.credit_memo_items.c.credit_memo_id == memo_id)
         .order_by(t.credit_memo_items.c.position)
     )
+    return _memo(
+        row,
+        await session.currency(row.currency),
+        items=tuple(_item(item, tuple(taxes[item.id])) for item in items),
+        parts=await _parts(session, memo_id),
+    )
+
+
+async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> MemoHead | None:
+    """What a memo's own row says, locked unless said; None when there is none. One or two statements at any size."""
+    row = await _head_row(session, memo_id, lock=lock)
+    if row is None:
+        return None
+    return MemoHead(
+        id=row.id,
+        number=_number(row),
+        account_id=row.account_id,
+        currency=await session.currency(row.currency),
+        status=row.status,
+        reversed=row.reversed,
+        version=row.version,
+    )
+
+
+async def _head_row(session: Session, memo_id: str, *, lock: bool) -> Row[Any] | None:
+    statement = select(t.credit_memos).where(t.credit_memos.c.id == memo_id)
+    return await session.first(statement.with_for_update() if lock else statement)
+
+
+def _number(row: Row[Any]) -> str | None:
+    number: str = row.number
+    return None if number.startswith(NO_NUMBER) else number
+
+
+def _memo(
+    row: Row[Any], currency: Currency, *, items: tuple[CreditMemoItem, ...], parts: tuple[Part, ...]
+) -> CreditMemo:
     return CreditMemo(
         id=row.id,
-        number=None if row.number.startswith(NO_NUMBER) else row.number,
+        number=_number(row),
         account_id=row.account_id,
         currency=currency,
         status=row.status,
         credit_memo_date=row.credit_memo_date,
         source=row.source,
         source_type=row.source_type,
-        items=tuple(_item(item, tuple(taxes[item.id])) for item in items),
-        parts=await _parts(session, memo_id),
+        items=items,
+        parts=parts,
         source_id=row.source_id,
         target_date=row.target_date,
         referred_invoice_id=row.referred_invoice_id,

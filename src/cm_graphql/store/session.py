@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.domain.money import Currency
 from cm_graphql.store import tables as t
+from cm_graphql.store.database import announce
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
 """The decimals of each ISO 4217 currency; none has more than four."""
@@ -25,6 +26,10 @@ class Session:
         self.connection = connection
         self.dialect = dialect
         self._currencies: dict[str, Currency] = {}
+
+    def announce(self, changed: str) -> None:
+        """Have the id of a job, or of an entry of the history, told to whoever listens, once this is committed."""
+        announce(self.connection, changed)
 
     async def execute(self, statement: Executable, parameters: Any = None) -> None:
         """Run a writing statement, once or for many sets of parameters."""

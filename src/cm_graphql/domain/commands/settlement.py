@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
-from cm_graphql.domain.commands.base import Doc, Key, MemoCommand
+from cm_graphql.domain.commands.base import Command, Doc, Key, MemoCommand
 from cm_graphql.domain.enums import ApplicationRule
 
 _AMOUNT = "In the memo's currency, with at most its decimals. "
@@ -144,3 +144,10 @@ class UnapplyCreditMemoAsync(MemoCommand):
         tuple[InvoiceAmount, ...],
         Doc("The invoices to unapply from, at most 1,000, each once. Left out: all; debit memos stay applied."),
     ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelCreditMemoJob(Command):
+    """Call a job off while it waits, or while it works, as long as its final commit has not begun."""
+
+    id: Annotated[Key, Doc("The job.")]
