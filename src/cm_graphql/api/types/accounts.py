@@ -84,7 +84,7 @@ _PIECE = 10**9
 
 def split_sum(amount: Any) -> tuple[Any, Any]:
     """The sum of amounts in two pieces, because SQLite fails where a sum passes 64 bits; see `whole_sum`."""
-    return func.sum(amount / _PIECE), func.sum(amount % _PIECE)
+    return func.sum(amount // _PIECE), func.sum(amount % _PIECE)
 
 
 def whole_sum(high: Any, low: Any) -> int:
