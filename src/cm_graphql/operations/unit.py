@@ -17,7 +17,7 @@ from cm_graphql.domain.settlement import Application
 from cm_graphql.operations.ports import Clock, new_id
 from cm_graphql.operations.quoting import Quoted
 from cm_graphql.operations.viewer import Viewer
-from cm_graphql.store import holds, intake, memos, records, reference, targets
+from cm_graphql.store import holds, intake, memos, moving, records, reference, targets
 from cm_graphql.store import tables as t
 from cm_graphql.store.records import Happening
 from cm_graphql.store.session import Session
@@ -91,6 +91,10 @@ class Unit:
     async def memo(self, key: str, *path: str | int) -> CreditMemo:
         """The memo of a key, locked; refuses with CREDIT_MEMO_NOT_FOUND, or LOCK_CONTENTION while it is held."""
         return await self._free(key, memos.load, *path)
+
+    async def memo_for_moving(self, key: str, *path: str | int) -> CreditMemo:
+        """The same with all that movements of money ask for, and nothing else; only `save_application` may save it."""
+        return await self._free(key, moving.load, *path)
 
     async def memo_head(self, key: str, *path: str | int) -> MemoHead:
         """The same without lines and parts, for what can be decided without them."""
@@ -232,7 +236,9 @@ class Unit:
         """Write what an application, or its undoing, changed: memo, targets, ledger, history."""
         was = {target.id: target for target in loaded}
         await targets.save_targets(self.session, was, applied.targets, self.stamp)
-        await self.save(before, applied.memo, self.moved(action, applied.entries, was.values()))
+        saved = await moving.save(self.session, before, applied.memo, self.stamp)
+        happening = self.moved(action, applied.entries, was.values())
+        await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
         await records.write_ledger(self.session, applied.entries)
 
     def moved(

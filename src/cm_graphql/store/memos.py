@@ -1,7 +1,7 @@
 """Credit memos between rows and records: loaded whole, saved by what changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -25,6 +25,7 @@ from cm_graphql.domain.records import (
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
+from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
 
 LINE_FINANCE = (
@@ -45,26 +46,40 @@ NO_NUMBER = "~"
 
 async def load(session: Session, memo_id: str, *, lock: bool = True) -> CreditMemo | None:
     """A memo with all its lines and parts, locked against other writers unless said; None when there is none."""
-    row = await _head_row(session, memo_id, lock=lock)
-    if row is None:
-        return None
-    taxes = await _taxes(session, memo_id)
-    items = await session.rows(
-        select(t.credit_memo_items)
-        .where(t.credit_memo_items.c.credit_memo_id == memo_id)
-        .order_by(t.credit_memo_items.c.position)
-    )
-    return _memo(
-        row,
-        await session.currency(row.currency),
-        items=tuple(_item(item, tuple(taxes[item.id])) for item in items),
-        parts=await _parts(session, memo_id),
-    )
+    row = await head_row(session, memo_id, lock=lock)
+    return None if row is None else (await _whole(session, [row]))[row.id]
+
+
+async def load_many(session: Session, memo_ids: Iterable[str]) -> dict[str, CreditMemo]:
+    """Those of these memos that there are, not locked. Five statements, and one per currency, for up to 500 memos."""
+    wanted = sorted(set(memo_ids))
+    found: dict[str, CreditMemo] = {}
+    for start in range(0, len(wanted), bulk.CHUNK):
+        chunk = wanted[start : start + bulk.CHUNK]
+        rows = await session.rows(select(t.credit_memos).where(t.credit_memos.c.id.in_(chunk)))
+        found.update(await _whole(session, rows))
+    return found
+
+
+async def _whole(session: Session, rows: Sequence[Row[Any]]) -> dict[str, CreditMemo]:
+    """The memos of these rows, with their lines and parts."""
+    ids = [row.id for row in rows]
+    taxes, parts = await _taxes(session, ids), await parts_of(session, ids)
+    items: defaultdict[str, list[CreditMemoItem]] = defaultdict(list)
+    c = t.credit_memo_items.c
+    for item in await session.rows(select(t.credit_memo_items).where(c.credit_memo_id.in_(ids)).order_by(c.position)):
+        items[item.credit_memo_id].append(_item(item, tuple(taxes[item.id])))
+    return {
+        row.id: memo_of(
+            row, await session.currency(row.currency), items=tuple(items[row.id]), parts=tuple(parts[row.id])
+        )
+        for row in rows
+    }
 
 
 async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> MemoHead | None:
     """What a memo's own row says, locked unless said; None when there is none. One or two statements at any size."""
-    row = await _head_row(session, memo_id, lock=lock)
+    row = await head_row(session, memo_id, lock=lock)
     if row is None:
         return None
     return MemoHead(
@@ -78,7 +93,7 @@ async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> Mem
     )
 
 
-async def _head_row(session: Session, memo_id: str, *, lock: bool) -> Row[Any] | None:
+async def head_row(session: Session, memo_id: str, *, lock: bool) -> Row[Any] | None:
     statement = select(t.credit_memos).where(t.credit_memos.c.id == memo_id)
     return await session.first(statement.with_for_update() if lock else statement)
 
@@ -88,7 +103,7 @@ def _number(row: Row[Any]) -> str | None:
     return None if number.startswith(NO_NUMBER) else number
 
 
-def _memo(
+def memo_of(
     row: Row[Any], currency: Currency, *, items: tuple[CreditMemoItem, ...], parts: tuple[Part, ...]
 ) -> CreditMemo:
     return CreditMemo(
@@ -123,11 +138,11 @@ def _memo(
     )
 
 
-async def _taxes(session: Session, memo_id: str) -> defaultdict[str, list[TaxationItem]]:
+async def _taxes(session: Session, memo_ids: Sequence[str]) -> defaultdict[str, list[TaxationItem]]:
     c = t.credit_memo_taxation_items.c
     found: defaultdict[str, list[TaxationItem]] = defaultdict(list)
     for row in await session.rows(
-        select(t.credit_memo_taxation_items).where(c.credit_memo_id == memo_id).order_by(c.position)
+        select(t.credit_memo_taxation_items).where(c.credit_memo_id.in_(memo_ids)).order_by(c.position)
     ):
         found[row.memo_item_id].append(
             TaxationItem(
@@ -187,27 +202,34 @@ def _item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoItem:
     )
 
 
-async def _parts(session: Session, memo_id: str) -> tuple[Part, ...]:
-    parts, item_parts = t.credit_memo_parts, t.credit_memo_item_parts
+async def parts_of(
+    session: Session, memo_ids: Sequence[str], reading: Reading = AT_ONCE
+) -> defaultdict[str, list[Part]]:
+    """The parts of each memo, in the order of their making."""
+    parts, c = t.credit_memo_parts.c, t.credit_memo_item_parts.c
     inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
-    for row in await session.rows(
-        select(item_parts).where(item_parts.c.credit_memo_id == memo_id).order_by(item_parts.c.position)
-    ):
-        inside[row.part_id].append(
-            ItemPart(
-                id=row.id,
-                position=row.position,
-                amount=row.amount,
-                source_id=row.source_line_id,
-                target_id=row.target_line_id,
+    statement = select(c.id, c.part_id, c.position, c.amount, c.source_line_id, c.target_line_id)
+    async for page in reading.of(session, statement.where(c.credit_memo_id.in_(memo_ids)).order_by(c.position)):
+        for row in page:
+            inside[row.part_id].append(
+                ItemPart(
+                    id=row.id,
+                    position=row.position,
+                    amount=row.amount,
+                    source_id=row.source_line_id,
+                    target_id=row.target_line_id,
+                )
             )
+    found: defaultdict[str, list[Part]] = defaultdict(list)
+    for row in await session.rows(
+        select(parts.id, parts.credit_memo_id, parts.invoice_id, parts.debit_memo_id)
+        .where(parts.credit_memo_id.in_(memo_ids))
+        .order_by(parts.created_date, parts.id)
+    ):
+        found[row.credit_memo_id].append(
+            Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id]))
         )
-    rows = await session.rows(
-        select(parts).where(parts.c.credit_memo_id == memo_id).order_by(parts.c.created_date, parts.c.id)
-    )
-    return tuple(
-        Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id])) for row in rows
-    )
+    return found
 
 
 def finance(row: Row[Any], names: Iterable[str]) -> FinanceInformation:
@@ -244,7 +266,7 @@ async def save(session: Session, before: CreditMemo | None, after: CreditMemo, s
         values = {**_memo_values(after), **touched(stamp), "version": version}
         await session.execute(t.credit_memos.update().where(t.credit_memos.c.id == after.id), values)
     await writer.lines(before)
-    await writer.parts(before)
+    await save_parts(session, before, after, stamp)
     return replace(after, version=version)
 
 
@@ -254,7 +276,7 @@ async def delete(session: Session, memo: CreditMemo) -> None:
 
 
 class _Writer:
-    """Writes the lines and parts of one memo, each table in bulk."""
+    """Writes the lines of one memo, each table in bulk."""
 
     def __init__(self, session: Session, memo: CreditMemo, stamp: Stamp) -> None:
         self._session = session
@@ -300,51 +322,66 @@ class _Writer:
         common = {"credit_memo_id": self._memo.id, "currency": self._memo.currency.code}
         return {**common, **(_item_values(line) if isinstance(line, CreditMemoItem) else _tax_values(line))}
 
-    async def parts(self, before: CreditMemo | None) -> None:
-        session, stamp, memo = self._session, self._stamp, self._memo
-        old_parts = {part.id: part for part in before.parts} if before else {}
-        old = {item_part.id: item_part for part in old_parts.values() for item_part in part.item_parts}
-        new_ids = {item_part.id for part in memo.parts for item_part in part.item_parts}
-        part_ids = {part.id for part in memo.parts}
-        await bulk.delete(session, t.credit_memo_item_parts, [key for key in old if key not in new_ids])
-        await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in part_ids])
-        common = {"credit_memo_id": memo.id, "currency": memo.currency.code}
-        made: list[Values] = []
-        changed: list[Values] = []
-        made_inside: list[Values] = []
-        changed_inside: list[Values] = []
-        for part in memo.parts:
-            was = old_parts.get(part.id)
-            if was is part:
-                continue
-            if was is None:
-                made.append(
-                    {"id": part.id, "amount": part.amount, **target_values(part.target_id), **common, **stamped(stamp)}
-                )
-            elif was.amount != part.amount:
-                changed.append({"id": part.id, "amount": part.amount, **touched(stamp)})
-            for item_part in part.item_parts:
-                previous = old.get(item_part.id)
-                if previous is None:
-                    made_inside.append({**_item_part_values(item_part, part.id), **common, **stamped(stamp)})
-                elif previous is not item_part and previous.amount != item_part.amount:
-                    changed_inside.append({"id": item_part.id, "amount": item_part.amount, **touched(stamp)})
-        await bulk.insert(session, t.credit_memo_parts, made)
-        await bulk.update(session, t.credit_memo_parts, changed)
-        await bulk.insert(session, t.credit_memo_item_parts, made_inside)
-        await bulk.update(session, t.credit_memo_item_parts, changed_inside)
+
+async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMemo, stamp: Stamp) -> None:
+    """Write what differs in a memo's parts, rows taken as they are needed: there may be hundreds of thousands."""
+    old_parts = {part.id: part for part in before.parts} if before else {}
+    old = {item_part.id: item_part for part in old_parts.values() for item_part in part.item_parts}
+    new_ids = {item_part.id for part in memo.parts for item_part in part.item_parts}
+    part_ids = {part.id for part in memo.parts}
+    await bulk.delete(session, t.credit_memo_item_parts, [key for key in old if key not in new_ids])
+    await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in part_ids])
+    common = {"credit_memo_id": memo.id, "currency": memo.currency.code}
+    moved = [(old_parts.get(part.id), part) for part in memo.parts if old_parts.get(part.id) is not part]
+    await bulk.insert(
+        session,
+        t.credit_memo_parts,
+        (
+            {"id": part.id, "amount": part.amount, **target_values(part.target_id), **common, **stamped(stamp)}
+            for was, part in moved
+            if was is None
+        ),
+    )
+    await bulk.update(
+        session,
+        t.credit_memo_parts,
+        (
+            {"id": part.id, "amount": part.amount, **touched(stamp)}
+            for was, part in moved
+            if was is not None and was.amount != part.amount
+        ),
+    )
+    inside = [(old.get(item_part.id), item_part, part.id) for _, part in moved for item_part in part.item_parts]
+    await bulk.insert(
+        session,
+        t.credit_memo_item_parts,
+        (
+            {**_item_part_values(item_part, part_id), **common, **stamped(stamp)}
+            for was, item_part, part_id in inside
+            if was is None
+        ),
+    )
+    await bulk.update(
+        session,
+        t.credit_memo_item_parts,
+        (
+            {"id": item_part.id, "amount": item_part.amount, **touched(stamp)}
+            for was, item_part, _ in inside
+            if was is not None and was.amount != item_part.amount
+        ),
+    )
 
 
 def _only_used(old: CreditLine, new: CreditLine) -> bool:
     """Whether a line differs in what was used of it alone, as in every movement of money."""
     if isinstance(old, CreditMemoItem) and isinstance(new, CreditMemoItem):
-        return _item_values(old) | _used(new) == _item_values(new)
+        return _item_values(old) | used(new) == _item_values(new)
     if isinstance(old, TaxationItem) and isinstance(new, TaxationItem):
-        return _tax_values(old) | _used(new) == _tax_values(new)
+        return _tax_values(old) | used(new) == _tax_values(new)
     return False
 
 
-def _used(line: CreditLine) -> Values:
+def used(line: CreditLine) -> Values:
     return {"applied_amount": line.applied, "refund_amount": line.refunded}
 
 

@@ -47,7 +47,7 @@ async def write_ledger(session: Session, entries: Sequence[LedgerEntry]) -> None
     await bulk.insert(
         session,
         t.credit_memo_application_items,
-        [
+        (
             {
                 "id": line.id,
                 "application_id": entry.id,
@@ -59,7 +59,7 @@ async def write_ledger(session: Session, entries: Sequence[LedgerEntry]) -> None
             }
             for entry in entries
             for position, line in enumerate(entry.lines)
-        ],
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """One open transaction as the store's functions use it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from iso4217 import Currency as Iso
@@ -38,6 +38,12 @@ class Session:
     async def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
         """All rows of a query."""
         return list(await self.connection.execute(statement))
+
+    async def pages(self, statement: Select[Any], size: int) -> AsyncIterator[Sequence[Row[Any]]]:
+        """All rows of a query, so many at a time: what many rows take is never held at once."""
+        async with self.connection.stream(statement) as result:
+            async for page in result.partitions(size):
+                yield page
 
     async def first(self, statement: Any) -> Row[Any] | None:
         """The first row of a statement, or nothing."""

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Table, and_, func, select
 
@@ -12,6 +13,7 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.keys import read_key
 from cm_graphql.store.memos import LINE_FINANCE, TAX_FINANCE, finance, touched
+from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
 
 
@@ -29,125 +31,171 @@ async def find_ids(session: Session, table: Table, prefix: str, number: str, key
     return {key: known[found] for key, pair in read.items() if (found := pair[0] or pair[1] or "") in known}
 
 
-async def load_targets(session: Session, ids: Sequence[str]) -> dict[str, Target]:
-    """Lock these invoices and debit memos, in the one global order of their ids, and load them with their lines."""
+async def load_targets(
+    session: Session, ids: Sequence[str], *, lock: bool = True, reading: Reading = AT_ONCE
+) -> dict[str, Target]:
+    """Load these invoices and debit memos with their lines, locked, unless said, in one global order."""
+    heads = await _heads(session, ids, lock=lock)
     found: dict[str, Target] = {}
-    for prefix, load in (("dm_", _debit_memos), ("inv_", _invoices)):
-        wanted = sorted({key for key in ids if key.startswith(prefix)})
-        for start in range(0, len(wanted), bulk.CHUNK):
-            found.update(await load(session, wanted[start : start + bulk.CHUNK]))
+    for kind in KINDS:
+        mine = [row for row in heads if row.id.startswith(kind.prefix)]
+        for start in range(0, len(mine), bulk.CHUNK):
+            chunk = mine[start : start + bulk.CHUNK]
+            lines = await _lines(session, kind, [row.id for row in chunk], reading)
+            for row in chunk:
+                found[row.id] = Target(
+                    id=row.id,
+                    number=row.number,
+                    account_id=row.account_id,
+                    currency=row.currency,
+                    status=row.status,
+                    document_date=row.document_date,
+                    lines=tuple(lines[row.id]),
+                )
     return found
 
 
-async def _invoices(session: Session, ids: Sequence[str]) -> dict[str, Target]:
-    table, items, taxes = t.invoices, t.invoice_items, t.invoice_taxation_items
-    heads = await session.rows(select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
-    lines = await _lines(
-        session,
-        select(
-            items,
-            items.c.charge_amount.label("worth"),
-            items.c.credit_amount.label("credited"),
-            items.c.payment_amount.label("paid"),
-        )
-        .where(items.c.invoice_id.in_(ids))
-        .order_by(items.c.position),
-        select(taxes, taxes.c.invoice_item_id.label("item_id"))
-        .where(taxes.c.invoice_id.in_(ids))
-        .order_by(taxes.c.position),
-        "invoice_id",
-    )
-    return {
-        row.id: Target(
-            id=row.id,
-            number=row.invoice_number,
-            account_id=row.account_id,
-            currency=row.currency,
-            status=row.status,
-            document_date=row.invoice_date,
-            lines=tuple(lines[row.id]),
-        )
-        for row in heads
-    }
+async def marks(session: Session, ids: Sequence[str], *, lock: bool = False) -> dict[str, tuple[Any, ...]]:
+    """Of each document all that shows whether it was changed since, without its lines; locked if said."""
+    return {row.id: tuple(row) for row in await _heads(session, ids, lock=lock)}
 
 
-async def _debit_memos(session: Session, ids: Sequence[str]) -> dict[str, Target]:
-    table, items, taxes = t.debit_memos, t.debit_memo_items, t.debit_memo_taxation_items
-    heads = await session.rows(select(table).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update())
-    lines = await _lines(
-        session,
-        select(
-            items,
-            items.c.amount_without_tax.label("worth"),
-            items.c.credit_amount.label("credited"),
-            items.c.payment_amount.label("paid"),
-        )
-        .where(items.c.debit_memo_id.in_(ids))
-        .order_by(items.c.position),
-        select(taxes, taxes.c.memo_item_id.label("item_id"))
-        .where(taxes.c.debit_memo_id.in_(ids))
-        .order_by(taxes.c.position),
-        "debit_memo_id",
-    )
-    return {
-        row.id: Target(
-            id=row.id,
-            number=row.number,
-            account_id=row.account_id,
-            currency=row.currency,
-            status=row.status,
-            document_date=row.debit_memo_date,
-            lines=tuple(lines[row.id]),
-        )
-        for row in heads
-    }
+async def _heads(session: Session, ids: Sequence[str], *, lock: bool) -> list[Row[Any]]:
+    rows: list[Row[Any]] = []
+    for kind in KINDS:
+        wanted = sorted({key for key in ids if key.startswith(kind.prefix)})
+        for start in range(0, len(wanted), bulk.CHUNK):
+            c = kind.head.c
+            statement = (
+                select(
+                    c.id,
+                    c[kind.number].label("number"),
+                    c.account_id,
+                    c.currency,
+                    c.status,
+                    c[kind.date].label("document_date"),
+                    c.credit_amount,
+                    c.payment_amount,
+                    c.updated_date,
+                )
+                .where(c.id.in_(wanted[start : start + bulk.CHUNK]))
+                .order_by(c.id)
+            )
+            rows.extend(await session.rows(statement.with_for_update() if lock else statement))
+    return rows
 
 
-async def _lines(session: Session, items: Any, taxes: Any, document: str) -> defaultdict[str, list[TargetLine]]:
+async def _lines(
+    session: Session, kind: "Kind", ids: Sequence[str], reading: Reading
+) -> defaultdict[str, list[TargetLine]]:
     """Each document's lines in order: every item followed by its taxation items (domain.md 4.4)."""
     taxes_of: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    for row in await session.rows(taxes):
-        taxes_of[row.item_id].append(
-            TargetLine(
-                id=row.id,
-                worth=row.tax_amount,
-                credited=row.credit_amount,
-                paid=row.payment_amount,
-                item_id=row.item_id,
-                name=row.name,
-                location_code=row.location_code,
-                jurisdiction=row.jurisdiction,
-                tax_rate=row.tax_rate,
+    c = kind.taxes.c
+    taxes = select(
+        c.id,
+        c[kind.item_id].label("item_id"),
+        c.tax_amount,
+        c.credit_amount,
+        c.payment_amount,
+        c.name,
+        c.location_code,
+        c.jurisdiction,
+        c.tax_rate,
+    )
+    async for page in reading.of(session, taxes.where(c[kind.document_id].in_(ids)).order_by(c.position)):
+        for row in page:
+            taxes_of[row.item_id].append(
+                TargetLine(
+                    id=row.id,
+                    worth=row.tax_amount,
+                    credited=row.credit_amount,
+                    paid=row.payment_amount,
+                    item_id=row.item_id,
+                    name=row.name,
+                    location_code=row.location_code,
+                    jurisdiction=row.jurisdiction,
+                    tax_rate=row.tax_rate,
+                )
             )
-        )
+    c = kind.items.c
+    items = select(
+        c.id, c[kind.document_id].label("document_id"), c[kind.worth].label("worth"), c.credit_amount, c.payment_amount
+    )
     lines: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    for row in await session.rows(items):
-        document_lines = lines[getattr(row, document)]
-        document_lines.append(TargetLine(id=row.id, worth=row.worth, credited=row.credited, paid=row.paid))
-        document_lines.extend(taxes_of[row.id])
+    async for page in reading.of(session, items.where(c[kind.document_id].in_(ids)).order_by(c.position)):
+        for row in page:
+            document = lines[row.document_id]
+            document.append(TargetLine(id=row.id, worth=row.worth, credited=row.credit_amount, paid=row.payment_amount))
+            document.extend(taxes_of.get(row.id, ()))
     return lines
 
 
 async def save_targets(session: Session, before: Mapping[str, Target], after: Iterable[Target], stamp: Stamp) -> None:
     """Write the credit that targets gained or lost since they were loaded."""
-    changed: defaultdict[Table, list[bulk.Values]] = defaultdict(list)
-    for target in after:
-        was = before[target.id]
-        if was is target:
-            continue
-        head, items, taxes = _INVOICE if target.is_invoice else _DEBIT_MEMO
-        credited = sum(line.credited for line in target.lines)
-        changed[head].append({"id": target.id, "credit_amount": credited, **touched(stamp)})
-        for old, new in zip(was.lines, target.lines, strict=True):
-            if old.credited != new.credited:
-                table = taxes if new.is_tax else items
-                changed[table].append({"id": new.id, "credit_amount": new.credited, **touched(stamp)})
-    for table, rows in changed.items():
-        await bulk.update(session, table, rows)
+    changed = [(before[target.id], target) for target in after if before[target.id] is not target]
+    for kind in KINDS:
+        mine = [(was, target) for was, target in changed if target.id.startswith(kind.prefix)]
+        await bulk.update(
+            session,
+            kind.head,
+            (
+                {"id": target.id, "credit_amount": sum(line.credited for line in target.lines), **touched(stamp)}
+                for _, target in mine
+            ),
+        )
+        for table, is_tax in ((kind.items, False), (kind.taxes, True)):
+            await bulk.update(
+                session,
+                table,
+                (
+                    {"id": new.id, "credit_amount": new.credited, **touched(stamp)}
+                    for was, target in mine
+                    for old, new in zip(was.lines, target.lines, strict=True)
+                    if old.credited != new.credited and new.is_tax is is_tax
+                ),
+            )
 
 
-_INVOICE = (t.invoices, t.invoice_items, t.invoice_taxation_items)
-_DEBIT_MEMO = (t.debit_memos, t.debit_memo_items, t.debit_memo_taxation_items)
+@dataclass(frozen=True)
+class Kind:
+    """Where a kind of target is kept."""
+
+    prefix: str
+    head: Table
+    items: Table
+    taxes: Table
+    number: str
+    date: str
+    document_id: str
+    item_id: str
+    worth: str
+
+
+KINDS: Final = (
+    Kind(
+        prefix="dm_",
+        head=t.debit_memos,
+        items=t.debit_memo_items,
+        taxes=t.debit_memo_taxation_items,
+        number="number",
+        date="debit_memo_date",
+        document_id="debit_memo_id",
+        item_id="memo_item_id",
+        worth="amount_without_tax",
+    ),
+    Kind(
+        prefix="inv_",
+        head=t.invoices,
+        items=t.invoice_items,
+        taxes=t.invoice_taxation_items,
+        number="invoice_number",
+        date="invoice_date",
+        document_id="invoice_id",
+        item_id="invoice_item_id",
+        worth="charge_amount",
+    ),
+)
+"""In the order that targets are locked in."""
 
 
 async def load_invoice(session: Session, invoice_id: str, *, billing_engine: bool = True) -> Invoice | None:

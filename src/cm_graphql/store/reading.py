@@ -1,0 +1,44 @@
+"""How much is read at once: everything for what fits into a request, page by page for what does not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Row, Select
+
+from cm_graphql.store.session import Session
+
+T = TypeVar("T")
+
+PAGE: Final = 1_000
+"""Rows that are taken at once where there may be hundreds of thousands; other tasks run in between."""
+
+
+def _nothing(_rows: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A way to read the rows of documents."""
+
+    paged: bool = False
+    seen: Callable[[int], None] = _nothing
+    """Told after each page how many rows it had."""
+
+    async def of(self, session: Session, statement: Select[Any]) -> AsyncIterator[Sequence[Row[Any]]]:
+        """The rows of a query."""
+        if not self.paged:
+            yield await session.rows(statement)
+            return
+        async for page in session.pages(statement, PAGE):
+            yield page
+            self.seen(len(page))
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """Do what takes long for many rows: in a thread of its own, so that other tasks go on meanwhile."""
+        return await asyncio.to_thread(work) if self.paged else work()
+
+
+AT_ONCE: Final = Reading()
