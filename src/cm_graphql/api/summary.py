@@ -1,12 +1,13 @@
 """Totals of credit memos by what they have in common, added up by the database."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
-from sqlalchemy import ColumnElement, extract, func, select
+from sqlalchemy import ColumnElement, case, extract, func, select
 
 from cm_graphql.api.types.accounts import Account, split_sum, whole_sum
 from cm_graphql.api.types.credit_memos import CreditMemo
@@ -72,14 +73,18 @@ class CreditMemoSummary:
     refund_amount: Decimal = strawberry.field(description="The sum of what was refunded.")
 
 
+_DAY = case(
+    # The driver of PostgreSQL keeps the first and the last day of the calendar as infinities, which have no month.
+    (t.credit_memos.c.credit_memo_date > date(9999, 12, 30), date(9999, 12, 30)),
+    (t.credit_memos.c.credit_memo_date < date(1, 1, 2), date(1, 1, 2)),
+    else_=t.credit_memos.c.credit_memo_date,
+)
+
 _COLUMNS: dict[CreditMemoGrouping, tuple[ColumnElement[Any], ...]] = {
     CreditMemoGrouping.STATUS: (t.credit_memos.c.status,),
     CreditMemoGrouping.ACCOUNT: (t.credit_memos.c.account_id,),
     CreditMemoGrouping.REASON_CODE: (t.credit_memos.c.reason_code,),
-    CreditMemoGrouping.MONTH: (
-        extract("year", t.credit_memos.c.credit_memo_date),
-        extract("month", t.credit_memos.c.credit_memo_date),
-    ),
+    CreditMemoGrouping.MONTH: (extract("year", _DAY), extract("month", _DAY)),
 }
 """What the database groups by, beside the currency."""
 
@@ -106,12 +111,14 @@ async def _summarize(
     node_type = CreditMemo.__node__
     keys = [memos.c.currency, *(column for group in wanted for column in _COLUMNS[group])]
     labelled = [column.label(f"key_{place}") for place, column in enumerate(keys)]
+    # By their labels, since PostgreSQL does not see that two expressions with parameters are the same.
+    names = [label.name for label in labelled]
     sums = [piece for name in _AMOUNTS for piece in split_sum(memos.c[name])]
     rows = await loaders.source.rows(
         select(*labelled, func.count(), *sums)
         .where(condition(node_type, asked_filter), loaders.visible(node_type))
-        .group_by(*keys)
-        .order_by(*(column.nulls_last() for column in keys))
+        .group_by(*names)
+        .order_by(*(label.nulls_last() for label in labelled))
         .limit(MOST_GROUPS + 1)
     )
     if len(rows) > MOST_GROUPS:
