@@ -7,7 +7,7 @@ from random import Random
 import orjson
 import pytest
 from graphql import ExecutionResult, parse, validate
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -73,8 +73,8 @@ def both(module_database_url: str) -> Iterator[Both]:
     asked.close()
 
 
-@given(st.randoms(use_true_random=False), st.booleans())
-def test_a_plan_answers_exactly_what_resolvers_answer(both: Both, dice: Random, is_limited: bool) -> None:
+def check(both: Both, dice: Random, is_limited: bool) -> None:
+    """Ask a made-up query both ways; the answers must be the same to the byte."""
     query = Inventor(CORE, dice, both.ids, both.numbers).query()
     viewer = Viewer("usr_limited", ADMIN, frozenset(both.accounts[:1])) if is_limited else Viewer("usr_all")
     assume(not validate(CORE, parse(query)))
@@ -84,6 +84,18 @@ def test_a_plan_answers_exactly_what_resolvers_answer(both: Both, dice: Random, 
     if planned is not None:
         assert not resolved.errors, (query, resolved.errors)
         assert planned == orjson.dumps(resolved.data), query
+
+
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_a_plan_answers_exactly_what_resolvers_answer(both: Both, dice: Random, is_limited: bool) -> None:
+    check(both, dice, is_limited)
+
+
+@pytest.mark.soak
+@settings(max_examples=3_000)
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_thousands_of_plans_answer_exactly_what_resolvers_answer(both: Both, dice: Random, is_limited: bool) -> None:
+    check(both, dice, is_limited)
 
 
 @pytest.mark.parametrize(
