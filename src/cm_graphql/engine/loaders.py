@@ -1,7 +1,8 @@
 """Batched reads: what many fields ask for one by one is fetched in one statement per kind of question."""
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from strawberry.dataloader import DataLoader
 from cm_graphql.engine.declare import NodeType
 from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
 from cm_graphql.store.database import Database
+from cm_graphql.store.session import Session
 
 MOST_KEYS = 5_000
 """Keys that one statement is asked for; more are asked in several."""
@@ -24,6 +26,9 @@ class Source(Protocol):
 
     async def rows(self, statement: Select[Any]) -> Sequence[Any]:
         """Run one reading statement and answer its rows."""
+
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        """Several reading statements that see one state of the database."""
 
 
 class Committed:
@@ -38,6 +43,12 @@ class Committed:
         async with self._database.read() as connection:
             return list(await connection.execute(statement))
 
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Several reading statements in one short transaction."""
+        async with self._database.read() as connection:
+            yield Session(connection, self.dialect)
+
 
 class Pinned:
     """Reads inside a transaction that is still open: what a dry run shows before it is undone."""
@@ -51,6 +62,12 @@ class Pinned:
         """Run one reading statement and answer its rows; one at a time, since a connection is no crowd."""
         async with self._turn:
             return list(await self._connection.execute(statement))
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """Several reading statements, with the connection to themselves."""
+        async with self._turn:
+            yield Session(self._connection, self.dialect)
 
 
 @dataclass(frozen=True)
@@ -111,11 +128,6 @@ class Loaders:
             return [found.get(key) for key in keys]
 
         return await self.loader(("keyed", node_type.prefix, name), load).load(key)
-
-    async def first(self, node_type: NodeType, where: ColumnElement[bool]) -> Any:
-        """The row that a unique condition finds, or nothing."""
-        rows = await self.source.rows(select(*node_type.columns).where(where, self.visible(node_type)).limit(1))
-        return node_type.cls.of(rows[0]) if rows else None  # type: ignore[attr-defined]
 
     async def value(self, node_type: NodeType, name: str, expression: ColumnElement[Any], key: str) -> Any:
         """A derived value of one row."""
