@@ -335,19 +335,34 @@ def unapplication_date(
     return day
 
 
-def check_limits(memo: CreditMemo, wanted: Sequence[Wanted], command: Command) -> None:
-    """Refuse too many targets, items or lines (domain.md 0): LIMIT_EXCEEDED."""
+def check_number_of_targets(command: Command) -> None:
+    """Refuse too many targets, as far as that can be told without lines (domain.md 0): LIMIT_EXCEEDED."""
     faults = Faults()
+    _check_number_of_targets(command, faults)
+    faults.raise_if_any()
+
+
+def _check_number_of_targets(command: Command, faults: Faults) -> None:
     most = limits.TARGETS_PER_KIND
     shape.at_most(len(command.invoices), most, "invoices", faults, "invoices")
     if isinstance(command, ApplyCreditMemo | UnapplyCreditMemo):
         shape.at_most(len(command.debit_memos), most, "debit memos", faults, "debit_memos")
+
+
+def check_limits(memo: CreditMemo, wanted: Sequence[Wanted], command: Command) -> None:
+    """Refuse too many targets, items or lines (domain.md 0): LIMIT_EXCEEDED."""
+    faults = Faults()
+    _check_number_of_targets(command, faults)
     for want in wanted:
         shape.at_most(len(want.pairs or ()), limits.EXPLICIT_ITEMS, "items", faults, *want.path, "items")
     faults.raise_if_any()
+    check_number_of_lines(count_lines(memo, wanted), command)
+
+
+def check_number_of_lines(lines: int, command: Command) -> None:
+    """Refuse more lines than one application may move, at once or in a job (domain.md 0): LIMIT_EXCEEDED."""
     asynchronous = isinstance(command, ApplyCreditMemoAsync | UnapplyCreditMemoAsync)
     limit = limits.LINES_PER_ASYNC_APPLICATION if asynchronous else limits.LINES_PER_SYNC_APPLICATION
-    lines = count_lines(memo, wanted)
     if lines > limit:
         raise refuse(
             ErrorCode.LIMIT_EXCEEDED,

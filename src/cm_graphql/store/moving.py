@@ -4,12 +4,12 @@ A memo of 300,000 lines fits into memory that way, and costs a statement per tab
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from cm_graphql.domain.records import CreditMemo, CreditMemoItem, Stamp, TaxationItem
 from cm_graphql.store import bulk
@@ -116,6 +116,31 @@ def _moving_item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoIt
         custom_fields=_NO_FIELDS,
         taxation_items=taxes,
     )
+
+
+async def size(session: Session, memo_id: str, invoice_ids: Sequence[str] | None) -> tuple[int, int]:
+    """How many lines worth something a memo and these invoices have, and how many rows tell of them and their parts.
+
+    Without ids, the invoices are all that the memo is applied to.
+    """
+    parts = t.credit_memo_parts.c
+    applied = select(parts.invoice_id).where(parts.credit_memo_id == memo_id, parts.invoice_id.is_not(None))
+    lines = 0
+    for table, owner, worth in (
+        (t.credit_memo_items, "credit_memo_id", "amount_without_tax"),
+        (t.credit_memo_taxation_items, "credit_memo_id", "tax_amount"),
+        (t.invoice_items, "invoice_id", "charge_amount"),
+        (t.invoice_taxation_items, "invoice_id", "tax_amount"),
+    ):
+        counted = select(func.count()).select_from(table).where(table.c[worth] != 0)
+        if owner == "credit_memo_id":
+            lines += await session.scalar(counted.where(table.c.credit_memo_id == memo_id))
+        else:
+            ids = applied if invoice_ids is None else list(invoice_ids)
+            lines += await session.scalar(counted.where(table.c.invoice_id.in_(ids)))
+    inside = t.credit_memo_item_parts
+    rows = select(func.count()).select_from(inside).where(inside.c.credit_memo_id == memo_id)
+    return lines, lines + await session.scalar(rows)
 
 
 async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: Stamp) -> CreditMemo:

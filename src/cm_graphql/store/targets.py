@@ -35,10 +35,10 @@ async def load_targets(
     session: Session, ids: Sequence[str], *, lock: bool = True, reading: Reading = AT_ONCE
 ) -> dict[str, Target]:
     """Load these invoices and debit memos with their lines, locked, unless said, in one global order."""
-    heads = await _heads(session, ids, lock=lock)
+    known = await heads(session, ids, lock=lock)
     found: dict[str, Target] = {}
     for kind in KINDS:
-        mine = [row for row in heads if row.id.startswith(kind.prefix)]
+        mine = [row for row in known if row.id.startswith(kind.prefix)]
         for start in range(0, len(mine), bulk.CHUNK):
             chunk = mine[start : start + bulk.CHUNK]
             lines = await _lines(session, kind, [row.id for row in chunk], reading)
@@ -57,10 +57,11 @@ async def load_targets(
 
 async def marks(session: Session, ids: Sequence[str], *, lock: bool = False) -> dict[str, tuple[Any, ...]]:
     """Of each document all that shows whether it was changed since, without its lines; locked if said."""
-    return {row.id: tuple(row) for row in await _heads(session, ids, lock=lock)}
+    return {row.id: tuple(row) for row in await heads(session, ids, lock=lock)}
 
 
-async def _heads(session: Session, ids: Sequence[str], *, lock: bool) -> list[Row[Any]]:
+async def heads(session: Session, ids: Sequence[str], *, lock: bool = False) -> list[Row[Any]]:
+    """Of each document what its own row says as a target, in the one global order; locked if said."""
     rows: list[Row[Any]] = []
     for kind in KINDS:
         wanted = sorted({key for key in ids if key.startswith(kind.prefix)})
