@@ -1,0 +1,12 @@
+"""What does each kind of job."""
+
+from collections.abc import Mapping
+
+from cm_graphql.domain.enums import JobOperation
+from cm_graphql.operations import settlement
+from cm_graphql.operations.jobs import Runner
+
+RUNNERS: Mapping[JobOperation, Runner] = {
+    JobOperation.ASYNC_CREDIT_MEMO_APPLY: settlement.run_apply,
+    JobOperation.ASYNC_CREDIT_MEMO_UNAPPLY: settlement.run_unapply,
+}
