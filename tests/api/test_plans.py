@@ -127,3 +127,18 @@ def test_a_plan_is_not_answered_with_the_statements_of_another(both: Both) -> No
     answers = [both.ask(query, Viewer("usr_all")) for query in (first, other, first)]
 
     assert all(planned == orjson.dumps(resolved.data) for resolved, planned in answers)
+
+
+def test_a_field_that_fails_leaves_those_alone_that_share_its_loader(both: Both) -> None:
+    shared = "unappliedCreditMemoAmounts { amount }"
+    query = f"""{{
+      bad: node(id: "{both.accounts[0]}") {{ ... on Account {{ {shared} creditMemos(first: -1) {{ totalCount }} }} }}
+      good: node(id: "{both.accounts[0]}") {{ ... on Account {{ {shared} }} }}
+    }}"""
+
+    resolved, _ = both.ask(query, Viewer("usr_all"))
+
+    assert resolved.data is not None
+    assert resolved.data["bad"] is None
+    assert resolved.data["good"]["unappliedCreditMemoAmounts"]
+    assert [error.path for error in resolved.errors or ()] == [["bad", "creditMemos"]]

@@ -1,7 +1,7 @@
 """Batched reads: what many fields ask for one by one is fetched in one statement per kind of question."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -79,6 +79,18 @@ class Page:
     """Whether there is a row beyond the last one asked for."""
 
 
+class _Shared(DataLoader[Any, Any]):
+    """A loader whose answers several fields await.
+
+    When a field fails under a non-null one, graphql-core cancels the fields beside it. That must not cancel what they
+    await together with fields elsewhere.
+    """
+
+    def load(self, key: Any) -> Awaitable[Any]:
+        """The answer for a key; whoever awaits it may be cancelled alone."""
+        return asyncio.shield(super().load(key))
+
+
 class Loaders:
     """The loaders of one request, until its next write; after a write what they remember is stale."""
 
@@ -90,7 +102,7 @@ class Loaders:
     def loader(self, key: Hashable, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
         """The loader of one kind of question; `load` answers many at once, in the order asked."""
         if key not in self._made:
-            self._made[key] = DataLoader(load_fn=load, max_batch_size=MOST_KEYS)
+            self._made[key] = _Shared(load_fn=load, max_batch_size=MOST_KEYS)
         return self._made[key]
 
     @property
