@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.requests import Request
 
+from cm_graphql.api import uploads
 from cm_graphql.api.errors import Code, RequestRefused
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.negotiation import ContentType
@@ -34,15 +35,23 @@ class Parameters:
 
 
 async def from_post(request: Request, limits: Limits) -> Parameters:
-    """Read the parameters from a JSON body."""
+    """Read the parameters from a JSON body, or from a multipart form with files."""
+    if ContentType.parse(request.headers.get("content-type", "")).media_type == "multipart/form-data":
+        operations, places, files = await uploads.from_multipart(request, limits)
+        found = _operation(operations, limits, "`operations`")
+        uploads.place(found, load_json(places, limits.json_depth, "`map`"), files)
+        return _parameters(found)
     _require_json(request)
-    body = await _read(request, limits.body_bytes)
-    found = load_json(body, limits.json_depth, "The body")
+    return _parameters(_operation(await _read(request, limits.body_bytes), limits, "The body"))
+
+
+def _operation(body: bytes, limits: Limits, what: str) -> dict[str, Any]:
+    found = load_json(body, limits.json_depth, what)
     if isinstance(found, list):
         raise RequestRefused(400, "Batches are not answered: send one operation per request.")
     if not isinstance(found, dict):
-        raise RequestRefused(400, "The body must be a JSON object with a `query`.")
-    return _parameters(found)
+        raise RequestRefused(400, f"{what} must be a JSON object with a `query`.")
+    return found
 
 
 def from_url(query_string: bytes, limits: Limits) -> Parameters:

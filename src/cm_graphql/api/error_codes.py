@@ -68,6 +68,8 @@ ERROR_CODES: Mapping[str, str] = {
     "NO_RECIPIENT": "Nobody's address is known or given.",
     "EMAIL_NOTIFICATION_INACTIVE": "Mailing credit memos is switched off.",
     "PDF_NOT_READY": "The PDF that is to be mailed was not made yet.",
+    "PDF_FAILED": "A PDF could not be made; the error of a job begins with it.",
+    "MAIL_FAILED": "A mail could not be sent; the error of a job begins with it.",
     "LOCK_CONTENTION": "A job holds the memo, or a lock was not had in time; try again.",
     "IDEMPOTENCY_IN_PROGRESS": "The first request with this idempotency key is still running.",
     "IDEMPOTENCY_MISMATCH": "The idempotency key was used with another input.",

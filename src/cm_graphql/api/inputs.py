@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import strawberry
 from strawberry.types.field import StrawberryField
 
+from cm_graphql.api.uploads import Upload
 from cm_graphql.domain.commands import base
 from cm_graphql.engine.declare import NAMES, typed
 from cm_graphql.engine.errors import BadUserInput
@@ -85,6 +86,8 @@ def _annotation(hint: Any) -> Any:
         return strawberry.ID
     if hint is base.Json or get_origin(hint) is _MAPPING:
         return Json
+    if hint is base.UploadedFile:
+        return Upload
     if _is_union(hint):
         members = [member for member in get_args(hint) if member is not base.Unset]
         kept = [_annotation(member) for member in members if member is not type(None)]
@@ -142,7 +145,7 @@ def _value_reader(name: str, hint: Any) -> Callable[[Any], Any]:
     if get_origin(hint) is tuple:
         inner = _value_reader(name, get_args(hint)[0])
         return lambda values: tuple(inner(value) for value in values)
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) and hint is not base.UploadedFile:
         return lambda value: _reader(hint)(value)  # type: ignore[arg-type]
     if name in ID_FIELDS:
         prefixes = ID_FIELDS[name]

@@ -3,7 +3,7 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from cm_graphql.api import types
+from cm_graphql.api import types, uploads
 from cm_graphql.api.mutations import Mutation
 from cm_graphql.api.query import Query
 from cm_graphql.engine.declare import PREFIXES
@@ -16,5 +16,5 @@ schema = strawberry.Schema(
     mutation=Mutation,
     # What is reached only through `node` would be missing otherwise.
     types=[kind.cls for kind in PREFIXES.values()],
-    config=StrawberryConfig(scalar_map=dict(SCALARS)),
+    config=StrawberryConfig(scalar_map={**SCALARS, uploads.Upload: uploads.UPLOAD}),
 )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from zoneinfo import ZoneInfo
 
-from cm_graphql.domain import limits, shape, taxation
+from cm_graphql.domain import documents, limits, shape, taxation
 from cm_graphql.domain.billing import TaxRate
 from cm_graphql.domain.commands.base import Unset
 from cm_graphql.domain.commands.reference import (
@@ -124,6 +124,7 @@ def settings(command: UpdateSettings, before: TenantSettings) -> TenantSettings:
     if command.time_zone is not None and not _is_zone(command.time_zone):
         message = f"{command.time_zone[:60]!r} is no IANA time zone, as Europe/Zurich is."
         faults.add(ErrorCode.INVALID_VALUE, message, "time_zone")
+    documents.check_settings(command, faults)
     faults.raise_if_any()
     changes = {field.name: getattr(command, field.name, None) for field in fields(TenantSettings)}
     return replace(before, **{name: value for name, value in changes.items() if value is not None})

@@ -24,6 +24,30 @@ class TenantSettings:
     tax_engine: str = "none"
     """`none`, `table` or `avalara`: who prices the tax of standalone lines (domain.md 7.23)."""
     time_zone: str = "UTC"
+    company_name: str = ""
+    """Who issues the memos: the first line of the letterhead."""
+    company_address: str = ""
+    """Lines below the name, with a line break between them."""
+    company_country: str = ""
+    """The issuer's country, by the two letters of ISO 3166; electronic invoices need it."""
+    company_tax_id: str = ""
+    pdf_color: str = "#1F3A5F"
+    pdf_footer: str = ""
+    pdf_locale: str = "en-US"
+    """A language tag: how PDFs spell dates and amounts, and in which language they label them."""
+    pdf_paper: str = "a4"
+    """`a4` or `us-letter`."""
+    einvoice: bool = False
+    """Whether PDFs carry an electronic invoice (Factur-X, type 381)."""
+    email_notification: bool = True
+    """Whether memos can be mailed at all (domain.md 1.13)."""
+    email_attach_pdf: bool = True
+    email_to: str = ""
+    """The To list of the mail's template: addresses separated by commas."""
+    email_subject: str = ""
+    """Templates (see `letters`); the built-in ones where they are empty."""
+    email_text: str = ""
+    email_html: str = ""
 
     def __post_init__(self) -> None:
         assert self.application_rule in (ApplicationRule.FIFO, ApplicationRule.PRORATION), "the others are asked for"

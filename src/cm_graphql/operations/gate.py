@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cm_graphql.domain import limits
 from cm_graphql.domain.commands.base import UNSET, Command
 from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, refuse
+from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gateways import SimulatedGateway
 from cm_graphql.operations.ports import Clock, Gateway, TaxEngine
 from cm_graphql.operations.quoting import Quoted, Unasked
@@ -136,6 +137,8 @@ class Gate:
     gateway: Gateway = field(default_factory=SimulatedGateway)
     tax_engines: Mapping[str, TaxEngine] = field(default_factory=dict)
     """Those outside, by the name that the setting `taxEngine` gives them; `none` and `table` need none."""
+    documents: DocumentPorts | None = None
+    """Who draws PDFs, keeps files and carries mail; without them such actions are refused."""
 
     def __post_init__(self) -> None:
         self._running: set[tuple[str, str, str]] = set()
@@ -148,7 +151,7 @@ class Gate:
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
         viewer.require(*what.scopes)
-        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines))
+        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines, self.documents))
         if command.dry_run:
             (answer,), rehearsal = await self._rehearse([command], what.run, try_)
             return answer, rehearsal
@@ -165,7 +168,7 @@ class Gate:
         viewer.require(*what.scopes)
         elements = what.elements(command)
         request = _idempotent(what.name, command, viewer)
-        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines))
+        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines, self.documents))
         if command.dry_run:
             return await self._rehearse(elements, what.run, try_, bulk=True)
         answers: list[Answer] = []
@@ -180,14 +183,16 @@ class Gate:
     async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer:
         """Run the errand of an action that was left unfinished, because its process or the world outside failed."""
         assert what.errand is not None
-        return await self._run(what.errand, subject, None, _Try(what.name, viewer, None, Quoted(self.tax_engines)))
+        return await self._run(
+            what.errand, subject, None, _Try(what.name, viewer, None, Quoted(self.tax_engines, self.documents))
+        )
 
     # --- dry runs -----------------------------------------------------------------------------------------------------
 
     async def _rehearse(
         self, wanted: Sequence[E], run: Callable[[Unit, E], Awaitable[Outcome]], try_: _Try, *, bulk: bool = False
     ) -> tuple[list[Answer], Rehearsal]:
-        """Do everything in one transaction that is left open; where a tax engine is missing, ask it and start over."""
+        """Do everything in one transaction that is left open; ask whoever must be asked outside, and start over."""
         while True:
             stack = AsyncExitStack()
             connection = await stack.enter_async_context(self.database.write(dry_run=True))
@@ -211,7 +216,7 @@ class Gate:
                 raise
             await rehearsal.undo()
             for one in missing:
-                await try_.quoted.ask(one)
+                await one.ask()
 
     async def _attempt(
         self, rehearsal: Rehearsal, run: Callable[[Unit, E], Awaitable[Outcome]], wanted: E, try_: _Try
@@ -275,8 +280,8 @@ class Gate:
                     return await self.database.transact(
                         lambda connection: self._in(connection, request, run, wanted, try_)
                     )
-                except Unasked as unasked:  # the transaction was undone: nothing is locked while the engine thinks
-                    await try_.quoted.ask(unasked)
+                except Unasked as unasked:  # the transaction was undone: nothing is locked meanwhile
+                    await unasked.ask()
         except _Refused as refused:
             return Answer(faults=refused.faults)
         except Contention as contention:
@@ -425,6 +430,8 @@ def _plain(value: Any) -> Any:
         return str(value.normalize())
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return hashlib.sha256(value).hexdigest()
     return value.value if isinstance(value, Enum) else value
 
 

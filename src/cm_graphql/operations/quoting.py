@@ -1,14 +1,16 @@
-"""How actions come by what tax engines quote, although nothing outside is waited for inside a transaction.
+"""How actions come by what only others know, although nothing outside is waited for inside a transaction.
 
-An action asks for a quote where it needs one. What is not known yet undoes its transaction (`Unasked`); the gate then
-asks the engine and lets the action start over, on fresh data, with the answer at hand.
+An action asks for a tax engine's quote, or for a file to be looked at and stored, where it needs that. What is not
+known yet undoes its transaction (`Unasked`); the gate then asks and lets the action start over, on fresh data, with the
+answer at hand.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from cm_graphql.domain.charges import Quotes
 from cm_graphql.domain.errors import ErrorCode, Refusal, refuse
+from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.ports import TaxEngine, TaxEngineFailed, TaxInquiry
 
 MOST_INQUIRIES: Final = 100
@@ -16,19 +18,22 @@ MOST_INQUIRIES: Final = 100
 
 
 class Unasked(Exception):
-    """A tax engine must be asked before the action can go on."""
+    """Something outside must be asked before the action can go on: `ask` does that."""
 
-    def __init__(self, engine: str, inquiry: TaxInquiry) -> None:
-        super().__init__("a tax engine was not asked yet")
-        self.engine = engine
-        self.inquiry = inquiry
+    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("something outside was not asked yet")
+        self.ask = ask
 
 
 class Quoted:
-    """What tax engines answered during one request."""
+    """What was learned outside during one request."""
 
-    def __init__(self, engines: Mapping[str, TaxEngine]) -> None:
+    def __init__(self, engines: Mapping[str, TaxEngine], documents: DocumentPorts | None = None) -> None:
         self._engines = engines
+        self.documents = documents
+        """Who judges and keeps files; None where there is nobody for that."""
+        self.learned: dict[str, Any] = {}
+        """What an action has asked by itself, under names of its own."""
         self._answers: list[tuple[str, TaxInquiry, Quotes | Refusal]] = []
 
     def quotes(self, engine: str, inquiry: TaxInquiry) -> Quotes:
@@ -38,11 +43,10 @@ class Quoted:
                 if isinstance(answer, Refusal):
                     raise Refusal(*answer.faults)
                 return answer
-        raise Unasked(engine, inquiry)
+        raise Unasked(lambda: self._ask(engine, inquiry))
 
-    async def ask(self, unasked: Unasked) -> None:
+    async def _ask(self, name: str, inquiry: TaxInquiry) -> None:
         """Ask an engine, and remember its answer or its failure."""
-        name, inquiry = unasked.engine, unasked.inquiry
         self._answers.append((name, inquiry, await self._answer(name, inquiry)))
 
     async def _answer(self, name: str, inquiry: TaxInquiry) -> Quotes | Refusal:

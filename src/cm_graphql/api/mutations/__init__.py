@@ -3,6 +3,7 @@
 import strawberry
 
 from cm_graphql.api.mutations.creation import Creation
+from cm_graphql.api.mutations.documents import Documents
 from cm_graphql.api.mutations.editing import Editing
 from cm_graphql.api.mutations.intake import Intake
 from cm_graphql.api.mutations.lifecycle import Lifecycle
@@ -13,5 +14,5 @@ from cm_graphql.api.mutations.taxation import Taxation
 
 
 @strawberry.type(description="Every change there is.")
-class Mutation(Creation, Editing, Intake, Lifecycle, Reference, Refunds, Settlement, Taxation):
+class Mutation(Creation, Documents, Editing, Intake, Lifecycle, Reference, Refunds, Settlement, Taxation):
     """The mutations of all families."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 from sqlalchemy import desc, select
 
-from cm_graphql.domain.enums import PdfGenerationStatus
+from cm_graphql.domain.enums import JobStatus, PdfGenerationStatus
 from cm_graphql.engine.declare import Node
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import among
+from cm_graphql.engine.resolve import find
 from cm_graphql.store import tables as t
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class CreditMemoPdfStatus:
 
 async def pdf_status_of(loaders: Loaders, memo: Node) -> CreditMemoPdfStatus:
     """The PDF status of a memo; asked of many memos at once, it takes one statement."""
-    requests, files = t.credit_memo_pdf_requests, t.credit_memo_files
+    requests, files, jobs = t.credit_memo_pdf_requests, t.credit_memo_files, t.credit_memo_jobs
 
     async def load(keys: list[str]) -> list[Any]:
         others = requests.alias("others")
@@ -53,8 +54,12 @@ async def pdf_status_of(loaders: Loaders, memo: Node) -> CreditMemoPdfStatus:
             .scalar_subquery()
         )
         statement = (
-            select(requests, files.c.pdf_file_url)
-            .select_from(requests.outerjoin(files, files.c.id == requests.c.file_id))
+            select(requests, files.c.pdf_file_url, jobs.c.status.label("job_status"), jobs.c.error)
+            .select_from(
+                requests.outerjoin(files, files.c.id == requests.c.file_id).outerjoin(
+                    jobs, jobs.c.id == requests.c.job_id
+                )
+            )
             .where(among(loaders.source.dialect, requests.c.credit_memo_id, keys), requests.c.id == newest)
         )
         found = {row.credit_memo_id: row for row in await loaders.source.rows(statement)}
@@ -63,10 +68,32 @@ async def pdf_status_of(loaders: Loaders, memo: Node) -> CreditMemoPdfStatus:
     return _shown(memo, await loaders.loader("pdf_status", load).load(memo.raw("id")))
 
 
+def _of_job(status: JobStatus | None, error: str | None) -> tuple[PdfGenerationStatus, str | None, str | None]:
+    """Where a PDF stands that is not made yet, by its job; a job that is gone will not make it."""
+    match status:
+        case JobStatus.PENDING:
+            return PdfGenerationStatus.PENDING, None, None
+        case JobStatus.PROCESSING:
+            return PdfGenerationStatus.PROCESSING, None, None
+        case JobStatus.CANCELED | None:
+            return PdfGenerationStatus.ERROR, "CANCELED", "The job was called off before the PDF was made."
+    return PdfGenerationStatus.ERROR, "JOB_FAILED", error
+
+
+async def read_pdf_status(loaders: Loaders, memo_id: str) -> CreditMemoPdfStatus | None:
+    """The PDF status of the memo of an id."""
+    memo = await find(loaders, memo_id)
+    return None if memo is None else await pdf_status_of(loaders, memo)
+
+
 def _shown(memo: Any, request: Any) -> CreditMemoPdfStatus:
     status = PdfGenerationStatus.NONE if request is None else request.status
     if status is PdfGenerationStatus.GENERATED and request.memo_version < memo.raw("version"):
         status = PdfGenerationStatus.OBSOLETE
+    category, message = (None, None) if request is None else (request.error_category, request.error_message)
+    if status in (PdfGenerationStatus.PENDING, PdfGenerationStatus.PROCESSING):
+        # How far it is, its job knows; one that was called off, or broke, has left the request as it was.
+        status, category, message = _of_job(request.job_status, request.error)
     failed = status is PdfGenerationStatus.ERROR
     return CreditMemoPdfStatus(
         credit_memo_id=memo.raw("id"),
@@ -76,6 +103,6 @@ def _shown(memo: Any, request: Any) -> CreditMemoPdfStatus:
         created_on=None if request is None else request.created_on,
         updated_on=None if request is None else request.updated_on,
         pdf_file_url=request.pdf_file_url if status is PdfGenerationStatus.GENERATED else None,
-        error_category=request.error_category if failed else None,
-        error_message=request.error_message if failed else None,
+        error_category=category if failed else None,
+        error_message=message if failed else None,
     )

@@ -51,6 +51,27 @@ class Settings:
     time_zone: str = strawberry.field(
         description="The IANA name of the time zone that decides which day it is; `UTC` unless changed."
     )
+    company_name: str = strawberry.field(description="Who issues the memos, at the head of their PDFs.")
+    company_address: str = strawberry.field(description="The issuer's address, with line breaks.")
+    company_country: str = strawberry.field(description="The issuer's country, by the two letters of ISO 3166.")
+    company_tax_id: str = strawberry.field(description="The number under which the issuer pays tax.")
+    pdf_color: str = strawberry.field(description="The colour of PDFs, as in `#1F3A5F`.")
+    pdf_footer: str = strawberry.field(description="The last lines of each page of PDFs.")
+    pdf_locale: str = strawberry.field(
+        description="How PDFs spell and label dates and amounts; `en-US` unless changed."
+    )
+    pdf_paper: str = strawberry.field(description="The paper of PDFs: `a4` (the default) or `us-letter`.")
+    einvoice: bool = strawberry.field(description="Whether PDFs carry an electronic invoice (Factur-X, type 381).")
+    email_notification: bool = strawberry.field(
+        description="Whether credit memos can be mailed; they can unless changed."
+    )
+    email_attach_pdf: bool = strawberry.field(description="Whether the PDF is attached to mails; it is unless changed.")
+    email_to: str = strawberry.field(
+        description="Where mails go with `useEmailTemplateSetting`: addresses separated by commas."
+    )
+    email_subject: str = strawberry.field(description="The template of a mail's subject; empty for the built-in one.")
+    email_text: str = strawberry.field(description="The template of a mail as text; empty for the built-in one.")
+    email_html: str = strawberry.field(description="The template of a mail as HTML; empty for the built-in one.")
     version: int = strawberry.field(description="How often the settings were changed, counted from 1.")
     updated_by_id: strawberry.ID | None = strawberry.field(
         description="Who changed them last: the id of a user or an API key; null when nobody did."

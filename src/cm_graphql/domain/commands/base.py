@@ -24,6 +24,18 @@ class Doc:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A file that came along with a request; `Upload` in GraphQL."""
+
+    name: str | None
+    """What the sender calls it, which nothing here believes or opens."""
+    content: bytes
+    """As far as it was read: not all of a file that is too large."""
+    size: int
+    """In bytes, of the whole file."""
+
+
 class Unset(Enum):
     """The type of a field that was not given at all, where that differs from null."""
 

@@ -117,3 +117,34 @@ class UpdateSettings(Command):
         str | None, Doc("Who prices the tax of lines made from charges: `none`, `table` or `avalara`.")
     ] = None
     time_zone: Annotated[str | None, Doc("The IANA name of the time zone that decides which day it is.")] = None
+    company_name: Annotated[str | None, Doc("Who issues the memos, at the head of their PDFs.")] = None
+    company_address: Annotated[str | None, Doc("The issuer's address, with line breaks, at most 1,000 characters.")] = (
+        None
+    )
+    company_country: Annotated[str | None, Doc("The issuer's country, by the two letters of ISO 3166.")] = None
+    company_tax_id: Annotated[str | None, Doc("The number under which the issuer pays tax, as on PDFs.")] = None
+    pdf_color: Annotated[str | None, Doc("The colour of PDFs, as in `#1F3A5F`.")] = None
+    pdf_footer: Annotated[str | None, Doc("The last lines of each page of PDFs, at most 1,000 characters.")] = None
+    pdf_locale: Annotated[
+        str | None, Doc("How PDFs spell and label dates and amounts: a tag such as `de-CH`.")
+    ] = None
+    pdf_paper: Annotated[str | None, Doc("The paper of PDFs: `a4` or `us-letter`.")] = None
+    einvoice: Annotated[bool | None, Doc("Put an electronic invoice (Factur-X, type 381) into PDFs.")] = None
+    email_notification: Annotated[bool | None, Doc("Let credit memos be mailed.")] = None
+    email_attach_pdf: Annotated[bool | None, Doc("Attach the PDF to mails.")] = None
+    email_to: Annotated[
+        str | None, Doc("Where mails go with `useEmailTemplateSetting`: addresses separated by commas.")
+    ] = None
+    email_subject: Annotated[
+        str | None,
+        Doc(
+            "The template of a mail's subject, at most 255 characters, with values in double braces such as "
+            "`{{ number }}`; empty for the built-in one."
+        ),
+    ] = None
+    email_text: Annotated[
+        str | None, Doc("The template of a mail as text, at most 20,000 characters; empty for the built-in one.")
+    ] = None
+    email_html: Annotated[
+        str | None, Doc("The template of a mail as HTML, at most 20,000 characters; empty for the built-in one.")
+    ] = None

@@ -1,0 +1,97 @@
+"""Whether an upload is a PDF that can be kept: read strictly, in a process of its own that may not take long.
+
+Run as a program it reads a file from its input and prints what is wrong with it, or nothing.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+SECONDS: Final = 10
+"""Of processor time, and twice as long by the clock: a file made to keep a reader busy is not worth more."""
+MEMORY: Final = 512 * 1024 * 1024
+MOST_PAGES: Final = 2_000
+WRONG: Final = 3
+"""The exit status after saying what is wrong."""
+
+BUSY: Final = "reading it takes more time or memory than any PDF of its size should"
+
+
+class ProcessJudge:
+    """Judges uploads, two at a time."""
+
+    def __init__(self, seconds: float = 2 * SECONDS) -> None:
+        self._seconds = seconds
+        self._turn = asyncio.Semaphore(2)
+
+    async def wrong_with(self, content: bytes) -> str | None:
+        """Say why content is no PDF that can be kept, or nothing."""
+        async with self._turn:
+            # The path, not the module's name: nothing of ours is imported, so that it starts fast.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-I",
+                str(Path(__file__)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                async with asyncio.timeout(self._seconds):
+                    said, _ = await process.communicate(content)
+            except TimeoutError:
+                return BUSY
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        if process.returncode == 0:
+            return None
+        return said.decode(errors="replace").strip() if process.returncode == WRONG and said.strip() else BUSY
+
+
+def wrong_with(content: bytes) -> str | None:
+    """Judge content in this process, with work that nothing bounds."""
+    import io
+
+    from pypdf import PdfReader
+    from pypdf.errors import PyPdfError
+
+    if b"%%EOF" not in content[-2048:]:
+        return "it is cut short: the mark of its end is missing"
+    try:
+        reader = PdfReader(io.BytesIO(content), strict=True)
+        if reader.is_encrypted:
+            return "it is encrypted, so that nobody here could show it"
+        if "/Root" not in reader.trailer or not reader.root_object.get("/Pages"):
+            return "it has no pages"
+        for number, page in enumerate(reader.pages, start=1):
+            if number > MOST_PAGES:
+                return f"it has more than {MOST_PAGES} pages"
+            if page.get("/Type") != "/Page" or page.mediabox.width <= 0 or page.mediabox.height <= 0:
+                return f"its page {number} is none"
+        return None if len(reader.pages) > 0 else "it has no pages"
+    except MemoryError:
+        return BUSY
+    except (PyPdfError, RecursionError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
+        # What damaged files make of a reader's assumptions comes as any of these.
+        return "it is damaged: its structure cannot be read"
+
+
+def _main() -> int:
+    try:
+        import resource
+    except ImportError:  # not on Windows, where the clock alone bounds it
+        pass
+    else:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    wrong = wrong_with(sys.stdin.buffer.read())
+    if wrong is not None:
+        print(wrong)
+    return 0 if wrong is None else WRONG
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
