@@ -58,9 +58,12 @@ async def seed(
                     if done < memos:
                         progress(done)
         await _advance(connection, numbers)
+        # As PostgreSQL would by itself, sooner or later, and the server does for SQLite when it starts.
         if database.dialect == "postgresql":
-            # As autovacuum would, sooner or later; nobody does so for SQLite, so plans are not to count on it there.
             await connection.execute(text(f"ANALYZE {', '.join(COLUMNS)}"))
+        else:
+            await connection.execute(text("PRAGMA analysis_limit = 1000"))
+            await connection.execute(text("ANALYZE"))
     progress(memos)
 
 
