@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from uuid_utils import compat as uuids
+import uuid_utils
 
 from cm_graphql.domain.billing import Account
 from cm_graphql.domain.charges import Quotes, TaxableLine
@@ -44,7 +44,7 @@ class SystemClock:
 
 def new_id(prefix: str) -> str:
     """A new id of a kind; ids sort in the order they were made."""
-    return f"{prefix}_{uuids.uuid7().hex}"
+    return f"{prefix}_{uuid_utils.uuid7().hex}"
 
 
 # --- the payment gateway ----------------------------------------------------------------------------------------------

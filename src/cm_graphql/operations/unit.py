@@ -101,7 +101,7 @@ class Unit:
         return await self._free(key, memos.load_head, *path)
 
     async def _free(self, key: str, load: Callable[[Session, str], Awaitable[M | None]], *path: str | int) -> M:
-        found = await targets.find_ids(self.session, t.credit_memos, "cm", "number", [key])
+        found = await targets.find_ids(self.session, t.credit_memos, "cm", "number", [key], trust_ids=True)
         memo = await load(self.session, found[key]) if key in found else None
         if memo is None or not self.viewer.sees(memo.account_id):
             raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
@@ -148,7 +148,7 @@ class Unit:
             ("debit_memo_key", t.debit_memos, "dm", "number"),
         ):
             keys = [key for _, key_name, key in named if key_name == name]
-            found = await targets.find_ids(self.session, table, prefix, number, keys)
+            found = await targets.find_ids(self.session, table, prefix, number, keys, trust_ids=True)
             ids.update({(name, key): value for key, value in found.items()})
         loaded = await targets.load_targets(self.session, list(ids.values()))
         faults = Faults()

@@ -75,7 +75,14 @@ def _values(table: Table, name: str, rows: Sequence[Row], dialect: Dialect) -> l
     convert = _converter(table, name, dialect)
     if convert is None:
         return [row[name] for row in rows]
-    return [convert(row[name]) for row in rows]
+    converted: list[Any] = []
+    latest, as_taken = None, convert(None)
+    for row in rows:
+        if row[name] is not latest:  # who and when are the same for all rows of an action
+            latest = row[name]
+            as_taken = convert(latest)
+        converted.append(as_taken)
+    return converted
 
 
 @lru_cache(maxsize=1_024)

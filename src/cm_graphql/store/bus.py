@@ -128,7 +128,12 @@ class Bus:
                     self._tell(json.loads(payload))
 
             lost = asyncio.Event()
-            connection.add_termination_listener(lambda _connection: (lost.set(), self._something.set()))
+
+            def lose(_connection: Any) -> None:
+                lost.set()
+                self._something.set()
+
+            connection.add_termination_listener(lose)
             await connection.add_listener(CHANNEL, hear)
             while not lost.is_set():
                 await self._something.wait()

@@ -327,10 +327,18 @@ async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMe
     """Write what differs in a memo's parts, rows taken as they are needed: there may be hundreds of thousands."""
     old_parts = {part.id: part for part in before.parts} if before else {}
     old = {item_part.id: item_part for part in old_parts.values() for item_part in part.item_parts}
+    kept = {part.id for part in memo.parts}
     new_ids = {item_part.id for part in memo.parts for item_part in part.item_parts}
-    part_ids = {part.id for part in memo.parts}
-    await bulk.delete(session, t.credit_memo_item_parts, [key for key in old if key not in new_ids])
-    await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in part_ids])
+    # What lies in a part goes with it.
+    await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in kept])
+    gone = [
+        item_part.id
+        for part in old_parts.values()
+        if part.id in kept
+        for item_part in part.item_parts
+        if item_part.id not in new_ids
+    ]
+    await bulk.delete(session, t.credit_memo_item_parts, gone)
     common = {"credit_memo_id": memo.id, "currency": memo.currency.code}
     moved = [(old_parts.get(part.id), part) for part in memo.parts if old_parts.get(part.id) is not part]
     await bulk.insert(

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from iso4217 import Currency as Iso
-from sqlalchemy import Executable, Row, Select, select
+from sqlalchemy import CompoundSelect, Executable, Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.domain.money import Currency
@@ -35,7 +35,7 @@ class Session:
         """Run a writing statement, once or for many sets of parameters."""
         await self.connection.execute(statement, parameters)
 
-    async def rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Select[Any] | CompoundSelect[Any]) -> Sequence[Row[Any]]:
         """All rows of a query."""
         return list(await self.connection.execute(statement))
 

@@ -17,13 +17,18 @@ from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
 
 
-async def find_ids(session: Session, table: Table, prefix: str, number: str, keys: Iterable[str]) -> dict[str, str]:
-    """The id of each key that something has; keys are ids, bare digits or numbers, and may raise MalformedId."""
+async def find_ids(
+    session: Session, table: Table, prefix: str, number: str, keys: Iterable[str], *, trust_ids: bool = False
+) -> dict[str, str]:
+    """The id of each key that something has; keys are ids, bare digits or numbers, and may raise MalformedId.
+
+    Whoever loads by the ids next can `trust_ids`, which saves a statement: then only numbers are looked up.
+    """
     read = {key: read_key(key, prefix) for key in keys}
     ids = [found for found, _ in read.values() if found is not None]
     numbers = [found for _, found in read.values() if found is not None]
-    known: dict[str, str] = {}
-    for column, wanted in ((table.c.id, ids), (table.c[number], numbers)):
+    known = {key: key for key in ids} if trust_ids else {}
+    for column, wanted in ((table.c.id, [] if trust_ids else ids), (table.c[number], numbers)):
         for start in range(0, len(wanted), bulk.CHUNK):
             chunk = wanted[start : start + bulk.CHUNK]
             rows = await session.rows(select(column.label("value"), table.c.id).where(column.in_(chunk)))
