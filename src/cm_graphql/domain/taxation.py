@@ -375,14 +375,19 @@ def _why_not_taxed(line: CreditMemoItem, source: InvoiceItem | None) -> str:
     return ""
 
 
-def check_anything_to_tax(memo: CreditMemo, invoice: Invoice | None) -> None:
-    """Refuse to add taxes to a memo of which no line takes any: TAX_ITEM_NOT_ALLOWED."""
+def check_anything_to_tax(memo: CreditMemo, invoice: Invoice | None, book: RuleBook) -> None:
+    """Refuse to add taxes to a memo of which no line takes any, or which has no room left for them.
+
+    TAX_ITEM_NOT_ALLOWED; OVER_CREDIT, unless a discount could be taxed, which makes room.
+    """
     sources = {item.id: item for item in invoice.items} if invoice else {}
     reasons = [_why_not_taxed(line, sources.get(line.source_item_id)) for line in memo.items]
     if reasons and all(reasons):
         line = memo.items[0]
         message = f"No tax can be added to credit memo {memo.name}: its line {line.sku_name} {reasons[0]}"
         raise refuse(ErrorCode.TAX_ITEM_NOT_ALLOWED, f"{message}{', and so on.' if len(reasons) > 1 else '.'}")
+    if invoice is not None and not any(is_negative(line) for line in memo.items):
+        crediting.check_over_credit(memo, invoice, book)
 
 
 def is_negative(line: CreditMemoItem) -> bool:

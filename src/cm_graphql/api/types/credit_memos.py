@@ -5,6 +5,7 @@ from decimal import Decimal
 import strawberry
 from sqlalchemy import select
 
+from cm_graphql.api.types.actions import CreditMemoActionState, available_actions
 from cm_graphql.api.types.pdf import CreditMemoPdfStatus, pdf_status_of
 from cm_graphql.api.types.shared import (
     AUDIT,
@@ -147,6 +148,14 @@ class CreditMemo(Node):
     )
     jobs = many("CreditMemoJob", "The jobs that were asked for it, newest first.", by="reference_id")
     history = many("CreditMemoEvent", "What happened to it, oldest first.", by="credit_memo_id")
+
+    @strawberry.field(
+        description="What the caller can do with it now: each action that this server offers, whether it would be "
+        "refused, and why."
+    )
+    async def available_actions(self, info: strawberry.Info) -> list[CreditMemoActionState]:
+        """Ask what the mutations ask."""
+        return await available_actions(info, self.raw("id"))
 
     @strawberry.field(description="Where its PDF stands.")
     async def pdf_status(self, info: strawberry.Info) -> CreditMemoPdfStatus:
