@@ -1,0 +1,173 @@
+"""What a database holds, row by row: to see that nothing changed, or the same twice, and what must be true of it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cm_graphql.store import tables as t
+
+Row = Mapping[str, Any]
+Books = dict[str, dict[Any, Row]]
+"""Of each table its rows by their primary keys."""
+
+
+async def read(connection: AsyncConnection) -> Books:
+    """All there is."""
+    books: Books = {}
+    for table in t.metadata.sorted_tables:
+        keys = [column.name for column in table.primary_key]
+        rows = (dict(row._mapping) for row in await connection.execute(select(table)))
+        books[table.name] = {tuple(row[key] for key in keys): row for row in rows}
+    return books
+
+
+def changed(before: Books, after: Books) -> set[str]:
+    """The names of the tables that differ."""
+    return {name for name in after if before[name] != after[name]}
+
+
+# --- the same change, twice -------------------------------------------------------------------------------------------
+
+_OWN = {"number", "credit_memo_number", "gateway_response", "gateway_response_code", "reference_id"}
+"""Columns in which a dry run may differ: it shows no number of a new memo, and asks no gateway."""
+
+_UNCOMPARED = {"sequences", "idempotency_keys"}
+
+
+def changes(before: Books, after: Books) -> dict[str, Counter[str]]:
+    """What became of the rows of each table, told without the ids, moments and numbers that differ each time."""
+    known = {key for rows in before.values() for row in rows.values() for key in _ids(row)}
+    made = sorted({key for rows in after.values() for row in rows.values() for key in _ids(row)} - known)
+    counts: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for key in made:
+        prefix = key.partition("_")[0]
+        counts[prefix] += 1
+        names[key] = f"{prefix} {counts[prefix]}"
+    return {
+        name: Counter(
+            repr(_told(row, names))
+            for key, row in rows.items()
+            if before[name].get(key) != row or key not in before[name]
+        )
+        + Counter(f"gone {key}" for key in before[name] if key not in rows)
+        for name, rows in after.items()
+        if name not in _UNCOMPARED
+    }
+
+
+def _ids(row: Row) -> list[str]:
+    key = row.get("id")
+    return [key] if isinstance(key, str) else []
+
+
+def _told(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _told(inner, names) for key, inner in sorted(value.items()) if key not in _OWN}
+    if isinstance(value, list):
+        return [_told(inner, names) for inner in value]
+    if isinstance(value, datetime):
+        return "then"
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+# --- what must be true beside the sums (see `auditing`) ---------------------------------------------------------------
+
+
+def check(books: Books) -> None:
+    """Assert of the rows what `auditing.audit` does not: signs, statuses, refunds, the history, one part per target."""
+    memos = {row["id"]: row for row in books["credit_memos"].values()}
+    lines = [*books["credit_memo_items"].values(), *books["credit_memo_taxation_items"].values()]
+    _check_memos(memos, lines, books)
+    _check_targets(books)
+    _check_refunds(memos, books)
+    _check_history(memos, books)
+
+
+def _worth(line: Row) -> int:
+    amount: int = line["tax_amount"] if "tax_amount" in line else line["amount_without_tax"]
+    return amount
+
+
+def _check_memos(memos: Mapping[str, Row], lines: list[Row], books: Books) -> None:
+    is_open: defaultdict[str, bool] = defaultdict(bool)
+    for line in lines:
+        worth = _worth(line)
+        sign = -1 if worth < 0 else 1
+        for name in ("applied_amount", "unapplied_amount", "refund_amount"):
+            assert 0 <= sign * line[name] <= sign * worth, (name, line["id"])
+        is_open[line["credit_memo_id"]] |= line["unapplied_amount"] != 0
+    parts = [
+        (row["credit_memo_id"], row["invoice_id"] or row["debit_memo_id"])
+        for row in books["credit_memo_parts"].values()
+    ]
+    assert len(parts) == len(set(parts)), "one part per target"
+    unapplied = {row["credit_memo_id"]: row for row in books["credit_memo_parts"].values() if not _target(row)}
+    for memo in memos.values():
+        for name in ("amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount"):
+            assert memo[name] >= 0, (name, memo["id"])
+        if memo["status"] == "POSTED":
+            assert (memo["id"] in unapplied) == is_open[memo["id"]], memo["id"]
+            assert (unapplied[memo["id"]]["amount"] if is_open[memo["id"]] else 0) == memo["unapplied_amount"]
+        else:
+            assert memo["id"] not in {memo_id for memo_id, _ in parts}, "only posted memos have parts"
+            assert memo["applied_amount"] == memo["refund_amount"] == 0
+
+
+def _target(part: Row) -> str | None:
+    target: str | None = part["invoice_id"] or part["debit_memo_id"]
+    return target
+
+
+def _check_targets(books: Books) -> None:
+    for name in ("invoices", "debit_memos"):
+        for row in books[name].values():
+            assert 0 <= row["balance"] <= row["amount"], row["id"]
+    for name, worth in (
+        ("invoice_items", "charge_amount"),
+        ("invoice_taxation_items", "tax_amount"),
+        ("debit_memo_items", "amount_without_tax"),
+        ("debit_memo_taxation_items", "tax_amount"),
+    ):
+        for row in books[name].values():
+            assert row["balance"] == row[worth] - row["credit_amount"] - row["payment_amount"], row["id"]
+            sign = -1 if row[worth] < 0 else 1
+            assert 0 <= sign * row["balance"] <= sign * row[worth], row["id"]
+
+
+def _check_refunds(memos: Mapping[str, Row], books: Books) -> None:
+    paid: defaultdict[str, int] = defaultdict(int)
+    in_parts: defaultdict[str, int] = defaultdict(int)
+    in_lines: defaultdict[str, int] = defaultdict(int)
+    for part in books["refund_parts"].values():
+        in_parts[part["refund_id"]] += part["amount"]
+    for part in books["refund_item_parts"].values():
+        in_lines[part["refund_id"]] += part["amount"]
+    for refund in books["refunds"].values():
+        assert refund["status"] in ("PROCESSED", "ERROR"), "nothing is left at the gateway"
+        amount = refund["amount"] if refund["status"] == "PROCESSED" else 0
+        assert in_parts[refund["id"]] == in_lines[refund["id"]] == amount, refund["id"]
+        paid[refund["credit_memo_id"]] += amount
+    for memo in memos.values():
+        assert memo["refund_amount"] == paid[memo["id"]], memo["id"]
+
+
+def _check_history(memos: Mapping[str, Row], books: Books) -> None:
+    told: defaultdict[str, list[Row]] = defaultdict(list)
+    for event in sorted(books["credit_memo_events"].values(), key=lambda row: str(row["id"])):
+        told[event["credit_memo_id"]].append(event)
+    for memo_id, events in told.items():
+        for earlier, later in pairwise(events):
+            assert earlier["amounts_after"] == later["amounts_before"], memo_id
+        memo = memos.get(memo_id)
+        if memo is None:
+            assert events[-1]["action"] == "DELETED", memo_id
+            continue
+        assert memo["version"] == len(events), "every change is told of"
+        assert events[-1]["amounts_after"] == {name: memo[name] for name in events[-1]["amounts_after"]}, memo_id
+    assert memos.keys() <= told.keys()
