@@ -29,9 +29,9 @@ def a_memo_with_everything(rows: Rows, account: str, contact: str, method: str) 
         account, 1_100_000, currency=currency, tax_amount=100_000, amount_without_tax=1_000_000, credit_amount=500_000
     )
     invoice_item = rows.invoice_item(
-        invoice, tax_amount=100_000, credit_amount=500_000, product_rate_plan_charge_id=charge, quantity=Decimal("2.5")
+        invoice, tax_amount=100_000, credit_amount=450_000, product_rate_plan_charge_id=charge, quantity=Decimal("2.5")
     )
-    invoice_tax = rows.invoice_tax(invoice_item)
+    invoice_tax = rows.invoice_tax(invoice_item, credit_amount=50_000)
     memo = rows.memo(
         account,
         1_100_000,
@@ -47,25 +47,37 @@ def a_memo_with_everything(rows: Rows, account: str, contact: str, method: str) 
     )
     item = rows.item(
         memo,
-        applied_amount=600_000,
-        refund_amount=200_000,
+        applied_amount=550_000,
+        refund_amount=150_000,
         source_item_type="INVOICE_DETAIL",
         source_item_id=invoice_item,
         on_account_accounting_code="Credits",
         service_start_date=TODAY,
     )
     discount = rows.item(memo, 0, processing_type="DISCOUNT", applied_to_item_id=item, source_item_id=charge)
-    tax = rows.tax(item, source_tax_item_id=invoice_tax, sales_tax_payable_accounting_code="Tax", tax_date=TODAY)
+    tax = rows.tax(
+        item,
+        applied_amount=50_000,
+        refund_amount=50_000,
+        source_tax_item_id=invoice_tax,
+        sales_tax_payable_accounting_code="Tax",
+        tax_date=TODAY,
+    )
 
     debit_memo = rows.debit_memo(
-        account, 100_000, currency=currency, referred_credit_memo_id=memo, credit_amount=100_000
+        account,
+        100_000,
+        currency=currency,
+        tax_amount=10_000,
+        referred_credit_memo_id=memo,
+        credit_amount=100_000,
     )
-    debit_item = rows.debit_memo_item(debit_memo, 100_000, source_item_id=discount, credit_amount=100_000)
-    debit_tax = rows.debit_memo_tax(debit_item, 0, source_tax_item_id=tax)
+    debit_item = rows.debit_memo_item(debit_memo, 90_000, source_item_id=discount, credit_amount=90_000)
+    debit_tax = rows.debit_memo_tax(debit_item, 10_000, source_tax_item_id=tax, credit_amount=10_000)
 
     applied = rows.part(memo, 500_000, invoice_id=invoice)
-    rows.item_part(applied, 400_000, credit_memo_item_id=item, invoice_item_id=invoice_item)
-    rows.item_part(applied, 100_000, credit_tax_item_id=tax, tax_item_id=invoice_tax)
+    rows.item_part(applied, 450_000, credit_memo_item_id=item, invoice_item_id=invoice_item)
+    rows.item_part(applied, 50_000, credit_tax_item_id=tax, tax_item_id=invoice_tax)
     written_off = rows.part(memo, 100_000, debit_memo_id=debit_memo, created_date=NOW + timedelta(days=1))
     rows.item_part(written_off, 90_000, credit_memo_item_id=item, debit_memo_item_id=debit_item)
     rows.item_part(written_off, 10_000, credit_memo_item_id=item, tax_item_id=debit_tax)
@@ -74,8 +86,8 @@ def a_memo_with_everything(rows: Rows, account: str, contact: str, method: str) 
 
     refund = rows.refund(memo, 200_000, payment_method_id=method, gateway_options={"ip": "127.0.0.1"})
     part = rows.refund_part(refund)
-    rows.refund_item_part(part, credit_memo_item_id=item)
-    rows.refund_item_part(part, credit_tax_item_id=tax)
+    rows.refund_item_part(part, amount=150_000, credit_memo_item_id=item)
+    rows.refund_item_part(part, amount=50_000, credit_tax_item_id=tax)
 
     file = rows.file(memo, file_name="memo.pdf")
     rows.of[memo]["latest_pdf_file_id"] = file

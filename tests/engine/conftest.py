@@ -13,12 +13,13 @@ COUNT = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def known() -> Iterator[None]:
-    """Let the engine know the types of these tests, for as long as they run."""
-    types = {"thg": Thing.__node__, "box": Box.__node__}
-    PREFIXES.update(types)
+    """Let the engine know the types of these tests and no others, for as long as they run."""
+    others = dict(PREFIXES)
+    PREFIXES.clear()
+    PREFIXES.update(thg=Thing.__node__, box=Box.__node__)
     yield
-    for prefix in types:
-        del PREFIXES[prefix]
+    PREFIXES.clear()
+    PREFIXES.update(others)
 
 
 @pytest.fixture(scope="module")
