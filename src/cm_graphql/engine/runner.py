@@ -59,8 +59,7 @@ class Engine:
         """The data of a query; None where it must go the ordinary way, as whenever there is an error to tell."""
         try:
             found = await self._answer(document, operation_name, variables, loaders)
-        except (Unplanned, RequestError, ReadingFailed, KeyError):
-            # A KeyError is a row that is missing under a non-null field; its error has a path, which plans do not know.
+        except (Unplanned, RequestError, ReadingFailed):
             found = None
         if found is None:
             self.unplanned += 1
@@ -87,7 +86,11 @@ class Engine:
         if plan is None:
             return None
         run = Run(self._direct.name, values, loaders, self._statements, self._converted)
-        data: dict[str, Any] = await self._direct.run(plan.run(run), short=self._is_short(plan))
+        try:
+            data: dict[str, Any] = await self._direct.run(plan.run(run), short=self._is_short(plan))
+        except KeyError as error:
+            # A row is missing under a non-null field; that error has a path, which plans do not know.
+            raise Unplanned from error
         return data
 
     def _is_short(self, plan: Plan) -> bool:
