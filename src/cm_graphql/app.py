@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import secrets
+import signal
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -17,24 +19,37 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from uvicorn.supervisors import Multiprocess
 
 from cm_graphql.api import explorer, logs
 from cm_graphql.api.context import Api, Context
+from cm_graphql.api.files import FileEndpoint
 from cm_graphql.api.frame import Frame
 from cm_graphql.api.http import GraphQLOverHTTP
+from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
 from cm_graphql.api.schema import schema
+from cm_graphql.api.streams import Sockets
 from cm_graphql.engine.runner import Engine
+from cm_graphql.jobs.runners import RUNNERS
+from cm_graphql.jobs.worker import Pace, Worker
 from cm_graphql.operations import refunds
 from cm_graphql.operations.avalara import Avalara, AvalaraAccount, AvalaraUnavailable
 from cm_graphql.operations.ports import TaxEngine
+from cm_graphql.operations import documents as document_actions
+from cm_graphql.operations.document_ports import DocumentPorts, Mailer
+from cm_graphql.outside.files import ObjectFiles
+from cm_graphql.outside.judging import ProcessJudge
+from cm_graphql.outside.mail import FolderMailer, SmtpMailer
+from cm_graphql.outside.pdf import BadFolder, TypstPrinter
 from cm_graphql.settings import Complaint, Settings, variable
 from cm_graphql.store import migrations
+from cm_graphql.store.bus import Bus, TooSlow
 from cm_graphql.store.database import Database, driver_url
+from cm_graphql.store.documents import FILES_PATH
 from cm_graphql.store.direct import open_direct
 
 PROBE_SECONDS: Final = 2.0
@@ -50,6 +65,11 @@ class StartupError(Complaint):
 def create_app(settings: Settings) -> Starlette:
     """Make the ASGI application; its lifespan migrates and opens the database, and closes it at the end."""
     engines = tax_engines(settings)
+    documents = open_documents(settings)
+    secret = settings.link_secret
+    signing = Links(
+        **({} if secret is None else {"secret": secret.get_secret_value().encode()}), seconds=settings.link_seconds
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -58,18 +78,29 @@ def create_app(settings: Settings) -> Starlette:
         database = open_database(settings)
         app.state.database = database
         direct = open_direct(database, settings.pool_size)
-        api = Api(database=database, today=settings.today, engine=Engine(schema, direct), tax_engines=engines)
+        api = Api(
+            database=database,
+            today=settings.today,
+            engine=Engine(schema, direct),
+            tax_engines=engines,
+            documents=documents,
+            links=signing,
+            listen_url=_listen_url(settings),
+        )
         app.state.api = api
         finishing = asyncio.create_task(_finish_refunds(api))
+        collecting = asyncio.create_task(_collect_orphans(api))
         try:
-            yield
+            async with _background(settings, api, with_worker=settings.embedded_worker):
+                yield
         finally:
             finishing.cancel()
-            await asyncio.wait([finishing])
+            collecting.cancel()
+            await asyncio.wait([finishing, collecting])
             await direct.close()
             await database.dispose()
 
-    async def make_context(request: Request, request_id: str) -> Context:
+    async def make_context(request: HTTPConnection, request_id: str) -> Context:
         return Context.of(request.app.state.api, request_id=request_id)
 
     endpoint = GraphQLOverHTTP(
@@ -84,13 +115,79 @@ def create_app(settings: Settings) -> Starlette:
         routes=[
             Route("/", _to_graphql),
             Route("/graphql", endpoint),
+            WebSocketRoute("/graphql", Sockets(endpoint, settings.limits())),
             *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
+            Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context).__call__, methods=["GET", "HEAD"]),
             Route("/healthz", _alive),
             Route("/readyz", _ready),
         ],
         middleware=[Middleware(Frame, hosts=hosts)],
         lifespan=lifespan,
     )
+
+
+def _listen_url(settings: Settings) -> str | None:
+    url = settings.listen_database_url
+    return None if url is None else url.get_secret_value()
+
+
+@contextlib.asynccontextmanager
+async def _background(settings: Settings, api: Api, *, with_worker: bool) -> AsyncIterator[None]:
+    """Tell and be told what was committed, and do jobs."""
+    api.bus.start()
+    pace = Pace(poll=settings.job_poll, lease=settings.job_lease, keep_days=settings.job_keep_days)
+    worker = Worker(api.gate, RUNNERS, pace)
+    waking = asyncio.create_task(_wake(worker, api.bus))
+    if with_worker:
+        worker.start()
+    try:
+        yield
+    finally:
+        waking.cancel()
+        await worker.stop()
+        await api.bus.stop()
+
+
+async def _wake(worker: Worker, bus: Bus) -> None:
+    """Have a worker look for jobs as soon as there may be one."""
+    while True:
+        with bus.listening("cmj_") as listener, contextlib.suppress(TooSlow):
+            while True:
+                await listener.heard()
+                worker.wake()
+        worker.wake()
+
+
+def work(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Do jobs until told to stop; `announce` is called when it begins. Raises StartupError where that cannot be."""
+    logs.configure(settings.log_level, settings.log_format)
+    _, dialect = driver_url(settings.database_url.get_secret_value())
+    if dialect == "sqlite":
+        raise StartupError(
+            "A worker of its own needs PostgreSQL: on SQLite the server does the jobs itself, as the only writer."
+        )
+    asyncio.run(_work(settings, announce))
+
+
+async def _work(settings: Settings, announce: Callable[[str], None]) -> None:
+    await migrate(settings)
+    database = open_database(settings)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        api = Api(
+            database=database,
+            today=settings.today,
+            tax_engines=tax_engines(settings),
+            documents=open_documents(settings),
+            listen_url=_listen_url(settings),
+        )
+        async with _background(settings, api, with_worker=True):
+            announce("The worker is ready (Ctrl+C stops it)")
+            await stopped.wait()
+    finally:
+        await database.dispose()
 
 
 def from_environment() -> Starlette:
@@ -119,6 +216,16 @@ def tax_engines(settings: Settings) -> dict[str, TaxEngine]:
         raise StartupError(str(error)) from None
 
 
+async def _collect_orphans(api: Api) -> None:
+    """Remove what crashes and deleted memos have left in the file store, now and every hour."""
+    while True:
+        try:
+            await document_actions.collect_orphans(api.gate)
+        except Exception as error:  # the file store or the database is away; the next hour is as good
+            log.warning("orphans_not_collected", reason=_first_line(error))
+        await asyncio.sleep(3_600)
+
+
 async def _finish_refunds(api: Api) -> None:
     """Conclude refunds that were left at the payment gateway, now and every minute (docs/decisions/0004)."""
     while True:
@@ -137,6 +244,40 @@ def open_database(settings: Settings) -> Database:
         prepared_statements=settings.prepared_statements,
         lock_timeout=settings.lock_timeout,
         statement_timeout=settings.statement_timeout,
+    )
+
+
+def open_documents(settings: Settings) -> DocumentPorts:
+    """Make ready who draws PDFs, keeps files and carries mail; raises StartupError where the settings forbid it."""
+    try:
+        printer = TypstPrinter(
+            template_folder=settings.template_folder,
+            font_folders=[settings.fonts_folder] if settings.fonts_folder else [],
+            logo=settings.logo_file,
+            system_fonts=settings.system_fonts,
+        )
+    except BadFolder as error:
+        raise StartupError(f"PDFs cannot be made: {error}") from None
+    try:
+        files = ObjectFiles.at(settings.files_url, settings.files_options)
+    except ValueError as error:
+        raise StartupError(f"{variable('files_url')}: {error}") from None
+    return DocumentPorts(printer=printer, judge=ProcessJudge(), files=files, mailer=_mailer(settings))
+
+
+def _mailer(settings: Settings) -> Mailer:
+    sender, name = settings.mail_from, settings.mail_from_name
+    if settings.smtp_host is None:
+        return FolderMailer(folder=settings.mail_folder, sender=sender, sender_name=name)
+    password = settings.smtp_password
+    return SmtpMailer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        username=settings.smtp_username,
+        password=None if password is None else password.get_secret_value(),
+        tls=settings.smtp_tls,
+        sender=sender,
+        sender_name=name,
     )
 
 
@@ -180,6 +321,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         factory=settings.workers > 1,
         workers=settings.workers,
         http="httptools",
+        ws_max_size=settings.max_body_bytes,
         lifespan="on",
         log_config=None,
         access_log=False,  # the frame writes it, with the request's id
@@ -273,6 +415,9 @@ def _hand_down(settings: Settings) -> None:
     """Put into the environment what came from the command line, where the workers will look for it."""
     os.environ[variable("database_url")] = settings.database_url.get_secret_value()
     os.environ[variable("workers")] = str(settings.workers)
+    if settings.link_secret is None:
+        # A link that one process has signed is followed to another.
+        os.environ[variable("link_secret")] = secrets.token_hex(32)
 
 
 def _first_line(error: object) -> str:

@@ -53,6 +53,17 @@ def serve(
 
 
 @app.command
+def worker(*, database_url: DatabaseUrl = None) -> None:
+    """Do jobs until stopped, beside or instead of the servers of the same PostgreSQL database.
+
+    Any number of workers may run. One that dies is missed after a few seconds, and another takes its job over.
+    """
+    from cm_graphql import app as wiring
+
+    wiring.work(_settings(database_url=database_url), lambda text: print(f"cm-graphql: {text}", flush=True))
+
+
+@app.command
 def demo(*, host: str | None = None, port: int | None = None, fresh: bool = False) -> None:
     """Serve sample data from the file demo.db here, made when it is missing.
 

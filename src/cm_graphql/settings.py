@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.logs import LogFormat
+from cm_graphql.domain.documents import is_address
 
 PREFIX = "CM_GRAPHQL_"
 
@@ -19,6 +21,9 @@ TEST_PREFIX = f"{PREFIX}TEST_"
 
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 """By these a machine calls itself, and nobody else calls it."""
+
+SECRET: Final = ("database_url", "files_options", "link_secret", "listen_database_url", "smtp_password")
+"""Settings whose values are never repeated."""
 
 _LIMITS = Limits()
 
@@ -83,6 +88,43 @@ class Settings(BaseSettings):
     prepared_statements: bool = Field(
         default=True, description="Switch off for a PgBouncer in transaction mode; PostgreSQL only."
     )
+    files_url: str = Field(
+        default="files",
+        description="Where PDFs are kept: a folder, or a bucket such as `s3://bucket/prefix`.",
+    )
+    files_options: Mapping[str, str] = Field(
+        default_factory=dict,
+        description='What a bucket needs to be reached, as a JSON object such as `{"aws_region": "eu-central-1"}`; '
+        "without it the store's own environment variables, such as AWS_REGION, are read.",
+        repr=False,
+    )
+    link_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Signs links to files. Servers that answer for each other need the same; made up unless set.",
+    )
+    link_seconds: int = Field(default=300, ge=10, le=86_400, description="Seconds for which a link to a file works.")
+    template_folder: Path | None = Field(
+        default=None, description="A folder with a `credit-memo.typ` (Typst) that replaces the look of PDFs."
+    )
+    fonts_folder: Path | None = Field(
+        default=None, description="A folder with fonts for PDFs, for scripts that the built-in ones lack."
+    )
+    system_fonts: bool = Field(default=True, description="Whether PDFs may use the fonts that the machine has.")
+    logo_file: Path | None = Field(default=None, description="A picture for the head of PDFs: SVG, PNG or JPEG.")
+    mail_from: str = Field(default="billing@localhost", description="The address that mails come from.")
+    mail_from_name: str = Field(default="", description="The name that mails come from.")
+    mail_folder: Path = Field(
+        default=Path("mail"),
+        description="Where mails are laid as `.eml` files as long as `smtp_host` names no server.",
+    )
+    smtp_host: str | None = Field(default=None, description="The mail server that mails are handed to.")
+    smtp_port: int = Field(default=587, ge=1, le=65_535, description="Its port.")
+    smtp_tls: Literal["starttls", "implicit", "none"] = Field(
+        default="starttls", description="How the way there is kept secret: `starttls`, `implicit` (port 465) or `none`."
+    )
+    smtp_username: str | None = Field(default=None, description="The name to log in with; without it nobody does.")
+    smtp_password: SecretStr | None = Field(default=None, description="The password to log in with.")
     shutdown_timeout: int = Field(
         default=20, ge=1, le=600, description="Seconds that running requests get to finish when the server stops."
     )
@@ -93,6 +135,27 @@ class Settings(BaseSettings):
     avalara_license_key: SecretStr | None = Field(default=None, description="The key of that account.")
     avalara_company_code: str = Field(default="DEFAULT", description="The company there whose taxes are computed.")
     avalara_timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds to wait for Avalara.")
+    embedded_worker: bool = Field(
+        default=True,
+        description="Whether the server does jobs itself. Switch off where `cm-graphql worker` processes do them, "
+        "which needs PostgreSQL.",
+    )
+    job_poll: float = Field(
+        default=1.0, gt=0, le=60, description="Seconds until a worker looks for jobs that nobody told it of."
+    )
+    job_lease: float = Field(
+        default=15.0,
+        ge=2,
+        le=600,
+        description="Seconds after which the job of a silent worker is taken over by another.",
+    )
+    job_keep_days: int = Field(
+        default=30, ge=1, le=3_650, description="Days after which jobs that ended are forgotten."
+    )
+    listen_database_url: SecretStr | None = Field(
+        default=None,
+        description="The database past a connection pooler, which does not know LISTEN; unless set, `database_url`.",
+    )
     max_body_bytes: int = Field(default=_LIMITS.body_bytes, ge=1_024, description="Bytes of a request's body.")
     max_json_depth: int = Field(
         default=_LIMITS.json_depth, ge=8, le=200, description="Levels of arrays and objects in a request's JSON."
@@ -145,7 +208,21 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("mail_from")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not is_address(value):
+            raise ValueError("it is no mail address")
+        return value
+
+    @field_validator("mail_from_name")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("it has line breaks or control characters")
+        return value
+
+    @field_validator("log_level", "log_format", "smtp_tls", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -186,5 +263,5 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else ""
     if fault["type"] == "extra_forbidden":
         return f"There is no setting {variable(name)}."
-    shown = "" if name == "database_url" else f" is {fault['input']!r}:"[:100]
+    shown = "" if name in SECRET else f" is {fault['input']!r}:"[:100]
     return f"{variable(name)}{shown} {fault['msg'][0].lower()}{fault['msg'][1:]}."

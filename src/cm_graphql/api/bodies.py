@@ -40,9 +40,9 @@ async def from_post(request: Request, limits: Limits) -> Parameters:
         operations, places, files = await uploads.from_multipart(request, limits)
         found = _operation(operations, limits, "`operations`")
         uploads.place(found, load_json(places, limits.json_depth, "`map`"), files)
-        return _parameters(found)
+        return parameters_of(found)
     _require_json(request)
-    return _parameters(_operation(await _read(request, limits.body_bytes), limits, "The body"))
+    return parameters_of(_operation(await _read(request, limits.body_bytes), limits, "The body"))
 
 
 def _operation(body: bytes, limits: Limits, what: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def from_url(query_string: bytes, limits: Limits) -> Parameters:
     for name in ("variables", "extensions"):
         if name in found:
             found[name] = load_json(found[name].encode(), limits.json_depth, f"`{name}`")
-    return _parameters(found)
+    return parameters_of(found)
 
 
 def load_json(text: bytes, max_depth: int, what: str) -> Any:
@@ -139,7 +139,7 @@ def _refuse_body(limit: int) -> NoReturn:
     )
 
 
-def _parameters(found: Mapping[str, Any]) -> Parameters:
+def parameters_of(found: Mapping[str, Any]) -> Parameters:
     """Check the types; null means the same as leaving a parameter out, and other names are ignored."""
     query = found.get("query")
     if not isinstance(query, str):

@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 from graphql import DocumentNode
 
+from cm_graphql.api.links import Links
 from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.runner import Engine
+from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
 from cm_graphql.operations.ports import SystemClock, TaxEngine
 from cm_graphql.operations.viewer import LOCAL, Forbidden, Viewer
+from cm_graphql.store.bus import Bus
 from cm_graphql.store.database import Database
 from cm_graphql.store.keys import MalformedId
 
@@ -31,10 +34,18 @@ class Api:
     """Answers queries by plans; without it, resolvers do."""
     tax_engines: Mapping[str, TaxEngine] = field(default_factory=dict)
     """Tax engines outside, by the name that the setting `taxEngine` gives them."""
+    documents: DocumentPorts | None = None
+    """Who draws PDFs, keeps files and carries mail."""
+    links: Links = field(default_factory=Links)
+    """Signs links to files."""
+    listen_url: str | None = None
+    """The database past a connection pooler, for what is told by other processes; None: there is no pooler."""
     gate: Gate = field(init=False)
+    bus: Bus = field(init=False)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.database, SystemClock(self.today), tax_engines=self.tax_engines)
+        self.bus = Bus(self.database, self.listen_url)
+        self.gate = Gate(self.database, SystemClock(self.today), tax_engines=self.tax_engines, documents=self.documents)
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,11 @@ class Context:
         if rehearsal is not None:
             await rehearsal.undo()
             self.loaders = self._fresh_loaders()
+
+    def anew(self) -> Loaders:
+        """Have everything read anew from now on, as after each event of a subscription."""
+        self.loaders = self._fresh_loaders()
+        return self.loaders
 
     def _fresh_loaders(self) -> Loaders:
         database = self.api.database

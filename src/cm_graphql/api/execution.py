@@ -1,9 +1,12 @@
 """How an operation is run: graphql-core's executor, with a pause after each root field of a mutation."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from inspect import isawaitable
+from typing import Any, Protocol, cast
 
 from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType, located_error
+from graphql import subscribe as graphql_subscribe
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
 from graphql.type import GraphQLObjectType
@@ -57,6 +60,38 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
                 await context.after_root_field()
             except Exception as error:
                 raise located_error(error, [details.node for details in field_details_list], path.as_list()) from error
+
+
+async def subscribe(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation_name: str | None,
+    variables: Mapping[str, Any] | None,
+    context: RequestContext,
+) -> AsyncGenerator[ExecutionResult, None]:
+    """Begin a subscription of a valid document; each event gives a result, and a refusal is the only one.
+
+    Raises DocumentRefused as `execute` does.
+    """
+    found = graphql_subscribe(
+        schema,
+        document,
+        context_value=context,
+        variable_values=dict(variables or {}),
+        operation_name=operation_name,
+        max_coercion_errors=20,
+        executor_class=Execution,
+        operation_extensions={},
+    )
+    results = await found if isawaitable(found) else found
+    if isinstance(results, ExecutionResult):
+        if results.data is None and results.errors and all(error.path is None for error in results.errors):
+            raise DocumentRefused([from_request_error(error, Code.BAD_USER_INPUT) for error in results.errors])
+        yield results
+        return
+    async with aclosing(cast(AsyncGenerator[ExecutionResult, None], results)):
+        async for result in results:
+            yield result
 
 
 async def execute(

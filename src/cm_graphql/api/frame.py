@@ -31,6 +31,10 @@ class Frame:
         self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and not self._knows(Headers(scope=scope)):
+            await receive()
+            await send({"type": "websocket.close", "code": 4421, "reason": "Not under that host name."})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,9 +70,12 @@ class Frame:
                 )
 
     def _choose(self, scope: Scope, headers: Headers) -> ASGIApp:
-        if self._hosts is None or scope["path"] in PROBES or _name(headers.get("host", "")) in self._hosts:
+        if scope["path"] in PROBES or self._knows(headers):
             return self._app
         return PlainTextResponse("This server does not answer for that host name.\n", status_code=421)
+
+    def _knows(self, headers: Headers) -> bool:
+        return self._hosts is None or _name(headers.get("host", "")) in self._hosts
 
 
 def _name(host: str) -> str:

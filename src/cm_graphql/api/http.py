@@ -1,13 +1,12 @@
 """GraphQL over HTTP as its specification has it: POST and GET, both media types, and a status that tells the truth."""
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, Protocol
 
-import orjson
-from graphql import DocumentNode, ExecutionResult, GraphQLSchema, OperationType
+from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from cm_graphql.api import bodies, execution
@@ -22,8 +21,9 @@ from cm_graphql.api.errors import (
     from_api_error,
 )
 from cm_graphql.api.limits import Limits
-from cm_graphql.api.negotiation import GRAPHQL_RESPONSE, HTML, JSON, choose
+from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
+from cm_graphql.api.streams import encode, send_events
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 
@@ -51,7 +51,7 @@ class Context(execution.RequestContext, Protocol):
         ...
 
 
-MakeContext = Callable[[Request, str], Awaitable[Context]]
+MakeContext = Callable[[HTTPConnection, str], Awaitable[Context]]
 """Makes a request's context from the request and its id; an ApiError that it raises refuses the whole request."""
 
 
@@ -78,7 +78,8 @@ class GraphQLOverHTTP:
         errors = ExecutionErrors(scope.get("state", {}).get("request_id", ""))
         answer = Answer(media_type=JSON)
         try:
-            await self._answer(request, errors, answer)
+            if await self._answer(request, errors, answer, receive, send):
+                return
         except ClientDisconnect:
             return  # nobody is left to answer
         except RequestRefused as refused:
@@ -93,11 +94,13 @@ class GraphQLOverHTTP:
             answer.refuse(500, [errors.crashed(error)])
         await answer.send(send)
 
-    async def _answer(self, request: Request, errors: ExecutionErrors, answer: "Answer") -> None:
-        """Fill in the answer, or raise what refuses it."""
+    async def _answer(
+        self, request: Request, errors: ExecutionErrors, answer: "Answer", receive: Receive, send: Send
+    ) -> bool:
+        """Fill in the answer, or raise what refuses it; True when it was sent already, event by event."""
         if request.method == "OPTIONS":
             answer.status, answer.body, answer.headers = 204, b"", {"allow": METHODS}
-            return
+            return False
         if request.method not in ("GET", "HEAD", "POST"):
             raise RequestRefused(405, f"{request.method} is not answered here.", headers={"allow": METHODS})
         by_post = request.method == "POST"
@@ -105,20 +108,74 @@ class GraphQLOverHTTP:
         if answer.media_type == HTML:
             page = self._page(str(request.url))
             answer.body, answer.headers = page.body, page.headers
-            return
+            return False
         if by_post:
             parameters = await bodies.from_post(request, self._limits)
         else:
             parameters = bodies.from_url(request.scope["query_string"], self._limits)
+        if answer.media_type == EVENTS:
+            await self._stream(parameters, request, errors, receive, send)
+            return True
         context = await self._make_context(request, errors.request_id)
         result = await self._execute(parameters, context, by_post=by_post)
-        answer.body = _encode(_format(result, errors, context.response_extensions))
+        answer.body = encode(_format(result, errors, context.response_extensions))
+        return False
+
+    async def _stream(
+        self, parameters: bodies.Parameters, request: Request, errors: ExecutionErrors, receive: Receive, send: Send
+    ) -> None:
+        """Send results as they come; raises what refuses the request before anything was sent."""
+        document = self._documents.prepare(parameters.query)
+        kind = document.operation_type(parameters.operation_name)
+        if kind is OperationType.MUTATION and request.method != "POST":
+            raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
+        await send_events(self._safe_results(parameters, request, errors), receive, send)
+
+    async def _safe_results(
+        self, parameters: bodies.Parameters, request: Request, errors: ExecutionErrors
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The results, and what refuses the operation as the last of them, for the status was sent already."""
+        try:
+            async for result in self.results(parameters, request, errors):
+                yield result
+        except DocumentRefused as refused:
+            yield {"errors": refused.errors}
+        except ApiError as refused:
+            yield {"errors": [from_api_error(refused)]}
+        except Exception as error:
+            yield {"errors": [errors.crashed(error)]}
+
+    async def results(
+        self, parameters: bodies.Parameters, connection: HTTPConnection, errors: ExecutionErrors
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The results of an operation, formatted: one of a query or mutation, any number of a subscription."""
+        document = self._documents.prepare(parameters.query)
+        context = await self._make_context(connection, errors.request_id)
+        if document.operation_type(parameters.operation_name) is not OperationType.SUBSCRIPTION:
+            result = await self._execute(parameters, context, by_post=True)
+            yield _format(result, errors, context.response_extensions)
+            return
+        subscribed = execution.subscribe(
+            self._schema, document.node, parameters.operation_name, parameters.variables, context
+        )
+        async with aclosing(subscribed):
+            try:
+                async for result in subscribed:
+                    yield _format(result, errors, {})
+            except DocumentRefused:
+                raise
+            except Exception as error:  # what is watched ended with it, after any number of results
+                located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
+                yield {"errors": [errors.format(located)]}
 
     async def _execute(self, parameters: bodies.Parameters, context: Context, *, by_post: bool) -> ExecutionResult:
         document = self._documents.prepare(parameters.query)
         operation_type = document.operation_type(parameters.operation_name)
         if operation_type is OperationType.SUBSCRIPTION:
-            raise RequestRefused(400, "Subscriptions are not answered over plain HTTP.")
+            raise RequestRefused(
+                400,
+                "Subscriptions are answered over graphql-transport-ws, or as events to `Accept: text/event-stream`.",
+            )
         if operation_type is OperationType.MUTATION and not by_post:
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
         if operation_type is OperationType.QUERY:
@@ -141,8 +198,8 @@ class Answer:
 
     def refuse(self, status: int, errors: list[FormattedError], headers: Mapping[str, str] | None = None) -> None:
         """Become an answer of errors alone, without `data`."""
-        self.status, self.body, self.headers = status, _encode({"errors": errors}), headers or {}
-        if self.media_type == HTML:
+        self.status, self.body, self.headers = status, encode({"errors": errors}), headers or {}
+        if self.media_type in (HTML, EVENTS):
             self.media_type = JSON
 
     async def send(self, send: Send) -> None:
@@ -162,9 +219,11 @@ class Answer:
 
 def _negotiate(request: Request, *, page_instead: bool) -> str:
     offers = (JSON, GRAPHQL_RESPONSE, HTML) if page_instead else (JSON, GRAPHQL_RESPONSE)
-    chosen = choose(", ".join(request.headers.getlist("accept")), offers)
+    accept = ", ".join(request.headers.getlist("accept"))
+    # Many clients list event streams among what they could take: only who takes nothing else is answered so.
+    chosen = choose(accept, offers) or choose(accept, (EVENTS,))
     if chosen is None:
-        raise RequestRefused(406, f"This endpoint answers with {GRAPHQL_RESPONSE} or {JSON}.")
+        raise RequestRefused(406, f"This endpoint answers with {GRAPHQL_RESPONSE}, {JSON} or {EVENTS}.")
     return chosen
 
 
@@ -176,11 +235,3 @@ def _format(result: ExecutionResult, errors: ExecutionErrors, extensions: Mappin
     if extensions:
         formatted["extensions"] = dict(extensions)
     return formatted
-
-
-def _encode(answer: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(answer)
-    except TypeError:
-        # Integers past 64 bits and lone surrogates, which a JSON scalar may hold, are beyond orjson.
-        return json.dumps(answer, allow_nan=False, separators=(",", ":")).encode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 HTML = "text/html"
+EVENTS = "text/event-stream"
 
 MAX_HEADER_LENGTH = 2_000
 """Characters of a header that are looked at; browsers send 150."""

@@ -1,7 +1,7 @@
 """Credit memos between rows and records: loaded whole, saved by what changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -259,11 +259,11 @@ async def save(session: Session, before: CreditMemo | None, after: CreditMemo, s
     """
     writer = _Writer(session, after, stamp)
     if before is None:
-        await session.execute(t.credit_memos.insert(), {**_memo_values(after), **stamped(stamp), "version": 1})
+        await session.execute(t.credit_memos.insert(), {**head_values(after), **stamped(stamp), "version": 1})
         version = 1
     else:
         version = before.version + 1
-        values = {**_memo_values(after), **touched(stamp), "version": version}
+        values = {**head_values(after), **touched(stamp), "version": version}
         await session.execute(t.credit_memos.update().where(t.credit_memos.c.id == after.id), values)
     await writer.lines(before)
     await save_parts(session, before, after, stamp)
@@ -359,13 +359,18 @@ async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMe
             if was is not None and was.amount != part.amount
         ),
     )
-    inside = [(old.get(item_part.id), item_part, part.id) for _, part in moved for item_part in part.item_parts]
+
+    def inside() -> Iterator[tuple[ItemPart | None, ItemPart, str]]:
+        for _, part in moved:
+            for item_part in part.item_parts:
+                yield old.get(item_part.id), item_part, part.id
+
     await bulk.insert(
         session,
         t.credit_memo_item_parts,
         (
             {**_item_part_values(item_part, part_id), **common, **stamped(stamp)}
-            for was, item_part, part_id in inside
+            for was, item_part, part_id in inside()
             if was is None
         ),
     )
@@ -374,7 +379,7 @@ async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMe
         t.credit_memo_item_parts,
         (
             {"id": item_part.id, "amount": item_part.amount, **touched(stamp)}
-            for was, item_part, _ in inside
+            for was, item_part, _ in inside()
             if was is not None and was.amount != item_part.amount
         ),
     )
@@ -434,7 +439,7 @@ def _item_part_values(item_part: ItemPart, part_id: str) -> Values:
     }
 
 
-def _memo_values(memo: CreditMemo) -> Values:
+def head_values(memo: CreditMemo) -> Values:
     return {
         "id": memo.id,
         "number": memo.number or f"{NO_NUMBER}{memo.id}",

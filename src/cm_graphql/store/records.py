@@ -12,7 +12,7 @@ from cm_graphql.domain.ledger import FLOOR_KINDS, LedgerEntry
 from cm_graphql.domain.records import CreditMemo, Stamp
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
-from cm_graphql.store.memos import line_ids, target_values
+from cm_graphql.store.memos import head_values, line_ids, target_values
 from cm_graphql.store.session import Session
 
 IDEMPOTENCY_HOURS = 24
@@ -126,9 +126,29 @@ async def write_event(
             "amounts_after": None if after is None else amounts(after),
             "targets": list(happening.targets),
             "note": happening.note,
+            "changed_from": changed_from(before, after),
         },
     )
+    session.announce(event_id)
     return event_id
+
+
+def changed_from(before: CreditMemo | None, after: CreditMemo | None) -> dict[str, Any] | None:
+    """What a memo's own row said before and does not say now, as JSON; nothing where there was no memo before."""
+    if before is None:
+        return None
+    old = _shown_by_row(before)
+    new = {} if after is None else _shown_by_row(after)
+    return {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in old.items()
+        if name not in new or new[name] != value
+    }
+
+
+def _shown_by_row(memo: CreditMemo) -> dict[str, Any]:
+    derived = {"unapplied_amount": memo.unapplied, "version": memo.version}
+    return {**head_values(memo), **derived}
 
 
 # --- idempotent requests ----------------------------------------------------------------------------------------------

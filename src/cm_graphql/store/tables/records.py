@@ -43,11 +43,13 @@ credit_memo_events = Table(
     Column("amounts_after", JsonText),
     Column("targets", JsonText, nullable=False, server_default="[]"),
     words("note"),
+    Column("changed_from", JsonText),
     index("credit_memo_events", "credit_memo_id", "at", "id"),
     index("credit_memo_events", "account_id", "at"),
 )
 """The history, append-only and kept after a delete, hence without foreign keys. Amounts are objects of integers in
-ten-thousandths: `{"amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount"}`."""
+ten-thousandths: `{"amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount"}`. `changed_from` holds,
+by column, what the memo's own row said before where that is something else now: all of it after a delete."""
 
 Index(
     "ix_credit_memo_events_burned_number",

@@ -1,0 +1,236 @@
+"""Watching jobs and memos with real clients, over sockets and as events, from the real server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection
+from websockets.typing import Subprotocol
+
+from operating import a_desk
+
+PROTOCOL = Subprotocol("graphql-transport-ws")
+WATCH_JOB = """subscription ($id: ID!) { creditMemoJobChanged(id: $id) { id status linesDone linesTotal error } }"""
+WATCH = """subscription ($filter: CreditMemoFilter) {
+  creditMemoChanged(filter: $filter) { event { action } creditMemo { id status comment unappliedAmount } }
+}"""
+
+
+class Memos:
+    """A memo of 50.00 and an invoice of 20.00, and a way to ask the server."""
+
+    def __init__(self, server: str, memo: str, invoice: str) -> None:
+        self.server = server
+        self.memo = memo
+        self.invoice = invoice
+
+    async def ask(self, document: str, **variables: Any) -> Any:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            body = {"query": document, "variables": variables}
+            answer = (await client.post(f"{self.server}/graphql", json=body, timeout=30)).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def apply_later(self, amount: str = "20.00") -> str:
+        document = """mutation ($input: ApplyCreditMemoAsyncInput!) {
+            applyCreditMemoAsync(input: $input) { job { id } userErrors { code message } } }"""
+        wanted = {"key": self.memo, "invoices": [{"invoiceKey": self.invoice, "amount": amount}]}
+        answer = (await self.ask(document, input=wanted))["applyCreditMemoAsync"]
+        assert answer["userErrors"] == []
+        return str(answer["job"]["id"])
+
+    async def comment(self, text: str) -> None:
+        document = """mutation ($input: UpdateCreditMemoInput!) {
+            updateCreditMemo(input: $input) { userErrors { code message } } }"""
+        answer = await self.ask(document, input={"key": self.memo, "comment": text})
+        assert answer["updateCreditMemo"]["userErrors"] == []
+
+
+@pytest.fixture
+async def memos(database_url: str, server: str) -> Memos:
+    """A memo and an invoice behind a real server."""
+    async with a_desk(database_url) as desk:
+        return Memos(server, await desk.posted("50.00"), await desk.invoice("20.00"))
+
+
+@asynccontextmanager
+async def socket_to(server: str, **options: Any) -> AsyncIterator[ClientConnection]:
+    """A socket whose client has introduced itself."""
+    address = f"{server.replace('http', 'ws', 1)}/graphql"
+    async with websockets.connect(address, subprotocols=[PROTOCOL], proxy=None, **options) as socket:
+        await say(socket, type="connection_init")
+        assert await heard(socket) == {"type": "connection_ack"}
+        yield socket
+
+
+async def say(socket: ClientConnection, **message: Any) -> None:
+    await socket.send(json.dumps(message))
+
+
+async def heard(socket: ClientConnection, seconds: float = 30) -> Any:
+    return json.loads(await asyncio.wait_for(socket.recv(), seconds))
+
+
+async def subscribe(socket: ClientConnection, key: str, document: str, **variables: Any) -> None:
+    await say(socket, type="subscribe", id=key, payload={"query": document, "variables": variables})
+
+
+async def until_complete(socket: ClientConnection, key: str) -> list[Any]:
+    """What is told of an operation until it is complete."""
+    told = []
+    while (message := await heard(socket))["type"] != "complete":
+        assert (message["type"], message["id"]) == ("next", key), message
+        told.append(message["payload"]["data"])
+    return told
+
+
+async def test_a_job_is_watched_until_it_ends(memos: Memos) -> None:
+    async with socket_to(memos.server) as socket:
+        job = await memos.apply_later()
+        await subscribe(socket, "1", WATCH_JOB, id=job)
+
+        states = [data["creditMemoJobChanged"] for data in await until_complete(socket, "1")]
+
+    assert states[-1] == {"id": job, "status": "PROCESSED", "linesDone": 2, "linesTotal": 2, "error": None}
+    order = ["PENDING", "PROCESSING", "PROCESSED"]
+    assert [order.index(state["status"]) for state in states] == sorted(order.index(s["status"]) for s in states)
+
+
+async def test_a_job_that_has_ended_is_told_once_and_one_that_is_not_there_never(memos: Memos) -> None:
+    async with socket_to(memos.server) as socket:
+        job = await memos.apply_later("30.00")
+        await subscribe(socket, "1", WATCH_JOB, id=job)
+        await until_complete(socket, "1")
+
+        await subscribe(socket, "again", WATCH_JOB, id=job)
+        (only,) = await until_complete(socket, "again")
+        await subscribe(socket, "none", WATCH_JOB, id=f"cmj_{0:032x}")
+
+        assert await until_complete(socket, "none") == []
+    assert only["creditMemoJobChanged"]["status"] == "ERROR"
+    assert only["creditMemoJobChanged"]["error"].startswith("AMOUNT_EXCEEDS_BALANCE: ")
+
+
+async def test_changes_are_told_when_the_filter_finds_the_memo_before_or_after(memos: Memos) -> None:
+    async with socket_to(memos.server) as socket:
+        await subscribe(socket, "red", WATCH, filter={"search": "red"})
+        await subscribe(socket, "all", WATCH)
+        await asyncio.sleep(0.5)
+        red: list[Any] = []
+        told = 0
+        for text in ("blue", "red", "green", "white"):
+            await memos.comment(text)
+            while told < 1:  # each change reaches the one that watches everything
+                message = await heard(socket)
+                change = message["payload"]["data"]["creditMemoChanged"]
+                if message["id"] == "all":
+                    told += 1
+                else:
+                    red.append(change["creditMemo"]["comment"])
+            told = 0
+            await asyncio.sleep(0.1)
+        await say(socket, type="ping")
+        while (message := await heard(socket))["type"] != "pong":
+            red.append(message["payload"]["data"]["creditMemoChanged"]["creditMemo"]["comment"])
+
+    assert red == ["red", "green"]
+
+
+async def test_amounts_are_compared_as_they_were_too(memos: Memos) -> None:
+    async with socket_to(memos.server) as socket:
+        await subscribe(socket, "1", WATCH, filter={"unappliedAmount": {"eq": "50.00"}, "status": {"eq": "POSTED"}})
+        await asyncio.sleep(0.5)
+        await memos.apply_later()
+
+        change = (await heard(socket))["payload"]["data"]["creditMemoChanged"]
+
+    assert change["event"]["action"] == "APPLIED"
+    assert change["creditMemo"]["unappliedAmount"] == "30.00"
+
+
+async def test_events_are_streamed_to_who_takes_nothing_else(memos: Memos) -> None:
+    job = await memos.apply_later()
+    body = {"query": WATCH_JOB, "variables": {"id": job}}
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        both = {"accept": "application/json, text/event-stream"}
+        refused = await client.post(f"{memos.server}/graphql", json=body, headers=both)
+        accept = {"accept": "text/event-stream"}
+        streamed = await client.post(f"{memos.server}/graphql", json=body, headers=accept)
+        query = await client.post(f"{memos.server}/graphql", json={"query": "{ __typename }"}, headers=accept)
+
+    assert refused.status_code == 400
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    events = [event for event in streamed.text.split("\n\n") if event.startswith("event: ")]
+    assert events[-1] == "event: complete\ndata:"
+    last = json.loads(events[-2].removeprefix("event: next\ndata: "))
+    assert last["data"]["creditMemoJobChanged"]["status"] == "PROCESSED"
+    assert 'event: next\ndata: {"data":{"__typename":"Query"}}' in query.text
+
+
+async def test_queries_and_mistakes_are_answered_on_sockets_too(memos: Memos) -> None:
+    async with socket_to(memos.server) as socket:
+        await subscribe(socket, "1", "{ __typename }")
+        assert await until_complete(socket, "1") == [{"__typename": "Query"}]
+        await subscribe(socket, "2", "{ nothing }")
+        message = await heard(socket)
+        assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "GRAPHQL_VALIDATION_FAILED")
+        await subscribe(socket, "3", WATCH_JOB, id="nonsense")
+        message = await heard(socket)
+        errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+        assert errors[0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([{"type": "subscribe", "id": "1", "payload": {"query": "{ __typename }"}}], 4401),
+        ([{"type": "connection_init"}, {"type": "connection_init"}], 4429),
+        ([{"type": "nonsense"}], 4400),
+        ([{"type": "connection_init"}, {"type": "subscribe", "id": "1"}], 4400),
+        (
+            [{"type": "connection_init"}]
+            + [
+                {
+                    "type": "subscribe",
+                    "id": "1",
+                    "payload": {"query": "subscription { creditMemoChanged { __typename } }"},
+                }
+            ]
+            * 2,
+            4409,
+        ),
+    ],
+)
+async def test_a_client_that_breaks_the_protocol_is_told_so(
+    module_server: str, messages: list[dict[str, Any]], code: int
+) -> None:
+    address = f"{module_server.replace('http', 'ws', 1)}/graphql"
+    async with websockets.connect(address, subprotocols=[PROTOCOL], proxy=None) as socket:
+        for message in messages:
+            await say(socket, **message)
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            while True:
+                await heard(socket)
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+
+
+async def test_pages_of_another_origin_get_no_socket(module_server: str) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        async with socket_to(module_server, origin="https://evil.example"):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_reader_that_does_not_read_holds_nobody_up(memos: Memos) -> None:
+    async with socket_to(memos.server, max_queue=1) as lazy:
+        await subscribe(lazy, "1", WATCH)
+        for round_ in range(30):
+            await asyncio.wait_for(memos.comment(f"remark {round_} " + "x" * 200), 20)
