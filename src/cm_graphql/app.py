@@ -36,11 +36,11 @@ from cm_graphql.api.streams import Sockets
 from cm_graphql.engine.runner import Engine
 from cm_graphql.jobs.runners import RUNNERS
 from cm_graphql.jobs.worker import Pace, Worker
+from cm_graphql.operations import documents as document_actions
 from cm_graphql.operations import refunds
 from cm_graphql.operations.avalara import Avalara, AvalaraAccount, AvalaraUnavailable
-from cm_graphql.operations.ports import TaxEngine
-from cm_graphql.operations import documents as document_actions
 from cm_graphql.operations.document_ports import DocumentPorts, Mailer
+from cm_graphql.operations.ports import TaxEngine
 from cm_graphql.outside.files import ObjectFiles
 from cm_graphql.outside.judging import ProcessJudge
 from cm_graphql.outside.mail import FolderMailer, SmtpMailer
@@ -49,8 +49,8 @@ from cm_graphql.settings import Complaint, Settings, variable
 from cm_graphql.store import migrations
 from cm_graphql.store.bus import Bus, TooSlow
 from cm_graphql.store.database import Database, driver_url
-from cm_graphql.store.documents import FILES_PATH
 from cm_graphql.store.direct import open_direct
+from cm_graphql.store.documents import FILES_PATH
 
 PROBE_SECONDS: Final = 2.0
 """How long the readiness probe waits for the database; probers ask again soon."""

@@ -27,7 +27,7 @@ _ADDRESS = re.compile(
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Z][a-z]{3})?([-_]([A-Z]{2}|[0-9]{3}))?", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 # --- PDFs and files ---------------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def check_file(file: UploadedFile, faults: Faults) -> None:
     if file.size > limits.FILE_BYTES:
         message = f"The file has more than {limits.FILE_BYTES} bytes (4 MB), which is the most a file may have."
         faults.add(ErrorCode.FILE_TOO_LARGE, message, "file")
-    if not file.content.startswith(PDF_MARK):
+    elif not file.content.startswith(PDF_MARK):
         message = "The file is no PDF: the content of one begins with %PDF-, whatever its name."
         faults.add(ErrorCode.FILE_NOT_PDF, message, "file")
 
@@ -202,5 +202,3 @@ def _check_template(value: str | None, faults: Faults, name: str) -> None:
         wrong = letters.wrong_with(value)
         if wrong is not None:
             faults.add(ErrorCode.INVALID_VALUE, f"{name}: {wrong}", name)
-
-

@@ -57,6 +57,7 @@ def wrong_with(content: bytes) -> str | None:
 
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
+    from pypdf.generic import DictionaryObject
 
     if b"%%EOF" not in content[-2048:]:
         return "it is cut short: the mark of its end is missing"
@@ -64,14 +65,21 @@ def wrong_with(content: bytes) -> str | None:
         reader = PdfReader(io.BytesIO(content), strict=True)
         if reader.is_encrypted:
             return "it is encrypted, so that nobody here could show it"
-        if "/Root" not in reader.trailer or not reader.root_object.get("/Pages"):
+        tree = reader.root_object.get("/Pages") if "/Root" in reader.trailer else None
+        tree = tree.get_object() if tree is not None else None
+        if not isinstance(tree, DictionaryObject):
             return "it has no pages"
+        found = 0
         for number, page in enumerate(reader.pages, start=1):
+            found = number
             if number > MOST_PAGES:
                 return f"it has more than {MOST_PAGES} pages"
             if page.get("/Type") != "/Page" or page.mediabox.width <= 0 or page.mediabox.height <= 0:
                 return f"its page {number} is none"
-        return None if len(reader.pages) > 0 else "it has no pages"
+        if found == 0:
+            return "it has no pages"
+        # What a document says of itself must be so, or programs will disagree on what it shows.
+        return None if tree.get("/Count") == found else "it is damaged: pages are missing"
     except MemoryError:
         return BUSY
     except (PyPdfError, RecursionError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):

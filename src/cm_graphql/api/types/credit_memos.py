@@ -1,10 +1,13 @@
 """Credit memos and their lines, as clients read them."""
 
+import time
 from decimal import Decimal
+from typing import cast
 
 import strawberry
 from sqlalchemy import select
 
+from cm_graphql.api.links import HasLinks
 from cm_graphql.api.types.actions import CreditMemoActionState, available_actions
 from cm_graphql.api.types.pdf import CreditMemoPdfStatus, pdf_status_of
 from cm_graphql.api.types.shared import (
@@ -317,3 +320,12 @@ class CreditMemoFile(Node):
     file_name = column("The name it was given.")
     size = column("Its length in bytes.")
     uploaded = column("Whether it was uploaded rather than made here.")
+
+    @strawberry.field(
+        description="Where anybody can download it for a few minutes, relative to the server: a signed link. Whoever "
+        "may read the memo can use `pdfFileUrl` instead."
+    )
+    def download_url(self, info: strawberry.Info) -> str:
+        """Sign a link."""
+        context = cast(HasLinks, info.context)
+        return context.api.links.url(self.raw("id"), time.time())

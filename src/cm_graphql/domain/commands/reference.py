@@ -125,9 +125,7 @@ class UpdateSettings(Command):
     company_tax_id: Annotated[str | None, Doc("The number under which the issuer pays tax, as on PDFs.")] = None
     pdf_color: Annotated[str | None, Doc("The colour of PDFs, as in `#1F3A5F`.")] = None
     pdf_footer: Annotated[str | None, Doc("The last lines of each page of PDFs, at most 1,000 characters.")] = None
-    pdf_locale: Annotated[
-        str | None, Doc("How PDFs spell and label dates and amounts: a tag such as `de-CH`.")
-    ] = None
+    pdf_locale: Annotated[str | None, Doc("How PDFs spell and label dates and amounts: a tag such as `de-CH`.")] = None
     pdf_paper: Annotated[str | None, Doc("The paper of PDFs: `a4` or `us-letter`.")] = None
     einvoice: Annotated[bool | None, Doc("Put an electronic invoice (Factur-X, type 381) into PDFs.")] = None
     email_notification: Annotated[bool | None, Doc("Let credit memos be mailed.")] = None

@@ -76,7 +76,8 @@ def xml(paper: Paper) -> bytes:
     _add_parties(_add(trade, "ram:ApplicableHeaderTradeAgreement"), paper)
     _add(trade, "ram:ApplicableHeaderTradeDelivery")
     _add_settlement(_add(trade, "ram:ApplicableHeaderTradeSettlement"), paper)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 def _add_line(trade: ElementTree.Element, place: int, item: CreditMemoItem, paper: Paper) -> None:
