@@ -16,7 +16,9 @@ from cm_graphql.store.database import Database, migration_engine
 from cm_graphql.store.tables import metadata
 
 DEFINITIONS = {
-    "sqlite": "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL",
+    # A table that was made anew has its name in quotes.
+    "sqlite": "SELECT name, replace(sql, 'CREATE TABLE \"' || name || '\"', 'CREATE TABLE ' || name)"
+    " FROM sqlite_master WHERE sql IS NOT NULL",
     "postgresql": """
         SELECT 'column ' || table_name || '.' || column_name,
                concat_ws(' ', data_type, collation_name, is_nullable, column_default, generation_expression)

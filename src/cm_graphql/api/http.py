@@ -220,8 +220,8 @@ class Answer:
 def _negotiate(request: Request, *, page_instead: bool) -> str:
     offers = (JSON, GRAPHQL_RESPONSE, HTML) if page_instead else (JSON, GRAPHQL_RESPONSE)
     accept = ", ".join(request.headers.getlist("accept"))
-    # Many clients list event streams among what they could take: only who takes nothing else is answered so.
-    chosen = choose(accept, offers) or choose(accept, (EVENTS,))
+    # Many clients list event streams among what they could take: only who names nothing else is answered so.
+    chosen = choose(accept, offers) or (choose(accept, (EVENTS,)) if EVENTS in accept.lower() else None)
     if chosen is None:
         raise RequestRefused(406, f"This endpoint answers with {GRAPHQL_RESPONSE}, {JSON} or {EVENTS}.")
     return chosen

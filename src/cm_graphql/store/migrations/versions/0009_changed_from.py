@@ -13,9 +13,16 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the column."""
-    op.add_column("credit_memo_events", sa.Column("changed_from", JsonText(), nullable=True))
+    # SQLite would write it behind the constraints, where the table's own text has none.
+    with op.batch_alter_table("credit_memo_events", recreate="always" if _is_sqlite() else "auto") as batch:
+        batch.add_column(sa.Column("changed_from", JsonText(), nullable=True))
 
 
 def downgrade() -> None:
     """Drop it."""
-    op.drop_column("credit_memo_events", "changed_from")
+    with op.batch_alter_table("credit_memo_events") as batch:
+        batch.drop_column("changed_from")
+
+
+def _is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"

@@ -1,0 +1,151 @@
+"""The largest jobs in real processes that are killed, frozen and woken up at random: the books are exact in the end."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditing import audit
+from cm_graphql.domain.commands.base import Key
+from cm_graphql.domain.commands.settlement import UnapplyCreditMemoAsync
+from cm_graphql.domain.enums import JobStatus
+from cm_graphql.operations import settlement
+from cm_graphql.store import tables as t
+from cm_graphql.store.jobs import FINAL
+from large import Large, a_large_memo
+from operating import Desk, a_desk
+
+pytestmark = pytest.mark.soak
+
+LINES = int(os.environ.get("CM_GRAPHQL_TEST_SOAK_LINES", "300000"))
+SEED = int(os.environ.get("CM_GRAPHQL_TEST_SOAK_SEED", str(time.time_ns() % 10_000)))
+KILLS = 6
+MOST_MEMORY = 500 * 1_024  # KB
+
+
+class Process:
+    """A worker on PostgreSQL; on SQLite, the server, which has the only one."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        command = ["worker"] if url.startswith("postgresql") else ["serve", "--port", "0"]
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
+        with (directory / "process.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cm_graphql.cli", *command],
+                cwd=directory,
+                env={**inherited, "CM_GRAPHQL_DATABASE_URL": url, "CM_GRAPHQL_JOB_LEASE": "5"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def memory(self) -> int:
+        """The most memory it ever had, in KB."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
+@pytest.fixture
+async def desk(database_url: str) -> AsyncIterator[Desk]:
+    """A desk at which large documents apply first come, first served."""
+    async with a_desk(database_url) as opened:
+        await opened.set(application_rule="FIFO")
+        yield opened
+
+
+@asynccontextmanager
+async def running(database_url: str, directory: Path) -> AsyncIterator[Process]:
+    process = Process(database_url, directory)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+async def ended(desk: Desk, job: str, seconds: float = 600) -> Any:
+    async with asyncio.timeout(seconds):
+        while (row := await desk.row(t.credit_memo_jobs, id=job)).status not in FINAL:  # noqa: ASYNC110  rows tell nobody
+            await asyncio.sleep(0.2)
+    return row
+
+
+async def check_applied(desk: Desk, large: Large) -> None:
+    """The books are exact, and everything was applied once."""
+    await audit(desk.database)
+    memo = await desk.row(t.credit_memos, id=large.memo)
+    assert memo.applied_amount == large.applied
+    entries = await desk.rows(t.credit_memo_applications, credit_memo_id=large.memo)
+    assert len(entries) == len(large.invoices)
+    for key in large.invoices:
+        assert (await desk.row(t.invoices, id=key)).credit_amount == large.amount
+
+
+async def test_a_job_killed_again_and_again_is_done_exactly_once(desk: Desk, database_url: str, tmp_path: Path) -> None:
+    print("seed", SEED)
+    chance = random.Random(SEED)
+    large = await a_large_memo(desk, LINES, invoices=100, seed=SEED)
+    job = str((await desk.do(settlement.apply_async, large.later()))["job"])
+
+    for _ in range(KILLS):
+        async with running(database_url, tmp_path):
+            await asyncio.sleep(chance.uniform(1, 25 * LINES / 300_000 + 5))
+        row = await desk.row(t.credit_memo_jobs, id=job)
+        if row.status in FINAL:
+            break
+        assert (await desk.row(t.credit_memos, id=large.memo)).applied_amount == 0, "all or nothing"
+
+    async with running(database_url, tmp_path) as process:
+        row = await ended(desk, job)
+        memory = process.memory()
+
+    assert (row.status, row.error) == (JobStatus.PROCESSED, None)
+    assert row.lines_done == row.lines_total
+    assert memory < MOST_MEMORY
+    await check_applied(desk, large)
+
+    undo = UnapplyCreditMemoAsync(key=Key(large.memo))
+    job = str((await desk.do(settlement.unapply_async, undo))["job"])
+    async with running(database_url, tmp_path) as process:
+        assert (await ended(desk, job)).status is JobStatus.PROCESSED
+        assert process.memory() < MOST_MEMORY
+    await audit(desk.database)
+    assert (await desk.row(t.credit_memos, id=large.memo)).applied_amount == 0
+
+
+async def test_a_frozen_worker_is_replaced_within_thirty_seconds_and_changes_nothing_when_it_wakes_up(
+    desk: Desk, database_url: str, tmp_path: Path
+) -> None:
+    if not database_url.startswith("postgresql"):
+        return  # on SQLite there is one process, and nobody who could replace it
+    print("seed", SEED)
+    chance = random.Random(SEED)
+    for _ in range(3):
+        large = await a_large_memo(desk, LINES // 10, invoices=10, seed=chance.randrange(1_000))
+        async with running(database_url, tmp_path) as first:
+            job = str((await desk.do(settlement.apply_async, large.later()))["job"])
+            async with asyncio.timeout(60):
+                while (await desk.row(t.credit_memo_jobs, id=job)).status is JobStatus.PENDING:  # noqa: ASYNC110  rows tell nobody
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(chance.uniform(0, 4))
+            first.signal(signal.SIGSTOP)
+            async with running(database_url, tmp_path):
+                assert (await ended(desk, job, 60)).status is JobStatus.PROCESSED
+                first.signal(signal.SIGCONT)
+                await asyncio.sleep(3)
+        await check_applied(desk, large)
