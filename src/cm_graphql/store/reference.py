@@ -5,7 +5,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Row, Table, and_, select
+from sqlalchemy import Table, and_, select
 
 from cm_graphql.domain.billing import TaxRate
 from cm_graphql.domain.enums import DocumentType, EventAction, PeriodStatus
@@ -57,11 +57,6 @@ def settings_of(document: Mapping[str, Any]) -> TenantSettings:
         if name in document
     }
     return TenantSettings(**values)
-
-
-async def account(session: Session, account_id: str) -> Row[Any] | None:
-    """An account's row."""
-    return await session.first(select(t.accounts).where(t.accounts.c.id == account_id))
 
 
 async def take_number(session: Session, account_id: str, kind: DocumentType) -> str:
