@@ -25,6 +25,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from uvicorn.supervisors import Multiprocess
 
 from cm_graphql.api import explorer, logs
+from cm_graphql.api.authentication import Authentication
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.files import FileEndpoint
 from cm_graphql.api.frame import Frame
@@ -38,9 +39,11 @@ from cm_graphql.jobs.runners import RUNNERS
 from cm_graphql.jobs.worker import Pace, Worker
 from cm_graphql.operations import documents as document_actions
 from cm_graphql.operations import refunds
+from cm_graphql.operations.api_keys import KeyRing
 from cm_graphql.operations.avalara import Avalara, AvalaraAccount, AvalaraUnavailable
 from cm_graphql.operations.document_ports import DocumentPorts, Mailer
-from cm_graphql.operations.ports import TaxEngine
+from cm_graphql.operations.ports import SystemClock, TaxEngine
+from cm_graphql.operations.tokens import TokenRules, Tokens
 from cm_graphql.outside.files import ObjectFiles
 from cm_graphql.outside.judging import ProcessJudge
 from cm_graphql.outside.mail import FolderMailer, SmtpMailer
@@ -70,6 +73,7 @@ def create_app(settings: Settings) -> Starlette:
     signing = Links(
         **({} if secret is None else {"secret": secret.get_secret_value().encode()}), seconds=settings.link_seconds
     )
+    tokens = open_tokens(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -88,6 +92,8 @@ def create_app(settings: Settings) -> Starlette:
             listen_url=_listen_url(settings),
         )
         app.state.api = api
+        ring = KeyRing(database, SystemClock()) if settings.auth in ("keys", "both") else None
+        app.state.authentication = Authentication(ring, tokens)
         finishing = asyncio.create_task(_finish_refunds(api))
         collecting = asyncio.create_task(_collect_orphans(api))
         try:
@@ -97,11 +103,14 @@ def create_app(settings: Settings) -> Starlette:
             finishing.cancel()
             collecting.cancel()
             await asyncio.wait([finishing, collecting])
+            if ring is not None:
+                await ring.close()
             await direct.close()
             await database.dispose()
 
     async def make_context(request: HTTPConnection, request_id: str) -> Context:
-        return Context.of(request.app.state.api, request_id=request_id)
+        viewer = await request.app.state.authentication.viewer(request.headers.getlist("authorization"))
+        return Context.of(request.app.state.api, viewer=viewer, request_id=request_id)
 
     endpoint = GraphQLOverHTTP(
         schema._schema,
@@ -224,6 +233,27 @@ async def _collect_orphans(api: Api) -> None:
         except Exception as error:  # the file store or the database is away; the next hour is as good
             log.warning("orphans_not_collected", reason=_first_line(error))
         await asyncio.sleep(3_600)
+
+
+def open_tokens(settings: Settings) -> Tokens | None:
+    """Make ready who checks tokens, where callers bring any; raises StartupError where a setting for it is missing."""
+    if settings.auth not in ("jwt", "both"):
+        return None
+    url, issuer, audience = settings.jwt_jwks_url, settings.jwt_issuer, settings.jwt_audience
+    if url is None or issuer is None or audience is None:
+        needed = ", ".join(variable(name) for name in ("jwt_jwks_url", "jwt_issuer", "jwt_audience"))
+        raise StartupError(f"{variable('auth')} is {settings.auth!r}, which needs {needed}: all of them.")
+    return Tokens(
+        TokenRules(
+            jwks_url=url,
+            issuer=issuer,
+            audience=audience,
+            algorithms=settings.jwt_algorithms,
+            leeway=settings.jwt_leeway,
+            scope_claim=settings.jwt_scope_claim,
+            accounts_claim=settings.jwt_accounts_claim,
+        )
+    )
 
 
 async def _finish_refunds(api: Api) -> None:
@@ -374,10 +404,13 @@ def _addresses(settings: Settings) -> list[tuple[socket.AddressFamily, str]]:
 def _check(settings: Settings, addresses: list[tuple[socket.AddressFamily, str]]) -> None:
     """Refuse what would be unsafe, before anything is opened."""
     tax_engines(settings)
-    if not all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses):
+    open_tokens(settings)
+    local = all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses)
+    if settings.auth == "none" and not local:
         raise StartupError(
             f"{settings.host} can be reached from other machines, and no authentication is configured: whoever reaches "
-            "the port could issue and refund credit. Listen on 127.0.0.1, behind a proxy that knows its callers."
+            "the port could issue and refund credit. Set CM_GRAPHQL_AUTH, or listen on 127.0.0.1, behind a proxy that "
+            "knows its callers."
         )
     try:
         _, dialect = driver_url(settings.database_url.get_secret_value())

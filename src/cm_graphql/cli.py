@@ -3,9 +3,10 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import App, Parameter
 
@@ -14,9 +15,14 @@ from cm_graphql.settings import Complaint, Settings
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
 
+    from cm_graphql.operations.ports import SystemClock
+    from cm_graphql.store.database import Database
+
 # The commands import what they need themselves: loading the schema takes a moment that --help need not wait for.
 
 DEMO_FILE = Path("demo.db")
+
+T = TypeVar("T")
 
 app = App(
     name="cm-graphql",
@@ -26,6 +32,8 @@ schema_app = App(name="schema", help="The GraphQL schema.")
 app.command(schema_app)
 explorer_app = App(name="explorer", help="GraphiQL, which browsers are shown at the endpoint.")
 app.command(explorer_app)
+keys_app = App(name="keys", help="API keys, by which callers say who they are where CM_GRAPHQL_AUTH is keys or both.")
+app.command(keys_app)
 
 Source = Annotated[str, Parameter(allow_leading_hyphen=True)]
 DatabaseUrl = Annotated[str | None, Parameter(help="sqlite:///file.db or postgresql://user:password@host/name.")]
@@ -200,6 +208,81 @@ def fetch() -> None:
     print("GraphiQL is in place: open the endpoint in a browser.")
 
 
+@keys_app.command
+def create(
+    *,
+    name: str,
+    scope: Annotated[list[str] | None, Parameter(negative="")] = None,
+    role: Literal["standard", "admin"] | None = None,
+    account: Annotated[list[str] | None, Parameter(negative="")] = None,
+    expires: str | None = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Make an API key and print it; it cannot be shown again.
+
+    Parameters
+    ----------
+    name
+        What it is for, to know it again in the list.
+    scope
+        What its holder may do, such as credit_memos:read; may be given several times.
+    role
+        The scopes of a role: standard, or admin for all.
+    account
+        An account, by id or number, whose documents its holder may see, instead of all; may be given several times.
+    expires
+        The first day (UTC), or the moment, at which it works no longer: 2027-01-31 or 2027-01-31T12:00:00Z.
+    """
+    from cm_graphql.operations import api_keys
+    from cm_graphql.operations.viewer import ROLES
+
+    scopes = {*(scope or ()), *(ROLES[role] if role else ())}
+    until = None if expires is None else _moment(expires)
+    key, text = _with_keys(
+        database_url,
+        lambda database, clock: api_keys.create(
+            database, clock, name=name, scopes=scopes, accounts=account or None, expires_on=until
+        ),
+    )
+    print(f"The key {key.id} ({key.name}), which is shown this once; keep it secret:", file=sys.stderr)
+    print(text)
+
+
+@keys_app.command(name="list")
+def list_keys(*, database_url: DatabaseUrl = None) -> None:
+    """Print the API keys, never their secrets."""
+    from cm_graphql.operations import api_keys
+
+    found = _with_keys(database_url, lambda database, clock: api_keys.every(database))
+    for key in found:
+        print(f"{key.id}  {key.name}")
+        limits = "all" if key.account_ids is None else " ".join(sorted(key.account_ids))
+        print(f"    scopes: {' '.join(sorted(key.scopes))}\n    accounts: {limits}")
+        moments = {
+            "created": key.created_date,
+            "last used": key.last_used_on,
+            "expires": key.expires_on,
+            "revoked": key.revoked_on,
+        }
+        shown = (f"{what}: {moment:%Y-%m-%d %H:%M:%S} UTC" for what, moment in moments.items() if moment)
+        print(f"    {', '.join(shown)}")
+
+
+@keys_app.command
+def revoke(key: str, /, *, database_url: DatabaseUrl = None) -> None:
+    """Take an API key back for good; servers refuse it within seconds.
+
+    Parameters
+    ----------
+    key
+        Its id, as `keys list` shows it.
+    """
+    from cm_graphql.operations import api_keys
+
+    taken = _with_keys(database_url, lambda database, clock: api_keys.revoke(database, clock, key))
+    print(f"The key {taken.id} ({taken.name}) works no longer.")
+
+
 def main() -> None:
     """Run the command line; a complaint is one line and exit status 2, never a traceback."""
     try:
@@ -253,6 +336,37 @@ async def _seed(settings: Settings, memos: int, seed: int, lean: bool) -> None:
             )
     finally:
         await database.dispose()
+
+
+def _with_keys(url: str | None, work: "Callable[[Database, SystemClock], Awaitable[T]]") -> "T":
+    """Do something with the API keys of a database, which gets the present schema first."""
+    from cm_graphql import app as wiring
+    from cm_graphql.operations.api_keys import KeyRefused
+    from cm_graphql.operations.ports import SystemClock
+    from cm_graphql.store.keys import MalformedId
+
+    settings = _settings(database_url=url)
+
+    async def run() -> T:
+        await wiring.migrate(settings)
+        database = wiring.open_database(settings)
+        try:
+            return await work(database, SystemClock())
+        finally:
+            await database.dispose()
+
+    try:
+        return asyncio.run(run())
+    except (KeyRefused, MalformedId) as refused:
+        raise Complaint(str(refused)) from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Complaint(f"--expires is {text!r}: it has to be a date such as 2027-01-31, or a moment.") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _header(text: str) -> tuple[str, str]:

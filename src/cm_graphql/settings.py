@@ -5,7 +5,8 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -24,6 +25,11 @@ LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 
 SECRET: Final = ("database_url", "files_options", "link_secret", "listen_database_url", "smtp_password")
 """Settings whose values are never repeated."""
+
+JwtAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
+]
+"""Signatures that are checked with public keys; others, of shared secrets or none, are never accepted."""
 
 _LIMITS = Limits()
 
@@ -60,6 +66,35 @@ class Settings(BaseSettings):
         default=("localhost", "127.0.0.1", "[::1]"),
         description="Host names that requests may be addressed to, separated by commas; `*` allows any. "
         "It keeps web pages from reaching a server on the reader's own machine.",
+    )
+    auth: Literal["none", "keys", "jwt", "both"] = Field(
+        default="none",
+        description="How callers say who they are: `keys` (API keys, see `cm-graphql keys create`), `jwt` (tokens of "
+        "an identity provider) or `both`. With `none`, only this machine is served.",
+    )
+    jwt_jwks_url: str | None = Field(
+        default=None,
+        description="Where the identity provider publishes its keys (JWKS); https, or http on this machine.",
+    )
+    jwt_issuer: str | None = Field(default=None, min_length=1, description="What the claim `iss` of a token has to be.")
+    jwt_audience: str | None = Field(
+        default=None, min_length=1, description="What the claim `aud` of a token has to be or to hold."
+    )
+    jwt_algorithms: Annotated[tuple[JwtAlgorithm, ...], NoDecode] = Field(
+        default=("RS256", "ES256", "EdDSA"),
+        min_length=1,
+        description=f"Signatures that are accepted, separated by commas, of {', '.join(get_args(JwtAlgorithm))}.",
+    )
+    jwt_leeway: int = Field(
+        default=30, ge=0, le=300, description="Seconds by which the identity provider's clock may differ from ours."
+    )
+    jwt_scope_claim: str = Field(
+        default="scope", min_length=1, description="The claim with a caller's scopes: a text with spaces, or a list."
+    )
+    jwt_accounts_claim: str | None = Field(
+        default=None,
+        description="The claim with the ids of the only accounts that a caller sees, or `*` for all; a token without "
+        "it then sees none. Unless set, everybody sees all.",
     )
     today: date | None = Field(
         default=None, description="Freezes the date, as in `2026-03-31`, for tests and demonstrations."
@@ -203,7 +238,15 @@ class Settings(BaseSettings):
         """Read the command line and the environment, and no files that might lie about."""
         return init_settings, env_settings
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _safe_url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://none")
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_NAMES):
+            raise ValueError("it has to begin with https://")
+        return value
+
+    @field_validator("allowed_hosts", "jwt_algorithms", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -222,7 +265,7 @@ class Settings(BaseSettings):
             raise ValueError("it has line breaks or control characters")
         return value
 
-    @field_validator("log_level", "log_format", "smtp_tls", mode="before")
+    @field_validator("auth", "log_level", "log_format", "smtp_tls", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

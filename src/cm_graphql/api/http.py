@@ -109,6 +109,8 @@ class GraphQLOverHTTP:
             page = self._page(str(request.url))
             answer.body, answer.headers = page.body, page.headers
             return False
+        # Who asks comes before what they ask: strangers do not make us read bodies.
+        context = await self._make_context(request, errors.request_id)
         if by_post:
             parameters = await bodies.from_post(request, self._limits)
         else:
@@ -116,7 +118,6 @@ class GraphQLOverHTTP:
         if answer.media_type == EVENTS:
             await self._stream(parameters, request, errors, receive, send)
             return True
-        context = await self._make_context(request, errors.request_id)
         result = await self._execute(parameters, context, by_post=by_post)
         answer.body = encode(_format(result, errors, context.response_extensions))
         return False
@@ -149,8 +150,8 @@ class GraphQLOverHTTP:
         self, parameters: bodies.Parameters, connection: HTTPConnection, errors: ExecutionErrors
     ) -> AsyncIterator[dict[str, Any]]:
         """The results of an operation, formatted: one of a query or mutation, any number of a subscription."""
-        document = self._documents.prepare(parameters.query)
         context = await self._make_context(connection, errors.request_id)
+        document = self._documents.prepare(parameters.query)
         if document.operation_type(parameters.operation_name) is not OperationType.SUBSCRIPTION:
             result = await self._execute(parameters, context, by_post=True)
             yield _format(result, errors, context.response_extensions)

@@ -29,6 +29,17 @@ ADMIN: Final = frozenset(SCOPES)
 """What the role `admin` may do: everything."""
 
 
+ROLES: Final = {"standard": STANDARD, "admin": ADMIN}
+"""The scopes of each role."""
+
+MOST_ACCOUNTS: Final = 1_000
+"""Accounts that a caller can be limited to; each of their reads names them all."""
+
+
+class CannotTell(Exception):
+    """Who asks cannot be found out now, because whoever knows does not answer."""
+
+
 class Forbidden(Exception):
     """The caller lacks a permission; `scope` names it."""
 

@@ -1,0 +1,53 @@
+"""Who sends a request: told by its bearer token alone, never by a cookie, and refused without saying why."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from cm_graphql.api.errors import Code, RequestRefused
+from cm_graphql.operations.viewer import LOCAL, CannotTell, Viewer
+
+REALM: Final = 'Bearer realm="cm-graphql"'
+
+KEY_PREFIX: Final = "cmk_"
+"""How API keys begin; a JWT never does."""
+
+
+class Check(Protocol):
+    """Tells who holds a token."""
+
+    async def viewer(self, token: str) -> Viewer | None:
+        """The holder; None where the token is not good. Raises CannotTell where that cannot be found out now."""
+        ...
+
+
+class Authentication:
+    """Finds the caller of each request, by API keys, by JWTs, or by both; by neither, it is the local one."""
+
+    def __init__(self, keys: Check | None = None, tokens: Check | None = None) -> None:
+        self._keys = keys
+        self._tokens = tokens
+
+    async def viewer(self, authorization: Sequence[str]) -> Viewer:
+        """The caller, by the `Authorization` headers of a request; raises RequestRefused, 401 or 503."""
+        if self._keys is None and self._tokens is None:
+            return LOCAL
+        if not authorization:
+            raise _refusal(REALM)
+        scheme, _, token = authorization[0].strip().partition(" ")
+        if len(authorization) > 1 or scheme.lower() != "bearer":
+            raise _refusal(REALM)
+        token = token.strip()
+        check = self._keys if token.startswith(KEY_PREFIX) else self._tokens
+        try:
+            viewer = None if check is None else await check.viewer(token)
+        except CannotTell as error:
+            message = "Who you are cannot be found out now: try again in a moment."
+            raise RequestRefused(503, message, Code.INTERNAL_SERVER_ERROR, headers={"retry-after": "30"}) from error
+        if viewer is None:
+            raise _refusal(f'{REALM}, error="invalid_token"')
+        return viewer
+
+
+def _refusal(challenge: str) -> RequestRefused:
+    message = "You have to say who you are: send `Authorization: Bearer` with an API key or a token that is valid."
+    return RequestRefused(401, message, Code.UNAUTHENTICATED, headers={"www-authenticate": challenge})

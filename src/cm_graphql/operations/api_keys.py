@@ -1,0 +1,185 @@
+"""API keys: made and shown once, told apart by their hashes, taken back within seconds."""
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from cm_graphql.operations.ports import Clock, new_id
+from cm_graphql.operations.viewer import LOCAL, MOST_ACCOUNTS, SCOPES, Viewer
+from cm_graphql.store import api_keys as store
+from cm_graphql.store import tables as t
+from cm_graphql.store.api_keys import ApiKey
+from cm_graphql.store.database import Database
+from cm_graphql.store.session import Session
+from cm_graphql.store.targets import find_ids
+
+PREFIX: Final = "cmk_"
+"""How every key begins, so that scanners for leaked secrets can know one."""
+
+FRESH_SECONDS: Final = 2.0
+"""How long a key that was looked up is believed; so soon takes effect that it was taken back."""
+
+USE_NOTED: Final = timedelta(minutes=1)
+"""How exactly it is known when a key was last used."""
+
+LONGEST_NAME: Final = 100
+
+_MOST_KEPT = 10_000
+_TOKEN = re.compile(r"cmk_([0-9a-f]{32})_[A-Za-z0-9_-]{43}", re.ASCII)
+_NO_HASH = hashlib.sha256(secrets.token_bytes(32)).hexdigest()
+
+log = structlog.get_logger("cm_graphql.operations")
+
+
+class KeyRefused(Exception):
+    """A key cannot be made, or found, as asked; the message says why."""
+
+
+async def create(
+    database: Database,
+    clock: Clock,
+    *,
+    name: str,
+    scopes: Collection[str],
+    accounts: Sequence[str] | None = None,
+    expires_on: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Make a key, and answer it with its text, which nobody can show again.
+
+    `accounts` are ids or numbers, the only ones whose documents the holder sees; None is all. Raises KeyRefused.
+    """
+    now = clock.now()
+    if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
+        raise KeyRefused(f"A key has a name of 1 to {LONGEST_NAME} characters, without line breaks.")
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        fault = f"There is no scope {unknown[0]}" if unknown else "A key needs a scope"
+        raise KeyRefused(f"{fault}: the scopes are {', '.join(SCOPES)}.")
+    if expires_on is not None and expires_on <= now:
+        raise KeyRefused(f"The key would have expired already, on {expires_on.isoformat()}.")
+    if accounts is not None and not 0 < len(accounts) <= MOST_ACCOUNTS:
+        raise KeyRefused(f"A key can be limited to 1 to {MOST_ACCOUNTS} accounts, not {len(accounts)}.")
+    key_id = new_id("key")
+    text = f"{PREFIX}{key_id.removeprefix('key_')}_{secrets.token_urlsafe(32)}"
+    async with database.write() as connection:
+        session = Session(connection, database.dialect)
+        key = ApiKey(
+            id=key_id,
+            name=name,
+            hash=_hash(text),
+            scopes=frozenset(scopes),
+            account_ids=None if accounts is None else await _account_ids(session, accounts),
+            expires_on=expires_on,
+            revoked_on=None,
+            last_used_on=None,
+            created_date=now,
+        )
+        await store.insert(session, key, LOCAL.id)
+    return key, text
+
+
+async def _account_ids(session: Session, keys: Sequence[str]) -> frozenset[str]:
+    found = await find_ids(session, t.accounts, "acc", "number", keys)
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise KeyRefused(f"There is no account {missing[0]}.")
+    return frozenset(found.values())
+
+
+async def every(database: Database) -> list[ApiKey]:
+    """All keys in the order they were made, those that work no more among them."""
+    async with database.read() as connection:
+        return await store.every(Session(connection, database.dialect))
+
+
+async def revoke(database: Database, clock: Clock, key_id: str) -> ApiKey:
+    """Take a key back for good; again changes nothing. Raises KeyRefused where there is no such key."""
+    async with database.write() as connection:
+        session = Session(connection, database.dialect)
+        await store.revoke(session, key_id, LOCAL.id, clock.now())
+        key = await store.load(session, key_id)
+    if key is None:
+        raise KeyRefused(f"There is no key {key_id}: `cm-graphql keys list` shows their ids.")
+    return key
+
+
+class KeyRing:
+    """Tells who holds an API key."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._kept: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._noted: dict[str, datetime] = {}
+        self._noting: set[asyncio.Task[None]] = set()
+
+    async def viewer(self, token: str) -> Viewer | None:
+        """The holder of a key; None where it is no key, or one that has expired or was taken back."""
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            return None
+        key = await self._key(f"key_{match[1]}")
+        # Compared in any case, and in constant time, so that the time tells nothing.
+        same = hmac.compare_digest(_hash(token), _NO_HASH if key is None else key.hash)
+        now = self._clock.now()
+        if key is None or not same or key.revoked_on is not None:
+            return None
+        if key.expires_on is not None and key.expires_on <= now:
+            return None
+        self._note_use(key, now)
+        return Viewer(key.id, key.scopes, key.account_ids)
+
+    async def close(self) -> None:
+        """Let go of what is still to be written down."""
+        for task in self._noting:
+            task.cancel()
+        if self._noting:
+            await asyncio.wait(self._noting)
+
+    async def _key(self, key_id: str) -> ApiKey | None:
+        kept = self._kept.get(key_id)
+        asked = time.monotonic()
+        if kept is not None and asked - kept[0] < FRESH_SECONDS:
+            return kept[1]
+        async with self._database.read() as connection:
+            key = await store.load(Session(connection, self._database.dialect), key_id)
+        # What does not exist is not kept: anybody can make such ids up.
+        self._kept.pop(key_id, None)
+        if key is not None:
+            self._kept[key_id] = asked, key
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return key
+
+    def _note_use(self, key: ApiKey, now: datetime) -> None:
+        """Write down that the key was used, beside the request, which need not wait for it."""
+        known = self._noted.get(key.id) or key.last_used_on
+        if known is not None and now - known < USE_NOTED:
+            return
+        self._noted[key.id] = now
+        task = asyncio.get_running_loop().create_task(self._write_use(key.id, now))
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+    async def _write_use(self, key_id: str, now: datetime) -> None:
+        try:
+            async with self._database.write() as connection:
+                await store.note_use(Session(connection, self._database.dialect), key_id, now, now - USE_NOTED)
+        except Exception as error:  # the next use tells it as well
+            log.warning("key_use_not_noted", key=key_id, reason=type(error).__name__)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+__all__ = ["ApiKey", "KeyRefused", "KeyRing", "create", "every", "revoke"]

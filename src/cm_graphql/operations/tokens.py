@@ -1,0 +1,228 @@
+"""Tokens of an identity provider (JWT): who a caller is, by keys that the provider publishes (JWKS)."""
+
+import asyncio
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import structlog
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry, extract_compact
+from joserfc.jwt import JWTClaimsRegistry
+
+from cm_graphql.operations.viewer import MOST_ACCOUNTS, SCOPES, CannotTell, Viewer
+
+ALGORITHMS: Final[Mapping[str, type[Key]]] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), RSAKey),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), ECKey),
+    **dict.fromkeys(("EdDSA", "Ed25519"), OKPKey),
+}
+"""Signatures that can be accepted, and the public keys that each is checked with; never a shared secret."""
+
+FRESH_SECONDS: Final = 600.0
+"""After so long the provider's keys are fetched again: a key that it has withdrawn works no longer than this."""
+
+COOL_DOWN_SECONDS: Final = 30.0
+"""Between two fetches at least; tokens with made-up keys must not make us call the provider for each of them."""
+
+STALE_SECONDS: Final = 3_600.0
+"""For so long known keys go on where the provider does not answer."""
+
+ALL_ACCOUNTS: Final = "*"
+"""In the claim of accounts: all of them."""
+
+LONGEST: Final = 16_384
+LONGEST_SUBJECT: Final = 200
+_LEAST_RSA_BITS: Final = 2_048
+_FETCH_SECONDS: Final = 5.0
+_MOST_BYTES: Final = 1 << 20
+_SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+
+log = structlog.get_logger("cm_graphql.operations")
+
+Fetch = Callable[[str], Awaitable[Any]]
+"""Reads the JSON at a URL; raises OSError or ValueError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRules:
+    """Which tokens are good, and what their claims mean."""
+
+    jwks_url: str
+    issuer: str
+    audience: str
+    algorithms: Sequence[str] = ("RS256", "ES256", "EdDSA")
+    leeway: int = 30
+    """Seconds by which the provider's clock may differ from ours."""
+    scope_claim: str = "scope"
+    """Holds the scopes: a text with spaces between them, or a list."""
+    accounts_claim: str | None = None
+    """Holds the ids of the only accounts that the caller sees, or `*`; None: everybody sees all."""
+
+
+class Tokens:
+    """Tells who a token was issued to."""
+
+    def __init__(
+        self, rules: TokenRules, fetch: Fetch | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rules = rules
+        self._keys = ProviderKeys(rules.jwks_url, fetch or fetch_json, clock)
+        self._registry = JWSRegistry(algorithms=list(rules.algorithms), strict_check_header=False)
+        self._claims = JWTClaimsRegistry(
+            leeway=rules.leeway,
+            iss={"essential": True, "value": rules.issuer},
+            aud={"essential": True, "value": rules.audience},
+            exp={"essential": True},
+            sub={"essential": True},
+        )
+
+    async def viewer(self, token: str) -> Viewer | None:
+        """The caller of a token; None where it is not good. Raises CannotTell where the provider does not answer."""
+        if len(token) > LONGEST or not _SHAPE.fullmatch(token):
+            return None
+        try:
+            header = extract_compact(token.encode(), registry=self._registry).headers()
+            key = await self._key(header)
+            if key is None:
+                return None
+            checked = jwt.decode(token, key, registry=self._registry)
+            self._claims.validate(checked.claims)
+            return self._viewer(checked.claims)
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+            log.debug("token_refused", reason=type(error).__name__)  # its text could repeat the token
+            return None
+
+    async def _key(self, header: Mapping[str, Any]) -> Key | None:
+        """The provider's key that the header names; keys that a token brings along are never looked at."""
+        algorithm, kid = str(header.get("alg")), header.get("kid")
+        if algorithm not in self._rules.algorithms or not (kid is None or isinstance(kid, str)):
+            return None
+        return await self._keys.find(algorithm, kid)
+
+    def _viewer(self, claims: Mapping[str, Any]) -> Viewer | None:
+        subject = claims["sub"]
+        if not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+            return None
+        accounts = self._accounts(claims)
+        if accounts is not None and len(accounts) > MOST_ACCOUNTS:
+            return None
+        given = claims.get(self._rules.scope_claim, ())
+        scopes = given.split() if isinstance(given, str) else _texts(given)
+        return Viewer(f"usr_{subject}", frozenset(scopes) & frozenset(SCOPES), accounts)
+
+    def _accounts(self, claims: Mapping[str, Any]) -> frozenset[str] | None:
+        """The accounts that a token is limited to; where its claim is missing, none at all."""
+        if self._rules.accounts_claim is None:
+            return None
+        given = claims.get(self._rules.accounts_claim, ())
+        listed = given.split() if isinstance(given, str) else _texts(given)
+        return None if list(listed) == [ALL_ACCOUNTS] else frozenset(listed)
+
+
+def _texts(given: Any) -> list[str]:
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        raise ValueError("a claim is neither a text nor a list of texts")
+    return list(given)
+
+
+class ProviderKeys:
+    """The keys that a provider publishes, fetched when they are needed and not more often than that."""
+
+    def __init__(self, url: str, fetch: Fetch, clock: Callable[[], float]) -> None:
+        self._url = url
+        self._fetch = fetch
+        self._clock = clock
+        self._keys: list[Key] = []
+        self._fetched: float | None = None
+        self._tried: float | None = None
+        self._turn = asyncio.Lock()
+
+    async def find(self, algorithm: str, kid: str | None) -> Key | None:
+        """The key of a name for an algorithm; without a name, the only one that fits. Raises CannotTell."""
+        if self._age() >= FRESH_SECONDS:
+            await self._refresh()
+        if self._age() >= STALE_SECONDS:
+            raise CannotTell("the identity provider does not publish its keys")
+        found = self._among(algorithm, kid)
+        if found is None and kid is not None and await self._refresh():
+            found = self._among(algorithm, kid)
+        return found
+
+    def _among(self, algorithm: str, kid: str | None) -> Key | None:
+        fitting = [
+            key
+            for key in self._keys
+            if isinstance(key, ALGORITHMS[algorithm])
+            and key.get("alg") in (None, algorithm)
+            and (kid is None or key.get("kid") == kid)
+        ]
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _age(self) -> float:
+        return float("inf") if self._fetched is None else self._clock() - self._fetched
+
+    async def _refresh(self) -> bool:
+        """Fetch the keys, unless that was tried just now; whether others may be known after it."""
+        asked = self._clock()
+        async with self._turn:
+            if self._fetched is not None and self._fetched > asked:
+                return True  # somebody fetched them while we waited for our turn
+            if self._tried is not None and self._clock() - self._tried < COOL_DOWN_SECONDS:
+                return False
+            self._tried = self._clock()
+            try:
+                self._keys = usable(await self._fetch(self._url))
+            except (OSError, ValueError) as error:
+                log.warning("provider_keys_not_fetched", url=self._url, reason=str(error)[:200])
+                return False
+            self._fetched = self._clock()
+            return True
+
+
+def usable(published: Any) -> list[Key]:
+    """The keys of a JWKS that can check signatures; others in it, of whatever kind, are passed over."""
+    if not isinstance(published, dict) or not isinstance(published.get("keys"), list):
+        raise ValueError("that is no JWKS: an object with `keys`")
+    made: list[Key] = []
+    for one in published["keys"]:
+        if not isinstance(one, dict) or one.get("kty") not in ("RSA", "EC", "OKP") or one.get("use", "sig") != "sig":
+            continue
+        try:
+            key = JWKRegistry.import_key(one)
+            strong = not isinstance(key, RSAKey) or key.public_key.key_size >= _LEAST_RSA_BITS
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+        if strong and "verify" in one.get("key_ops", ("verify",)):
+            made.append(key)
+    return made
+
+
+async def fetch_json(url: str) -> Any:
+    """Read the JSON at a URL, in a thread; a redirection is not followed."""
+    return await asyncio.to_thread(_fetch, url)
+
+
+def _fetch(url: str) -> Any:
+    request = urllib.request.Request(url, headers={"accept": "application/json"})  # noqa: S310 - settings want http(s)
+    opener = urllib.request.build_opener(_NoRedirect)
+    with opener.open(request, timeout=_FETCH_SECONDS) as answer:
+        text = answer.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError("the answer is too long")
+    return json.loads(text)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> NoReturn:
+        raise urllib.error.HTTPError(req.full_url, code, "it redirects elsewhere", headers, fp)
+
+
+__all__ = ["ALGORITHMS", "TokenRules", "Tokens"]

@@ -1,0 +1,289 @@
+"""Who gets in over HTTP: holders of keys and tokens that are valid now, and nobody else is told why not."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from cm_graphql.operations import api_keys
+from cm_graphql.operations.ports import SystemClock
+from cm_graphql.operations.viewer import STANDARD
+from cm_graphql.store.database import Database
+from servers import running
+
+KEY = RSAKey.generate_key(2048, {"kid": "one"})
+ISSUER = "https://id.example"
+MADE_UP = f"cmk_{'0' * 32}_{'A' * 43}"
+
+
+class Published(BaseHTTPRequestHandler):
+    """The identity provider."""
+
+    def do_GET(self) -> None:
+        """Answer with the keys."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"keys": [KEY.as_dict(private=False)]}).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Published)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/jwks"
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass
+class Guarded:
+    """A server that asks who one is."""
+
+    url: str
+    database_url: str
+    log: Path
+
+    def ask(self, token: str | None = None, query: str = "{ viewer { id scopes } }", **headers: str) -> httpx.Response:
+        """Ask with a bearer token, or without."""
+        given = {**headers, **({} if token is None else {"authorization": f"Bearer {token}"})}
+        with httpx.Client(trust_env=False) as client:
+            return client.post(f"{self.url}/graphql", json={"query": query}, headers=given)
+
+    def cli(self, *arguments: str) -> str:
+        """Run `cm-graphql keys`."""
+        command = [sys.executable, "-m", "cm_graphql.cli", "keys", *arguments, "--database-url", self.database_url]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def revoke(self, key_id: str) -> None:
+        """Take an API key back."""
+
+        async def take() -> None:
+            database = Database.open(self.database_url)
+            try:
+                await api_keys.revoke(database, SystemClock(), key_id)
+            finally:
+                await database.dispose()
+
+        asyncio.run(take())
+
+    def key(self, **options: Any) -> tuple[api_keys.ApiKey, str]:
+        """Make an API key."""
+
+        async def make() -> tuple[api_keys.ApiKey, str]:
+            database = Database.open(self.database_url)
+            try:
+                return await api_keys.create(
+                    database, SystemClock(), **{"name": "a key", "scopes": ["credit_memos:read"], **options}
+                )
+            finally:
+                await database.dispose()
+
+        return asyncio.run(make())
+
+
+@pytest.fixture(scope="module")
+def guarded(module_database_url: str, provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    directory = tmp_path_factory.mktemp("guarded")
+    settings = {"AUTH": "both", "JWT_JWKS_URL": provider, "JWT_ISSUER": ISSUER, "JWT_AUDIENCE": "memos"}
+    environment = {f"CM_GRAPHQL_{name}": value for name, value in settings.items()}
+    with running(module_database_url, directory, **environment) as url:
+        yield Guarded(url, module_database_url, directory / "server.log")
+
+
+def token(**changed: Any) -> str:
+    now = int(time.time())
+    claims = {"iss": ISSUER, "aud": "memos", "sub": "ann", "exp": now + 60, "scope": "credit_memos:read", **changed}
+    return jwt.encode({"alg": "RS256", "kid": "one"}, claims, KEY)
+
+
+def refused(answer: httpx.Response) -> str:
+    assert answer.status_code == 401
+    (error,) = answer.json()["errors"]
+    assert error["extensions"] == {"code": "UNAUTHENTICATED"}
+    assert "data" not in answer.json()
+    message: str = error["message"]
+    return message
+
+
+def test_a_caller_without_credentials_is_asked_for_them(guarded: Guarded) -> None:
+    answer = guarded.ask()
+
+    refused(answer)
+    assert answer.headers["www-authenticate"] == 'Bearer realm="cm-graphql"'
+
+
+def test_a_cookie_lets_nobody_in(guarded: Guarded) -> None:
+    _, key = guarded.key()
+
+    refused(guarded.ask(cookie=f"authorization={key}; token={key}"))
+
+
+def test_whatever_is_wrong_with_a_token_the_answer_is_the_same(guarded: Guarded) -> None:
+    _, key = guarded.key()
+    _, late = guarded.key(expires_on=datetime.now(UTC) + timedelta(seconds=0.2))
+    gone, revoked = guarded.key()
+    guarded.revoke(gone.id)
+    other = f"{key[:-43]}{'A' * 43}"
+    time.sleep(0.3)
+    bad = [MADE_UP, late, revoked, other, key[:-1], token(exp=1), token(aud="others"), token() + "A", "x", "a b"]
+
+    answers = [guarded.ask(one) for one in bad]
+
+    assert len({refused(answer) for answer in [*answers, guarded.ask()]}) == 1
+    assert {answer.headers["www-authenticate"] for answer in answers} == {
+        'Bearer realm="cm-graphql", error="invalid_token"'
+    }
+    assert guarded.ask(key).status_code == 200
+
+
+@pytest.mark.parametrize("given", ["Basic YTpi", "Bearer", "", "{key}"])
+def test_only_a_bearer_token_counts(guarded: Guarded, given: str) -> None:
+    _, key = guarded.key()
+
+    refused(guarded.ask(authorization=given.format(key=key)))
+
+
+def test_two_tokens_are_one_too_many(guarded: Guarded) -> None:
+    _, key = guarded.key()
+    headers = [("authorization", f"Bearer {key}"), ("authorization", f"Bearer {token()}")]
+    with httpx.Client(trust_env=False) as client:
+        refused(client.post(f"{guarded.url}/graphql", json={"query": "{ __typename }"}, headers=headers))
+
+
+def test_strangers_learn_nothing_of_the_schema_and_send_no_body_in_vain(guarded: Guarded) -> None:
+    refused(guarded.ask(query="{ __schema { types { name } } }"))
+    refused(guarded.ask(query="{ nonsense"))
+    with httpx.Client(trust_env=False) as client:
+        refused(client.get(f"{guarded.url}/graphql", params={"query": "{ __typename }"}))
+        refused(client.post(f"{guarded.url}/graphql", content=b"no json"))
+        assert client.get(f"{guarded.url}/healthz").status_code == 200
+        assert client.get(f"{guarded.url}/readyz").status_code == 200
+
+
+def test_the_holder_of_a_key_is_known_by_its_id_and_has_its_scopes(guarded: Guarded) -> None:
+    key, text = guarded.key(scopes=["settings:read", "credit_memos:read"])
+
+    viewer = guarded.ask(text).json()["data"]["viewer"]
+
+    assert viewer == {"id": key.id, "scopes": ["credit_memos:read", "settings:read"]}
+
+
+def test_the_holder_of_a_token_is_known_by_its_subject(guarded: Guarded) -> None:
+    viewer = guarded.ask(token(scope="documents:read nothing:known")).json()["data"]["viewer"]
+
+    assert viewer == {"id": "usr_ann", "scopes": ["documents:read"]}
+
+
+def test_who_did_what_is_written_down_and_what_they_may_not_is_refused(guarded: Guarded) -> None:
+    key, text = guarded.key(scopes=["documents:sync", "settings:read"])
+    mutation = (
+        'mutation { syncReasonCodes(input: {reasonCodes: [{name: "Guarded", type: CREDIT_MEMO}]}) '
+        "{ results { reasonCode { createdById } userErrors { code message } } } }"
+    )
+
+    answer = guarded.ask(text, mutation).json()
+    (error,) = guarded.ask(token(), mutation).json()["errors"]
+
+    assert answer["data"]["syncReasonCodes"]["results"] == [{"reasonCode": {"createdById": key.id}, "userErrors": []}]
+    assert error["extensions"]["code"] == "FORBIDDEN"
+
+
+def test_a_key_that_is_taken_back_ends_within_seconds(guarded: Guarded) -> None:
+    key, text = guarded.key()
+    assert guarded.ask(text).status_code == 200
+
+    guarded.revoke(key.id)
+
+    time.sleep(api_keys.FRESH_SECONDS + 0.2)
+    refused(guarded.ask(text))
+
+
+def test_a_key_ends_when_it_expires_though_it_was_just_used(guarded: Guarded) -> None:
+    _, text = guarded.key(expires_on=datetime.now(UTC) + timedelta(seconds=1.5))
+    assert guarded.ask(text).status_code == 200
+
+    time.sleep(1.6)
+    refused(guarded.ask(text))
+
+
+def test_keys_are_made_listed_and_taken_back_at_the_command_line(guarded: Guarded) -> None:
+    text = guarded.cli("create", "--name", "nightly job", "--role", "standard", "--expires", "2999-01-31").strip()
+    key_id = guarded.ask(text).json()["data"]["viewer"]["id"]
+    assert guarded.ask(text).json()["data"]["viewer"]["scopes"] == sorted(STANDARD)
+
+    listed = about = ""
+    for _ in range(10):
+        listed = guarded.cli("list")
+        about = listed[listed.index(key_id) :].split("\nkey_")[0]
+        if "last used" in about:
+            break
+
+    assert "nightly job" in about
+    assert "accounts: all" in about
+    assert "expires: 2999-01-31 00:00:00 UTC" in about
+    assert "last used" in about
+    assert text.rpartition("_")[2] not in listed
+    assert "revoked" in guarded.cli("revoke", key_id) + guarded.cli("list")
+
+
+async def test_a_key_that_cannot_be_is_refused(guarded: Guarded) -> None:
+    database = Database.open(guarded.database_url)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"scopes": []}, "A key needs a scope"),
+        ({"scopes": ["all"]}, "There is no scope all"),
+        ({"name": ""}, "A key has a name"),
+        ({"expires_on": datetime(2020, 1, 1, tzinfo=UTC)}, "expired already"),
+        ({"accounts": []}, "limited to 1 to"),
+        ({"accounts": ["nobody"]}, "There is no account nobody"),
+    ]
+    for options, complaint in cases:
+        given = {"name": "a key", "scopes": ["credit_memos:read"], **options}
+        with pytest.raises(api_keys.KeyRefused, match=complaint):
+            await api_keys.create(database, SystemClock(), **given)
+    with pytest.raises(api_keys.KeyRefused, match="There is no key key_1"):
+        await api_keys.revoke(database, SystemClock(), "key_1")
+    await database.dispose()
+
+
+def test_a_wrong_option_is_told_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cm_graphql.cli", "keys", "create", "--name", "k", "--role", "admin"]
+    failed = subprocess.run([*command, "--expires", "soon"], capture_output=True, text=True, cwd=tmp_path)
+
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("cm-graphql: --expires is 'soon'")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_no_secret_is_in_the_log_nor_in_the_database(guarded: Guarded) -> None:
+    _, text = guarded.key()
+    good = token()
+    guarded.ask(text)
+    guarded.ask(good)
+    guarded.ask(good + "A")
+
+    async def stored() -> str:
+        database = Database.open(guarded.database_url)
+        try:
+            return repr(await api_keys.every(database))
+        finally:
+            await database.dispose()
+
+    kept = guarded.log.read_text() + asyncio.run(stored())
+    assert text.rpartition("_")[2] not in kept
+    assert good.rpartition(".")[2] not in kept
