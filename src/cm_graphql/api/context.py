@@ -141,6 +141,7 @@ class Context:
 
     def _fresh_loaders(self) -> Loaders:
         database = self.api.database
+        limits = self.viewer.accounts, self.viewer.scopes
         if self._rehearsal is not None:
-            return Loaders(Pinned(self._rehearsal.connection, database.dialect), self.viewer.accounts)
-        return Loaders(Committed(database), self.viewer.accounts)
+            return Loaders(Pinned(self._rehearsal.connection, database.dialect), *limits)
+        return Loaders(Committed(database), *limits)

@@ -5,7 +5,7 @@ do there. Where a field has no declaration, `Unplanned` says that the operation 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, cast
 
@@ -79,6 +79,7 @@ class Compiler:
     """Only those in @skip and @include matter here; they are part of the plan's key."""
     _rows: int = 0
     _statements: int = 0
+    _scopes: set[str] = field(default_factory=set)
 
     def plan(self) -> Plan:
         """The plan of the operation; raises Unplanned."""
@@ -96,7 +97,9 @@ class Compiler:
                 roots[key] = self._root(self._field(root_type, name), details)
         if not roots:
             raise Unplanned
-        return Plan(roots, constants, list(collected.grouped_field_set), self._rows, self._statements)
+        return Plan(
+            roots, constants, list(collected.grouped_field_set), self._rows, self._statements, frozenset(self._scopes)
+        )
 
     # --- roots --------------------------------------------------------------------------------------------------------
 
@@ -125,6 +128,7 @@ class Compiler:
 
     def _view(self, rowset: Rowset, object_type: GraphQLObjectType, details: Details, rows: int) -> View:
         """How rows become objects of what is selected below these fields."""
+        self._needs(rowset.kind)
         self._count(rows)
         self._statements += 1
         code = _Code()
@@ -249,6 +253,7 @@ class Compiler:
 
     def _lists(self, spec: ListSpec, site: Site, details: Details, rows: int) -> Lists:
         connection = cast(GraphQLObjectType, get_named_type(site.field.type))
+        self._needs(spec.node_type)
         rowset = Rowset(spec.node_type)
         rows = min(rows * (_literal_size(site.node) or spec.most_rows), MOST_ROWS)
         page = _Connection(self, rowset, self._type(spec.node_type.name), rows)
@@ -262,6 +267,10 @@ class Compiler:
         return Lists(site, spec, rowset, page.views, shape, page.reads_rows, page.counts, next(_NUMBERS), cursor)
 
     # --- the schema ---------------------------------------------------------------------------------------------------
+
+    def _needs(self, kind: NodeType) -> None:
+        if kind.scope is not None:
+            self._scopes.add(kind.scope)
 
     def _count(self, rows: int) -> None:
         self._rows = min(self._rows + rows, MOST_ROWS)

@@ -155,6 +155,8 @@ class NodeType:
     readers: dict[str, Read]
     fields: dict[str, Declared]
     owner: Callable[[FromClause], ColumnElement[Any]] | None
+    scope: str | None = None
+    """What a caller must be allowed to do to read any of it; None: everybody may."""
     filters: tuple[str, ...] = ()
     sorts: tuple[str, ...] = ()
     search: tuple[ColumnElement[Any], ...] = ()
@@ -225,6 +227,7 @@ def node(
     *,
     description: str,
     owner: Callable[[FromClause], ColumnElement[Any]] | None = None,
+    scope: str | None = None,
     filters: Sequence[str] = (),
     sorts: Sequence[str] = (),
     search: Sequence[ColumnElement[Any]] = (),
@@ -233,9 +236,9 @@ def node(
 ) -> Callable[[C], C]:
     """Make a GraphQL type of a class of declarations over a table.
 
-    `owner` gives the account that a row belongs to, for callers who may see only some accounts. `filters` and
-    `sorts` name stored fields; `order` is the default sort. Ties are always broken by id. `also` adds declarations
-    that several types share.
+    `owner` gives the account that a row belongs to, for callers who may see only some accounts; `scope` what
+    it takes to read the type at all. `filters` and `sorts` name stored fields; `order` is the default sort. Ties are
+    always broken by id. `also` adds declarations that several types share.
     """
 
     def decorate(cls: C) -> C:
@@ -261,6 +264,7 @@ def node(
             readers=selected.readers(),
             fields=declared,
             owner=owner,
+            scope=scope,
             filters=tuple(filters),
             sorts=tuple(sorts),
             search=tuple(search),

@@ -1,7 +1,7 @@
 """Batched reads: what many fields ask for one by one is fetched in one statement per kind of question."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from strawberry.dataloader import DataLoader
 
 from cm_graphql.engine.declare import NodeType
+from cm_graphql.engine.errors import RequestError
 from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
 from cm_graphql.store.database import Database
 from cm_graphql.store.session import Session
@@ -94,9 +95,13 @@ class _Shared(DataLoader[Any, Any]):
 class Loaders:
     """The loaders of one request, until its next write; after a write what they remember is stale."""
 
-    def __init__(self, source: Source, accounts: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, source: Source, accounts: frozenset[str] | None = None, scopes: frozenset[str] | None = None
+    ) -> None:
+        """`accounts` and `scopes` are those that the caller is limited to; None is no limit."""
         self.source = source
         self._accounts = accounts
+        self._scopes = scopes
         self._made: dict[Hashable, DataLoader[Any, Any]] = {}
 
     def loader(self, key: Hashable, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
@@ -110,8 +115,18 @@ class Loaders:
         """The accounts this caller is limited to; what is kept for one caller must not serve another."""
         return self._accounts
 
+    def may(self, scopes: Collection[str]) -> bool:
+        """Whether the caller may do all of this."""
+        return self._scopes is None or self._scopes.issuperset(scopes)
+
+    def require(self, scope: str | None) -> None:
+        """Refuse to read what the caller may not: FORBIDDEN."""
+        if scope is not None and not self.may((scope,)):
+            raise RequestError("FORBIDDEN", f"You do not have permission to read this: it needs {scope}.")
+
     def visible(self, node_type: NodeType) -> ColumnElement[bool]:
-        """The condition of the rows this caller may see."""
+        """The condition of the rows this caller may see; FORBIDDEN where they may see none of the type."""
+        self.require(node_type.scope)
         if self._accounts is None or node_type.owner is None:
             return true()
         return node_type.owner(node_type.table).in_(sorted(self._accounts))

@@ -390,9 +390,13 @@ class Plan:
     """An upper bound of the rows one run reads, from the page sizes."""
     statements_at_most: int
     """An upper bound of the statements of one run."""
+    scopes: frozenset[str]
+    """What a caller must be allowed to do; whoever is not goes the ordinary way, to be told where and why."""
 
     def run(self, run: Run) -> Ask:
         """The answer's data."""
+        if not run.loaders.may(self.scopes):
+            raise Unplanned
         data: Object = {}
         for key in self.order:
             data[key] = self.constants[key] if key in self.constants else (yield from self.roots[key].answer(run))

@@ -101,9 +101,8 @@ class _Found:
     def require_free(self, made_id: str, field: str) -> None:
         """Refuse a number that another one has: NUMBER_TAKEN."""
         if self.holder not in (None, made_id):
-            raise refuse(
-                ErrorCode.NUMBER_TAKEN, f"The number {self.number} is that of {self.holder}: choose another.", field
-            )
+            # Whose it is, not every caller may know.
+            raise refuse(ErrorCode.NUMBER_TAKEN, f"The number {self.number} is taken: choose another.", field)
 
 
 async def _find(unit: Unit, given_id: str | None, column: Column[str], number: str) -> _Found:
@@ -117,7 +116,7 @@ async def _find(unit: Unit, given_id: str | None, column: Column[str], number: s
 
 async def _account(unit: Unit, key: Key) -> Account:
     """The account that a document names; refuses with ACCOUNT_NOT_FOUND."""
-    found = await find_ids(unit.session, t.accounts, "acc", "number", [key])
+    found = await find_ids(unit.session, t.accounts, "acc", "number", [key], accounts=unit.viewer.accounts)
     account = await store.load_account(unit.session, found[key]) if key in found else None
     if account is None or not unit.viewer.sees(account.id):
         raise Refusal(not_found(ErrorCode.ACCOUNT_NOT_FOUND, key, "account_key"))
@@ -415,7 +414,7 @@ async def _referred_invoice(unit: Unit, given: SyncedCreditMemo, account: Accoun
     key = given.referred_invoice_key
     if key is None:
         return None
-    found = await find_ids(unit.session, t.invoices, "inv", "invoice_number", [key])
+    found = await find_ids(unit.session, t.invoices, "inv", "invoice_number", [key], accounts=unit.viewer.accounts)
     invoice = await store.load_document(unit.session, INVOICE, found[key]) if key in found else None
     if invoice is None or not unit.viewer.sees(invoice.account_id):
         raise Refusal(not_found(ErrorCode.INVOICE_NOT_FOUND, key, "referred_invoice_key"))

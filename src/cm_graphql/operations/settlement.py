@@ -130,7 +130,9 @@ async def _ask(unit: Unit, command: Asynchronous, operation: JobOperation) -> Ou
 async def _invoice_ids(unit: Unit, command: Asynchronous) -> dict[str, str]:
     """The ids of the invoices that a request names; refuses with all that do not exist."""
     keys = [want.invoice_key for want in command.invoices]
-    found = await targets.find_ids(unit.session, t.invoices, "inv", "invoice_number", keys)
+    found = await targets.find_ids(
+        unit.session, t.invoices, "inv", "invoice_number", keys, accounts=unit.viewer.accounts
+    )
     heads = await targets.heads(unit.session, list(found.values()))
     seen = {row.id for row in heads if unit.viewer.sees(row.account_id)}
     faults = Faults()

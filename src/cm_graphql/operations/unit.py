@@ -101,7 +101,9 @@ class Unit:
         return await self._free(key, memos.load_head, *path)
 
     async def _free(self, key: str, load: Callable[[Session, str], Awaitable[M | None]], *path: str | int) -> M:
-        found = await targets.find_ids(self.session, t.credit_memos, "cm", "number", [key], trust_ids=True)
+        found = await targets.find_ids(
+            self.session, t.credit_memos, "cm", "number", [key], accounts=self.viewer.accounts, trust_ids=True
+        )
         memo = await load(self.session, found[key]) if key in found else None
         if memo is None or not self.viewer.sees(memo.account_id):
             raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
@@ -133,7 +135,9 @@ class Unit:
 
     async def source_invoice(self, key: str, *path: str | int) -> Invoice:
         """The invoice of a key, locked, as a source of credit; refuses with INVOICE_NOT_FOUND."""
-        found = await targets.find_ids(self.session, t.invoices, "inv", "invoice_number", [key])
+        found = await targets.find_ids(
+            self.session, t.invoices, "inv", "invoice_number", [key], accounts=self.viewer.accounts
+        )
         invoice = await self.invoice(found[key]) if key in found else None
         if invoice is None or not self.viewer.sees(invoice.account_id):
             raise Refusal(not_found(ErrorCode.INVOICE_NOT_FOUND, key, *path))
@@ -148,7 +152,9 @@ class Unit:
             ("debit_memo_key", t.debit_memos, "dm", "number"),
         ):
             keys = [key for _, key_name, key in named if key_name == name]
-            found = await targets.find_ids(self.session, table, prefix, number, keys, trust_ids=True)
+            found = await targets.find_ids(
+                self.session, table, prefix, number, keys, accounts=self.viewer.accounts, trust_ids=True
+            )
             ids.update({(name, key): value for key, value in found.items()})
         loaded = await targets.load_targets(self.session, list(ids.values()))
         faults = Faults()
@@ -175,14 +181,15 @@ class Unit:
         for prefix in sorted({key.partition("_")[0] for key, _ in asked}):
             table, code = KINDS[prefix]
             wanted = [(key, path) for key, path in asked if key.startswith(f"{prefix}_")]
-            existing = await targets.find_ids(self.session, table, prefix, "id", [key for key, _ in wanted])
+            keys = [key for key, _ in wanted]
+            existing = await targets.find_ids(self.session, table, prefix, "id", keys, accounts=self.viewer.accounts)
             missing.extend(not_found(code, key, *path) for key, path in wanted if key not in existing)
         if missing:
             raise Refusal(*missing)
 
     async def account(self, key: str, *path: str | int) -> Account:
         """The account of a key; refuses with ACCOUNT_NOT_FOUND."""
-        found = await targets.find_ids(self.session, t.accounts, "acc", "number", [key])
+        found = await targets.find_ids(self.session, t.accounts, "acc", "number", [key], accounts=self.viewer.accounts)
         account = await intake.load_account(self.session, found[key]) if key in found else None
         if account is None or not self.viewer.sees(account.id):
             raise Refusal(not_found(ErrorCode.ACCOUNT_NOT_FOUND, key, *path))

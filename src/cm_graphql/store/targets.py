@@ -1,7 +1,7 @@
 """Invoices and debit memos between rows and records: as targets of credit, and as what it is made from."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,17 +13,28 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.keys import read_key
 from cm_graphql.store.memos import LINE_FINANCE, TAX_FINANCE, finance, touched
+from cm_graphql.store.owners import owned
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
 
 
 async def find_ids(
-    session: Session, table: Table, prefix: str, number: str, keys: Iterable[str], *, trust_ids: bool = False
+    session: Session,
+    table: Table,
+    prefix: str,
+    number: str,
+    keys: Iterable[str],
+    *,
+    accounts: Collection[str] | None = None,
+    trust_ids: bool = False,
 ) -> dict[str, str]:
     """The id of each key that something has; keys are ids, bare digits or numbers, and may raise MalformedId.
 
-    Whoever loads by the ids next can `trust_ids`, which saves a statement: then only numbers are looked up.
+    What belongs to other `accounts` than these is not found; None is all of them. Whoever loads by the ids next can
+    `trust_ids`, which saves a statement where all accounts are meant: then only numbers are looked up.
     """
+    mine = owned(table, accounts)
+    trust_ids = trust_ids and accounts is None  # what is not theirs, callers must not even lock
     read = {key: read_key(key, prefix) for key in keys}
     ids = [found for found, _ in read.values() if found is not None]
     numbers = [found for _, found in read.values() if found is not None]
@@ -31,7 +42,7 @@ async def find_ids(
     for column, wanted in ((table.c.id, [] if trust_ids else ids), (table.c[number], numbers)):
         for start in range(0, len(wanted), bulk.CHUNK):
             chunk = wanted[start : start + bulk.CHUNK]
-            rows = await session.rows(select(column.label("value"), table.c.id).where(column.in_(chunk)))
+            rows = await session.rows(select(column.label("value"), table.c.id).where(column.in_(chunk), mine))
             known.update((row.value, row.id) for row in rows)
     return {key: known[found] for key, pair in read.items() if (found := pair[0] or pair[1] or "") in known}
 

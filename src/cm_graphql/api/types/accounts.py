@@ -20,6 +20,7 @@ __all__ = ["Account", "Contact", "PaymentMethod"]
     "acc",
     t.accounts,
     description="A customer's account, which owns documents.",
+    scope="documents:read",
     owner=lambda accounts: accounts.c.id,
     filters=("id", "number", "name", "currency", "status", "created_date", "updated_date"),
     sorts=("number", "name", "currency", "status", "created_date", "updated_date"),
@@ -58,6 +59,7 @@ class Account(Node):
 
 async def _unapplied(loaders: Loaders, account: str) -> list[CurrencyAmount]:
     memos = t.credit_memos
+    loaders.require("credit_memos:read")
 
     async def load(keys: list[str]) -> list[list[CurrencyAmount]]:
         statement = (
@@ -96,6 +98,7 @@ def whole_sum(high: Any, low: Any) -> int:
     "con",
     t.contacts,
     description="A person to write to.",
+    scope="documents:read",
     owner=lambda contacts: (
         select(t.accounts.c.id).where(t.accounts.c.bill_to_contact_id == contacts.c.id).limit(1).scalar_subquery()
     ),
@@ -119,6 +122,7 @@ class Contact(Node):
     "pm",
     t.payment_methods,
     description="A way to pay money back to a customer.",
+    scope="documents:read",
     owner=lambda methods: methods.c.account_id,
     filters=("id", "type", "electronic", "created_date"),
     sorts=("type", "created_date", "updated_date"),

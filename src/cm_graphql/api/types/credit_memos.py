@@ -41,6 +41,7 @@ def shown_number(number: str | None) -> str | None:
     "cm",
     t.credit_memos,
     description="A document that gives a customer credit, which can settle invoices and debit memos or be refunded.",
+    scope="credit_memos:read",
     owner=lambda memos: memos.c.account_id,
     filters=(
         "account_id",
@@ -177,6 +178,7 @@ _LINE_AMOUNTS = {
     "cmi",
     t.credit_memo_items,
     description="A line of a credit memo.",
+    scope="credit_memos:read",
     owner=lambda items: (
         select(t.credit_memos.c.account_id).where(t.credit_memos.c.id == items.c.credit_memo_id).scalar_subquery()
     ),
@@ -263,6 +265,7 @@ class CreditMemoItem(Node):
     "cmt",
     t.credit_memo_taxation_items,
     description="A tax on a line of a credit memo; money is applied from it as from a line.",
+    scope="credit_memos:read",
     owner=lambda taxes: (
         select(t.credit_memos.c.account_id).where(t.credit_memos.c.id == taxes.c.credit_memo_id).scalar_subquery()
     ),
@@ -300,6 +303,7 @@ class CreditMemoTaxationItem(Node):
     "cmf",
     t.credit_memo_files,
     description="A finished PDF of a credit memo, made here or uploaded.",
+    scope="credit_memos:read",
     owner=lambda files: (
         select(t.credit_memos.c.account_id).where(t.credit_memos.c.id == files.c.credit_memo_id).scalar_subquery()
     ),

@@ -27,6 +27,7 @@ def _owner(lines: FromClause) -> ColumnElement[str]:
     "dm",
     t.debit_memos,
     description="A document that raises what a customer owes.",
+    scope="documents:read",
     owner=lambda memos: memos.c.account_id,
     filters=(
         "id",
@@ -110,6 +111,7 @@ class DebitMemo(Node):
     "dmi",
     t.debit_memo_items,
     description="A line of a debit memo.",
+    scope="documents:read",
     owner=_owner,
     filters=(
         "id",
@@ -177,6 +179,7 @@ class DebitMemoItem(Node):
     "dmt",
     t.debit_memo_taxation_items,
     description="A tax on a line of a debit memo; credit is applied to it as to a line.",
+    scope="documents:read",
     owner=_owner,
     filters=("id", "name", "tax_amount", "balance", "tax_code", "tax_date", "source_tax_item_id"),
     sorts=("name", "tax_amount", "balance", "tax_date", "created_date", "updated_date"),

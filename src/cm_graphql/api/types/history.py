@@ -67,6 +67,7 @@ def _shown(amount: int | None, currency: str) -> Any:
     "cme",
     t.credit_memo_events,
     description="An entry of a credit memo's history; it never changes and stays when the memo is deleted.",
+    scope="credit_memos:read",
     owner=lambda events: events.c.account_id,
     filters=("action", "at", "by_id", "effective_date", "request_id"),
     sorts=("at", "action", "by_id", "effective_date"),
@@ -111,6 +112,7 @@ class CreditMemoEvent(Node):
     "cmj",
     t.credit_memo_jobs,
     description="Work on a credit memo that goes on after the request that asked for it.",
+    scope="credit_memos:read",
     owner=lambda jobs: (
         select(t.credit_memos.c.account_id).where(t.credit_memos.c.id == jobs.c.reference_id).scalar_subquery()
     ),

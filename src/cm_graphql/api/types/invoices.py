@@ -67,6 +67,7 @@ def _owner(lines: FromClause) -> ColumnElement[str]:
     "inv",
     t.invoices,
     description="A document that a customer owes money for.",
+    scope="documents:read",
     owner=lambda invoices: invoices.c.account_id,
     filters=(
         "id",
@@ -133,6 +134,7 @@ class Invoice(Node):
     "ini",
     t.invoice_items,
     description="A line of an invoice.",
+    scope="documents:read",
     owner=_owner,
     filters=(
         "id",
@@ -196,6 +198,7 @@ class InvoiceItem(Node):
     "int",
     t.invoice_taxation_items,
     description="A tax on a line of an invoice; credit is applied to it as to a line.",
+    scope="documents:read",
     owner=_owner,
     filters=("id", "name", "tax_amount", "balance", "tax_code", "tax_date"),
     sorts=("name", "tax_amount", "balance", "tax_date", "created_date", "updated_date"),

@@ -29,6 +29,7 @@ class ProductRatePlanChargePrice:
     "chg",
     t.product_rate_plan_charges,
     description="A charge of the product catalog, from which credit memos can be made without an invoice.",
+    scope="documents:read",
     filters=(
         "id",
         "name",
@@ -99,6 +100,7 @@ async def _prices(loaders: Loaders, charge: str) -> list[ProductRatePlanChargePr
     "rc",
     t.reason_codes,
     description="A reason that documents can be made for; documents refer to it by its name.",
+    scope="settings:read",
     filters=("id", "name", "type", "active", "is_default"),
     sorts=("name", "type", "created_date", "updated_date"),
     order=(Order("type"), Order("name")),
@@ -117,6 +119,7 @@ class ReasonCode(Node):
     "per",
     t.accounting_periods,
     description="A span of days that is closed as a whole; no action may be dated within a closed one.",
+    scope="settings:read",
     filters=("id", "name", "start_date", "end_date", "status"),
     sorts=("name", "start_date", "end_date", "status", "created_date", "updated_date"),
     order=(Order("start_date"),),

@@ -83,6 +83,7 @@ class Settings:
 
 async def read_settings(loaders: Loaders, _kept: Any = None) -> Settings:
     """The settings as they are now."""
+    loaders.require("settings:read")
     (row,) = await loaders.source.rows(select(t.settings).where(t.settings.c.id == 1))
     return Settings(
         **asdict(settings_of(row.document)),
@@ -107,6 +108,7 @@ class Currency:
 
 async def read_currency(loaders: Loaders, code: str) -> Currency:
     """A currency as it is used now."""
+    loaders.require("settings:read")
     rows = await loaders.source.rows(select(t.currencies).where(t.currencies.c.code == code))
     row = rows[0] if rows else None
     increment = row.rounding_increment if row else None
@@ -134,6 +136,7 @@ class TaxRate:
 
 async def read_tax_rate(loaders: Loaders, key: Sequence[str]) -> TaxRate | None:
     """The rate of a tax code, a jurisdiction and a name as it is now."""
+    loaders.require("settings:read")
     c = t.tax_rates.c
     same = and_(*(column == value for column, value in zip((c.tax_code, c.jurisdiction, c.name), key, strict=True)))
     rows = await loaders.source.rows(select(t.tax_rates).where(same))

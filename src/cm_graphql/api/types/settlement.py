@@ -13,6 +13,7 @@ __all__ = ["CreditMemoItemPart", "CreditMemoPart", "Refund", "RefundFinanceInfor
     "cmp",
     t.credit_memo_parts,
     description="A share of a posted credit memo: what one target received, or what is unapplied.",
+    scope="credit_memos:read",
     owner=lambda parts: (
         select(t.credit_memos.c.account_id).where(t.credit_memos.c.id == parts.c.credit_memo_id).scalar_subquery()
     ),
@@ -44,6 +45,7 @@ class CreditMemoPart(Node):
     "cip",
     t.credit_memo_item_parts,
     description="How much of one line of a credit memo lies in a part, and on which line of its target.",
+    scope="credit_memos:read",
     owner=lambda parts: (
         select(t.credit_memos.c.account_id).where(t.credit_memos.c.id == parts.c.credit_memo_id).scalar_subquery()
     ),
@@ -96,6 +98,7 @@ class RefundFinanceInformation:
     "ref",
     t.refunds,
     description="Money paid back to a customer.",
+    scope="credit_memos:read",
     owner=lambda refunds: refunds.c.account_id,
     filters=(
         "number",
@@ -169,6 +172,7 @@ class Refund(Node):
     "rfp",
     t.refund_parts,
     description="What a refund took from one credit memo or payment.",
+    scope="credit_memos:read",
     owner=lambda parts: select(t.refunds.c.account_id).where(t.refunds.c.id == parts.c.refund_id).scalar_subquery(),
     order=(Order("created_date"),),
     also=AUDIT,
@@ -193,6 +197,7 @@ class RefundPart(Node):
     "rip",
     t.refund_item_parts,
     description="What a refund took from one line of a credit memo.",
+    scope="credit_memos:read",
     owner=lambda parts: select(t.refunds.c.account_id).where(t.refunds.c.id == parts.c.refund_id).scalar_subquery(),
     order=(Order("position"),),
     also=AUDIT,
