@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         description="Where PDFs are kept: a folder, or a bucket such as `s3://bucket/prefix`.",
     )
     files_options: Mapping[str, str] = Field(
-        default_factory=dict,
+        default={},
         description='What a bucket needs to be reached, as a JSON object such as `{"aws_region": "eu-central-1"}`; '
         "without it the store's own environment variables, such as AWS_REGION, are read.",
         repr=False,
