@@ -16,9 +16,10 @@ PYTEST_PARALLEL ?= --numprocesses logical --maxprocesses 8 --dist loadscope
 CREATED := $(VENV)/.created
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test conformance soak schema format constraints clean
+.PHONY: help demo check test conformance soak schema docs format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
@@ -51,6 +52,11 @@ schema: $(RUNTIME) ## print schema.graphql again
 	$(BIN)/cm-graphql schema export > schema.graphql.new
 	mv schema.graphql.new schema.graphql
 
+# The variable silences an advertisement of mkdocs-material's successor.
+docs: $(DOCS) ## build the documentation as a site in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
+	@echo 'The site is in build/site: open build/site/index.html.'
+
 format: $(DEV) ## format the code and fix what can be fixed
 	$(BIN)/ruff format src tests hatch_build.py
 	$(BIN)/ruff check --fix src tests hatch_build.py
@@ -58,7 +64,7 @@ format: $(DEV) ## format the code and fix what can be fixed
 constraints: ## pin the newest versions that pyproject.toml allows
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,docs]'
 	echo '# The versions that the tests ran with, renewed by `make constraints`.' > constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude cm-graphql >> constraints.txt
 	rm -rf build/constraints
@@ -80,4 +86,8 @@ $(RUNTIME): pyproject.toml constraints.txt | $(CREATED)
 
 $(DEV): pyproject.toml constraints.txt | $(CREATED)
 	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@ $(RUNTIME)
+
+$(DOCS): pyproject.toml constraints.txt | $(CREATED)
+	$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@ $(RUNTIME)
