@@ -115,7 +115,7 @@ def test_it_is_shown_where_only_this_machine_is_served_unless_set_otherwise() ->
     assert not Settings(explorer=False).shows_explorer
 
 
-@pytest.mark.parametrize("document", explorer.examples(), ids=lambda document: document.partition("{")[0].split()[-1])
+@pytest.mark.parametrize("document", explorer.examples(), ids=explorer.name)
 def test_each_example_is_an_operation_of_the_schema(document: str) -> None:
     assert validate(schema._schema, parse(document)) == []
 

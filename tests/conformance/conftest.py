@@ -1,10 +1,16 @@
 """What conformance tests share: the outside tools that they need, found or asked for."""
 
+import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from cm_graphql.seeding import demo
+from cm_graphql.store import migrations
+from cm_graphql.store.database import Database
+from servers import running
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +27,20 @@ def tool() -> Callable[[str], str]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of the real server upon the tour's data."""
+    directory = tmp_path_factory.mktemp("demo")
+    url = f"sqlite:///{directory / 'demo.db'}"
+    asyncio.run(_fill(url))
+    with running(url, directory) as base_url:
+        yield base_url
+
+
+async def _fill(url: str) -> None:
+    await migrations.upgrade(url)
+    database = Database.open(url)
+    await demo(database)
+    await database.dispose()

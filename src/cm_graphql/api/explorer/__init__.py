@@ -3,6 +3,7 @@
 import functools
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -52,6 +53,8 @@ _EXAMPLES: Final = "examples.json"
 _VENDORED: Mapping[str, assets.Asset] = {
     asset.name: asset for asset in assets.ASSETS if Path(asset.name).suffix in _MEDIA_TYPES
 }
+
+_OPERATION: Final = re.compile(r"^(?:query|mutation|subscription) (\w+)", re.M)
 
 _PAGE: Final = """<!doctype html>
 <html lang="en">
@@ -142,6 +145,12 @@ def examples() -> tuple[str, ...]:
     """Give the documents of the tabs, in their order."""
     found = sorted((HERE / "examples").glob("*.graphql"))
     return tuple(file.read_text(encoding="utf-8").strip() + "\n" for file in found)
+
+
+def name(document: str) -> str:
+    """Give the name of a document's first operation, which GraphiQL shows on its tab."""
+    found = _OPERATION.search(document)
+    return found[1] if found else ""
 
 
 def _link(base: str, name: str, integrity: str | None = None) -> str:

@@ -1,0 +1,167 @@
+"""GraphiQL in a real browser that reaches nothing but this machine: what a person does on their first visit."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cm_graphql.api import explorer
+from cm_graphql.api.explorer import assets
+from conformance.browser import Page, browsing
+
+Tool = Callable[[str], str]
+
+EDITOR = "document.querySelector('.graphiql-query-editor .CodeMirror')"
+RESULT = "document.querySelector('.result-window .CodeMirror')"
+
+
+@pytest.fixture(scope="session")
+def graphiql(tool: Tool) -> None:
+    """The files of GraphiQL, fetched where the installation could not."""
+    if assets.missing():
+        tool("npm")
+        assets.fetch()
+
+
+@pytest.fixture
+def page(graphiql: None, demo_server: str, tool: Tool, tmp_path: Path) -> Iterator[Page]:
+    """The explorer, ready to be used; afterwards nothing may have been asked of strangers, or complained about."""
+    with browsing(tool("chromium"), tmp_path) as page:
+        page.goto(f"{demo_server}/graphql")
+        page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
+        yield page
+        assert page.strangers == []
+        assert page.complaints == []
+
+
+def run(page: Page, *choice: str) -> str:
+    """Run what the editor holds, choosing an operation where it asks, and give the answer."""
+    page.click(".graphiql-execute-button")
+    for name in choice:
+        page.wait("document.querySelector('[role=menuitem]')")
+        page.evaluate(
+            f"Array.from(document.querySelectorAll('[role=menuitem]')).find(i => i.innerText === '{name}').click()"
+        )
+    page.wait(f"{RESULT}.CodeMirror.getValue() && !document.querySelector('.graphiql-spinner')")
+    return str(page.evaluate(f"{RESULT}.CodeMirror.getValue()"))
+
+
+def write(page: Page, document: str) -> None:
+    """Put a document of one operation into the editor, and the answer of the one before out of sight."""
+    page.evaluate(f"{EDITOR}.CodeMirror.setValue({document!r})")
+    page.wait(f"{EDITOR}.CodeMirror.operations.length === 1")
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+
+
+def keep(page: Page, name: str, tmp_path: Path) -> Path:
+    """Take a picture; where CM_GRAPHQL_TEST_SCREENSHOTS names a folder, it stays there to be looked at."""
+    folder = Path(os.environ.get("CM_GRAPHQL_TEST_SCREENSHOTS") or tmp_path)
+    file = folder / f"{name}.png"
+    page.screenshot(file)
+    return file
+
+
+def test_the_examples_stand_in_tabs_and_a_query_answers(page: Page, tmp_path: Path) -> None:
+    titles = page.evaluate("Array.from(document.querySelectorAll('.graphiql-tab-button')).map(tab => tab.innerText)")
+    assert titles == [explorer.name(document) for document in explorer.examples()]
+
+    answer = run(page, "MainJob")
+
+    assert '"invoiceNumber": "INV00000001"' in answer
+    assert keep(page, "query", tmp_path).stat().st_size > 20_000
+
+
+def test_a_mutation_answers(page: Page, tmp_path: Path) -> None:
+    write(page, 'mutation { postCreditMemo(input: {key: "CM00000002", dryRun: true}) { creditMemo { status } } }')
+
+    assert '"status": "POSTED"' in run(page)
+    keep(page, "mutation", tmp_path)
+
+
+def test_the_documentation_opens(page: Page, tmp_path: Path) -> None:
+    page.click('[aria-label="Show Documentation Explorer"]')
+    page.wait("document.querySelector('.graphiql-doc-explorer')?.innerText.includes('Mutation')")
+    links = "Array.from(document.querySelectorAll('.graphiql-doc-explorer a'))"
+    page.evaluate(f"{links}.find(link => link.innerText === 'Mutation').click()")
+
+    page.wait("document.body.innerText.includes('Posts a draft, which makes its amount available to use.')")
+    keep(page, "documentation", tmp_path)
+
+
+def test_the_plug_in_builds_queries_by_clicking(page: Page, tmp_path: Path) -> None:
+    write(page, "query Mine { viewer { id } }")
+    page.click('[aria-label="Show GraphiQL Explorer"]')
+    page.wait("document.querySelector('.docExplorerWrap')?.innerText.includes('creditMemos')")
+
+    page.click("[data-field-name=scopes]")
+
+    page.wait(f"{EDITOR}.CodeMirror.getValue().includes('scopes')")
+    keep(page, "plug-in", tmp_path)
+
+
+def test_a_subscription_tells_what_happens_meanwhile(page: Page, demo_server: str, tmp_path: Path) -> None:
+    write(page, "subscription { creditMemoChanged { event { action } creditMemo { number comment } } }")
+    page.click(".graphiql-execute-button")
+    page.wait("document.querySelector('.graphiql-execute-button').ariaLabel.startsWith('Stop')")
+
+    change = 'mutation { updateCreditMemo(input: {key: "CM00000004", comment: "Seen"}) { userErrors { code } } }'
+    deadline = time.monotonic() + 20
+    while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Seen')"):
+        assert time.monotonic() < deadline
+        # The first change may come before the subscription has begun.
+        httpx.post(f"{demo_server}/graphql", json={"query": change})
+        time.sleep(0.5)
+    keep(page, "subscription", tmp_path)
+    page.click(".graphiql-execute-button")
+
+
+def test_the_token_is_sent_and_forgotten_with_the_tab(page: Page) -> None:
+    page.evaluate(
+        "window.sent = []; const own = window.fetch;"
+        "window.fetch = (url, options) => { sent.push(options?.headers?.authorization); return own(url, options); }"
+    )
+    page.click("#token")
+    page.type("secret-token")
+    page.evaluate("document.querySelector('#token').blur()")
+
+    page.wait("sent.includes('Bearer secret-token')")  # the schema is asked for anew
+    assert page.evaluate("sessionStorage.getItem('cm-graphql:token')") == "secret-token"
+    assert "secret-token" not in page.evaluate("JSON.stringify(localStorage)")
+
+
+def test_dialogs_open_and_the_examples_come_back(page: Page, tmp_path: Path) -> None:
+    page.click('[aria-label="Open settings dialog"]')
+    page.wait("document.querySelector('.graphiql-dialog')")
+    keep(page, "settings", tmp_path)
+    page.click(".graphiql-dialog button")
+    page.wait("!document.querySelector('.graphiql-dialog')")
+
+    page.evaluate("document.querySelector('.graphiql-tab-close').click()")
+    page.wait(f"document.querySelectorAll('.graphiql-tab-button').length === {len(explorer.examples()) - 1}")
+    page.evaluate("window.confirm = () => true")
+    page.click("#examples")
+
+    page.wait(f"document.querySelectorAll('.graphiql-tab-button').length === {len(explorer.examples())}")
+
+
+def test_it_is_dark_for_those_who_like_it_dark(graphiql: None, demo_server: str, tool: Tool, tmp_path: Path) -> None:
+    with browsing(tool("chromium"), tmp_path, dark=True) as page:
+        page.goto(f"{demo_server}/graphql")
+        page.wait(EDITOR)
+
+        for element in (".bar", ".graphiql-container"):
+            colour = page.evaluate(f"getComputedStyle(document.querySelector('{element}')).backgroundColor")
+            assert all(int(part) < 80 for part in colour[4:-1].split(", ")), colour
+        keep(page, "dark", tmp_path)
+
+
+def test_a_page_without_graphiql_is_not_blank(demo_server: str, tool: Tool, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_bytes(explorer.page("http://127.0.0.1:8000/graphql").body)
+    with browsing(tool("chromium"), tmp_path) as page:
+        # As if no file had arrived: the scripts of a page on disk are not where it says.
+        page.goto((tmp_path / "page.html").as_uri())
+
+        assert "The explorer is loading" in page.text() or "GraphiQL is not installed here" in page.text()
