@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import structlog
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.domain import limits
@@ -25,7 +25,7 @@ from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Forbidden, Viewer
 from cm_graphql.store import records
 from cm_graphql.store.database import Database
-from cm_graphql.store.errors import Contention
+from cm_graphql.store.errors import Contention, typed
 from cm_graphql.store.keys import MalformedId
 from cm_graphql.store.records import IdempotentRequest
 from cm_graphql.store.session import Session
@@ -153,8 +153,8 @@ class Gate:
         viewer.require(*what.scopes)
         try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines, self.documents))
         if command.dry_run:
-            (answer,), rehearsal = await self._rehearse([command], what.run, try_)
-            return answer, rehearsal
+            answers, rehearsal = await self._rehearse([command], what.run, try_)
+            return answers[0], rehearsal
         request = _idempotent(what.name, command, viewer)
         return await self._once(request, what.run, command, try_, what.errand), None
 
@@ -191,11 +191,14 @@ class Gate:
 
     async def _rehearse(
         self, wanted: Sequence[E], run: Callable[[Unit, E], Awaitable[Outcome]], try_: _Try, *, bulk: bool = False
-    ) -> tuple[list[Answer], Rehearsal]:
+    ) -> tuple[list[Answer], Rehearsal | None]:
         """Do everything in one transaction that is left open; ask whoever must be asked outside, and start over."""
         while True:
             stack = AsyncExitStack()
-            connection = await stack.enter_async_context(self.database.write(dry_run=True))
+            try:
+                connection = await stack.enter_async_context(self.database.write(dry_run=True))
+            except Contention as contention:
+                return [Answer(faults=(_contended(contention),)) for _ in wanted], None
             rehearsal = Rehearsal(connection, stack)
             answers: list[Answer] = []
             missing: list[Unasked] = []
@@ -228,8 +231,13 @@ class Gate:
                 return Answer(outcome=await run(unit, wanted))
         except Refusal as refusal:
             return Answer(faults=refusal.faults)
-        except Contention as contention:
-            return Answer(faults=(_contended(contention),))
+        except IntegrityError as error:
+            return Answer(faults=(_taken(error),))
+        except DBAPIError as error:  # the transaction, which is still open, has not put a name to it
+            known = typed(error)
+            if not isinstance(known, Contention):
+                raise
+            return Answer(faults=(_contended(known),))
 
     async def _unit(self, connection: AsyncConnection, try_: _Try, *, dry_run: bool = False) -> Unit:
         return await Unit.begin(
@@ -287,12 +295,7 @@ class Gate:
         except Contention as contention:
             return Answer(faults=(_contended(contention),))
         except IntegrityError as error:
-            if "number" in str(error.orig):
-                taken = Fault(
-                    ErrorCode.NUMBER_TAKEN, "The number was taken by another document meanwhile.", ("number",)
-                )
-                return Answer(faults=(taken,))
-            raise
+            return Answer(faults=(_taken(error),))
 
     async def _in(
         self,
@@ -377,6 +380,13 @@ def _in_progress() -> Fault:
         "The first request with this idempotency key is still running: repeat it in a moment.",
         ("idempotency_key",),
     )
+
+
+def _taken(error: IntegrityError) -> Fault:
+    """What a unique number means that another transaction wrote first; any other violation is our bug, and goes on."""
+    if "number" not in str(error.orig):
+        raise error
+    return Fault(ErrorCode.NUMBER_TAKEN, "The number was taken by another document meanwhile.", ("number",))
 
 
 def _contended(contention: Contention) -> Fault:

@@ -43,6 +43,8 @@ class Quoted:
                 if isinstance(answer, Refusal):
                     raise Refusal(*answer.faults)
                 return answer
+        if len(self._answers) >= MOST_INQUIRIES:
+            raise failed("What the tax engine was asked for kept changing.")
         raise Unasked(lambda: self._ask(engine, inquiry))
 
     async def _ask(self, name: str, inquiry: TaxInquiry) -> None:
@@ -53,8 +55,6 @@ class Quoted:
         engine = self._engines.get(name)
         if engine is None:
             return failed(f"The tax engine {name} is not set up on this server.")
-        if len(self._answers) >= MOST_INQUIRIES:
-            return failed("What the tax engine was asked for kept changing.")
         try:
             return await engine.price(inquiry)
         except TaxEngineFailed as error:

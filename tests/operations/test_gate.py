@@ -1,0 +1,127 @@
+"""The one place that every action passes: what it does when others are in the way, or were there first."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from cm_graphql.domain.commands.base import Key
+from cm_graphql.domain.commands.creation import CreateCreditMemos, CreditMemoFromCharges, NewCreditMemo
+from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, PostCreditMemo, UnpostCreditMemo
+from cm_graphql.domain.errors import ErrorCode
+from cm_graphql.operations import creation, lifecycle
+from cm_graphql.operations.gate import Gate
+from cm_graphql.operations.ports import SystemClock
+from cm_graphql.operations.viewer import LOCAL, Viewer
+from cm_graphql.store import tables as t
+from cm_graphql.store.database import Database
+from operating import TODAY, Desk
+
+CONTENTION = [ErrorCode.LOCK_CONTENTION]
+
+
+async def hold(database: Database, memo: str, taken: asyncio.Event, release: asyncio.Event) -> None:
+    """Keep a memo locked, and with it, on SQLite, everything."""
+    async with database.write() as connection:
+        await connection.execute(select(t.credit_memos).where(t.credit_memos.c.id == memo).with_for_update())
+        taken.set()
+        await release.wait()
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_what_cannot_be_locked_in_time_is_left_alone(desk: Desk, database_url: str, dry_run: bool) -> None:
+    memo = await desk.draft("1.00")
+    hurried = Database.open(database_url, lock_timeout=0.2)
+    gate = Gate(hurried, SystemClock(TODAY))
+    taken, release = asyncio.Event(), asyncio.Event()
+    holding = asyncio.create_task(hold(desk.database, memo, taken, release))
+    await taken.wait()
+
+    answer, rehearsal = await gate.act(lifecycle.post, PostCreditMemo(key=Key(memo), dry_run=dry_run), LOCAL)
+    many = CreateCreditMemos(
+        memos=(NewCreditMemo(from_charges=CreditMemoFromCharges(account_key=Key(desk.account))),) * 2, dry_run=dry_run
+    )
+    answers = await gate.act_each(creation.create_each, many, LOCAL) if desk.database.dialect == "sqlite" else None
+
+    release.set()
+    await holding
+    assert [fault.code for fault in answer.faults] == CONTENTION
+    if rehearsal is not None:
+        await rehearsal.undo()
+    if answers is not None:
+        assert [[fault.code for fault in answer.faults] for answer in answers[0]] == [CONTENTION, CONTENTION]
+    await hurried.dispose()
+    await desk.post(memo)
+
+
+async def test_a_repeat_gets_the_first_outcome_whatever_happened_since(desk: Desk) -> None:
+    memo = await desk.draft("1.00")
+    command = PostCreditMemo(key=Key(memo), idempotency_key="once")
+    first = await desk.ask(lifecycle.post, command)
+    await desk.do(lifecycle.unpost, UnpostCreditMemo(key=Key(memo)))
+    before = await desk.dump()
+
+    again = await desk.ask(lifecycle.post, command)
+
+    assert (again.outcome, again.replayed) == (first.outcome, True)
+    assert await desk.dump() == before
+
+
+async def test_refusals_are_repeated_too_except_those_that_deserve_a_retry(desk: Desk) -> None:
+    memo = await desk.draft("1.00")
+    stale = CancelCreditMemo(key=Key(memo), if_version=7, idempotency_key="stale")
+    wrong = UnpostCreditMemo(key=Key(memo), idempotency_key="wrong")
+
+    for command, what in ((stale, lifecycle.cancel), (wrong, lifecycle.unpost)):
+        action: Any = what
+        await desk.ask(action, command)
+
+    kept = [row.key for row in await desk.rows(t.idempotency_keys)]
+    assert kept == ["wrong"]
+    await desk.post(memo)
+    answer = await desk.ask(lifecycle.unpost, wrong)
+    assert ([fault.code for fault in answer.faults], answer.replayed) == ([ErrorCode.INVALID_STATUS], True)
+
+
+async def test_a_key_belongs_to_its_caller_and_its_action(desk: Desk) -> None:
+    first, second = await desk.draft("1.00"), await desk.draft("1.00")
+    await desk.do(lifecycle.post, PostCreditMemo(key=Key(first), idempotency_key="k"))
+
+    other = await desk.ask(lifecycle.post, PostCreditMemo(key=Key(second), idempotency_key="k"))
+    await desk.do(lifecycle.cancel, CancelCreditMemo(key=Key(second), idempotency_key="k"))
+    desk.viewer = Viewer("usr_clerk")
+    third = await desk.draft("1.00")
+    await desk.do(lifecycle.post, PostCreditMemo(key=Key(third), idempotency_key="k"))
+
+    assert [fault.code for fault in other.faults] == [ErrorCode.IDEMPOTENCY_MISMATCH]
+
+
+async def test_a_number_that_somebody_took_in_the_last_moment_is_taken(desk: Desk) -> None:
+    """What the check before the insertion cannot see is told by the database."""
+    memo = await desk.draft("1.00")
+    other = await desk.draft("1.00")
+    number = (await desk.memo(other)).number
+    async with desk.database.write() as connection:
+        if desk.database.dialect == "sqlite":
+            await connection.execute(
+                text(
+                    "CREATE TRIGGER late BEFORE UPDATE ON credit_memos BEGIN "
+                    f"UPDATE sequences SET prefix = '{number}x'; "
+                    "SELECT RAISE(ABORT, 'UNIQUE constraint failed: credit_memos.number'); END"
+                )
+            )
+        else:
+            await connection.execute(
+                text(
+                    "CREATE FUNCTION late() RETURNS trigger AS $$ BEGIN RAISE unique_violation "
+                    "USING MESSAGE = 'uq_credit_memos_number'; END $$ LANGUAGE plpgsql"
+                )
+            )
+            await connection.execute(
+                text("CREATE TRIGGER late BEFORE UPDATE ON credit_memos FOR EACH ROW EXECUTE FUNCTION late()")
+            )
+
+    for dry_run in (False, True):
+        answer = await desk.ask(lifecycle.post, PostCreditMemo(key=Key(memo), dry_run=dry_run))
+        assert [fault.code for fault in answer.faults] == [ErrorCode.NUMBER_TAKEN]
