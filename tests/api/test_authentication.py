@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,9 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from cm_graphql.operations import api_keys
 from cm_graphql.operations.ports import SystemClock
@@ -287,3 +291,58 @@ def test_no_secret_is_in_the_log_nor_in_the_database(guarded: Guarded) -> None:
     kept = guarded.log.read_text() + asyncio.run(stored())
     assert text.rpartition("_")[2] not in kept
     assert good.rpartition(".")[2] not in kept
+
+
+async def socket(guarded: Guarded, payload: dict[str, Any]) -> Any:
+    """A socket on which the caller introduced themselves."""
+    url = guarded.url.replace("http", "ws", 1)
+    opened = await connect(f"{url}/graphql", subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None)
+    await opened.send(json.dumps({"type": "connection_init", "payload": payload}))
+    return opened
+
+
+async def test_on_a_socket_callers_say_who_they_are_when_they_introduce_themselves(guarded: Guarded) -> None:
+    opened = await socket(guarded, {"authorization": f"Bearer {token()}"})
+    assert json.loads(await opened.recv()) == {"type": "connection_ack"}
+
+    await opened.send(json.dumps({"type": "subscribe", "id": "1", "payload": {"query": "{ viewer { id } }"}}))
+
+    assert json.loads(await opened.recv())["payload"] == {"data": {"viewer": {"id": "usr_ann"}}}
+    await opened.close()
+
+
+@pytest.mark.parametrize("payload", [{}, {"authorization": f"Bearer {MADE_UP}"}, {"authorization": 7}])
+async def test_a_socket_of_a_stranger_is_closed(guarded: Guarded, payload: dict[str, Any]) -> None:
+    opened = await socket(guarded, payload)
+
+    with pytest.raises(ConnectionClosed):
+        await opened.recv()
+    assert opened.close_code == 4403
+
+
+async def test_a_socket_is_closed_when_its_token_ends(guarded: Guarded) -> None:
+    key, text = await asyncio.to_thread(guarded.key)
+    opened = await socket(guarded, {"authorization": f"Bearer {text}"})
+    await opened.recv()
+    watching = {"query": "subscription { creditMemoChanged { event { id } } }"}
+    await opened.send(json.dumps({"type": "subscribe", "id": "1", "payload": watching}))
+
+    await asyncio.to_thread(guarded.revoke, key.id)
+
+    with pytest.raises(ConnectionClosed):
+        await asyncio.wait_for(opened.recv(), 20)
+    assert opened.close_code == 4403
+
+
+async def test_a_stream_of_events_ends_when_its_token_ends(guarded: Guarded) -> None:
+    key, text = await asyncio.to_thread(guarded.key)
+    query = {"query": "subscription { creditMemoChanged { event { id } } }"}
+    headers = {"accept": "text/event-stream", "authorization": f"Bearer {text}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        refused(await client.post(f"{guarded.url}/graphql", json=query, headers={"accept": "text/event-stream"}))
+        with suppress(httpx.RemoteProtocolError):  # it ends in the middle
+            async with client.stream("POST", f"{guarded.url}/graphql", json=query, headers=headers) as stream:
+                assert stream.status_code == 200
+                await asyncio.to_thread(guarded.revoke, key.id)
+                async for _ in stream.aiter_lines():
+                    pass

@@ -130,7 +130,12 @@ class GraphQLOverHTTP:
         kind = document.operation_type(parameters.operation_name)
         if kind is OperationType.MUTATION and request.method != "POST":
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
-        await send_events(self._safe_results(parameters, request, errors), receive, send)
+        results = self._safe_results(parameters, request, errors)
+        await send_events(results, receive, send, lambda: self.admit(request, errors.request_id))
+
+    async def admit(self, connection: HTTPConnection, request_id: str) -> None:
+        """See whether the caller is known, and may still be answered; raises ApiError where not."""
+        await self._make_context(connection, request_id)
 
     async def _safe_results(
         self, parameters: bodies.Parameters, request: Request, errors: ExecutionErrors

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -25,6 +25,9 @@ INIT_SECONDS: Final = 10.0
 MOST_OPERATIONS: Final = 100
 """Operations that one socket may have open."""
 
+ADMIT_SECONDS: Final = 5.0
+"""So often it is seen whether a caller's token still holds, while they are told of things."""
+
 Result = dict[str, Any]
 """A formatted result: `data`, `errors`, `extensions`."""
 
@@ -38,12 +41,18 @@ class Answering(Protocol):
         """The results of an operation, one after another."""
         ...
 
+    async def admit(self, connection: HTTPConnection, request_id: str) -> None:
+        """See whether the caller is known, and may still be answered; raises ApiError where not."""
+        ...
+
 
 # --- server-sent events -----------------------------------------------------------------------------------------------
 
 
-async def send_events(results: AsyncIterator[Result], receive: Receive, send: Send) -> None:
-    """Send results as events, each a message of its own, until they end or nobody listens any more."""
+async def send_events(
+    results: AsyncIterator[Result], receive: Receive, send: Send, admit: Callable[[], Awaitable[None]]
+) -> None:
+    """Send results as events, each a message of its own, until they end, nobody listens any more, or nobody may."""
     headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -65,14 +74,22 @@ async def send_events(results: AsyncIterator[Result], receive: Receive, send: Se
             pass
 
     telling = asyncio.create_task(tell())
-    others = [asyncio.create_task(keep_alive()), asyncio.create_task(leave())]
+    others = [asyncio.create_task(work) for work in (keep_alive(), leave(), until_refused(admit))]
     try:
-        await asyncio.wait([telling, others[1]], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([telling, *others[1:]], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (telling, *others):
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(telling, *others, return_exceptions=True)
+
+
+async def until_refused(admit: Callable[[], Awaitable[None]]) -> None:
+    """Wait until the caller's token holds no longer."""
+    with suppress(ApiError):
+        while True:
+            await asyncio.sleep(ADMIT_SECONDS)
+            await admit()
 
 
 def encode(answer: Result) -> bytes:
@@ -126,6 +143,7 @@ class Conversation:
         self._socket = socket
         self._introduced = False
         self._open: dict[str, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
 
     async def hold(self) -> None:
         """Answer messages until either side ends it."""
@@ -142,7 +160,7 @@ class Conversation:
         except WebSocketDisconnect:
             pass
         finally:
-            tasks = list(self._open.values())
+            tasks = [*self._open.values(), *([self._watching] if self._watching else ())]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -173,6 +191,7 @@ class Conversation:
         if kind == "connection_init":
             if self._introduced:
                 raise Closed(4429, "Too many initialisation requests")
+            await self._meet(message.get("payload"))
             self._introduced = True
             await self._say({"type": "connection_ack"})
         elif kind == "ping":
@@ -187,6 +206,27 @@ class Conversation:
                 task.cancel()
         else:
             raise Closed(4400, f"There is no message {kind[:50]!r}")
+
+    async def _meet(self, payload: Any) -> None:
+        """Know the caller, by the token of the introduction where the connection brought none: browsers cannot."""
+        token = payload.get("authorization", payload.get("Authorization")) if isinstance(payload, dict) else None
+        if isinstance(token, str):
+            self._socket.scope["headers"].append((b"authorization", token.encode("latin-1", "replace")))
+        try:
+            await self._admit()
+        except ApiError as refused:
+            raise Closed(4403, "Forbidden") from refused
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _admit(self) -> None:
+        await self._answering.admit(self._socket, "")
+
+    async def _watch(self) -> None:
+        """Close the socket when the caller's token ends."""
+        await until_refused(self._admit)
+        for task in self._open.values():
+            task.cancel()
+        await self._close(4403, "Forbidden")
 
     def _begin(self, message: dict[str, Any]) -> None:
         if not self._introduced:
