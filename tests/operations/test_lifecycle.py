@@ -256,6 +256,13 @@ async def test_numbers_can_be_given_at_posting_and_are_kept_through_an_unpost(de
     assert (await desk.memo(memo)).number == "CM00000001"
 
 
+async def test_a_number_of_ones_own_is_kept_at_posting_whatever_it_looks_like(desk: Desk) -> None:
+    await desk.set(number_on_posting=True)
+    memo = await desk.posted("30.00", number="TMP-7")
+
+    assert (await desk.memo(memo)).number == "TMP-7"
+
+
 async def test_posting_applies_a_memo_that_asks_for_it(desk: Desk) -> None:
     invoice = await desk.invoice("30.00", ["20.00", "2.00"])
     memo = await desk.post(await desk.credit(invoice, "30.00", "20.00", auto_apply_to_invoice_upon_posting=True))

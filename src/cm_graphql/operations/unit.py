@@ -1,5 +1,6 @@
 """One action's transaction: what it loads is locked until the end, what it saves is remembered with who and why."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -38,8 +39,8 @@ KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
 }
 """Of each kind of thing that a request names by id: its table, and how its absence is called."""
 
-TEMPORARY: Final = "TMP-"
-"""How the number of a draft begins that gets its formal one at posting."""
+TEMPORARY: Final = re.compile(r"TMP-CM-[0-9]{8,}\Z")
+"""The number of a draft that gets its formal one at posting; a caller's own that begins alike is kept."""
 
 
 def check_held(memo: CreditMemo | MemoHead, holder: str | None) -> None:
@@ -199,7 +200,7 @@ class Unit:
 
     async def formal_number(self, memo: CreditMemo) -> str | None:
         """The number that a draft gets at posting, where it has a temporary one (domain.md 0, Numbers); else none."""
-        if memo.number is None or not memo.number.startswith(TEMPORARY):
+        if memo.number is None or not TEMPORARY.match(memo.number):
             return None
         return await self.next_number(memo.account_id, DocumentType.CREDIT_MEMO)
 
