@@ -22,9 +22,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from cm_graphql import app as wiring
 from cm_graphql.operations import api_keys
 from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.viewer import STANDARD
+from cm_graphql.settings import Settings, SettingsError
 from cm_graphql.store.database import Database
 from servers import running
 
@@ -346,3 +348,19 @@ async def test_a_stream_of_events_ends_when_its_token_ends(guarded: Guarded) -> 
                 await asyncio.to_thread(guarded.revoke, key.id)
                 async for _ in stream.aiter_lines():
                     pass
+
+
+def test_other_machines_are_served_only_with_authentication() -> None:
+    def start(**options: object) -> None:
+        settings = Settings.load({"host": "0.0.0.0", **options})
+        wiring._check(settings, wiring._addresses(settings))
+
+    start(auth="keys")
+    with pytest.raises(wiring.StartupError, match="no authentication is configured"):
+        start(auth="none")
+    with pytest.raises(wiring.StartupError, match="CM_GRAPHQL_JWT_ISSUER"):
+        start(auth="jwt", jwt_audience="memos")
+    with pytest.raises(SettingsError, match="https"):
+        start(auth="jwt", jwt_jwks_url="http://id.example/jwks")
+    with pytest.raises(SettingsError, match="CM_GRAPHQL_JWT_ALGORITHMS"):
+        start(auth="jwt", jwt_algorithms="RS256,HS256")
