@@ -32,7 +32,6 @@ from cm_graphql.api.frame import Frame
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
-from cm_graphql.api.schema import schema
 from cm_graphql.api.streams import Sockets
 from cm_graphql.engine.runner import Engine
 from cm_graphql.jobs.runners import RUNNERS
@@ -42,6 +41,7 @@ from cm_graphql.operations import refunds
 from cm_graphql.operations.api_keys import KeyRing
 from cm_graphql.operations.avalara import Avalara, AvalaraAccount, AvalaraUnavailable
 from cm_graphql.operations.document_ports import DocumentPorts, Mailer
+from cm_graphql.operations.gate import Gate
 from cm_graphql.operations.ports import SystemClock, TaxEngine
 from cm_graphql.operations.tokens import TokenRules, Tokens
 from cm_graphql.outside.files import ObjectFiles
@@ -67,6 +67,8 @@ class StartupError(Complaint):
 
 def create_app(settings: Settings) -> Starlette:
     """Make the ASGI application; its lifespan migrates and opens the database, and closes it at the end."""
+    from cm_graphql.api.schema import schema  # here, because a worker has no use for it
+
     engines = tax_engines(settings)
     documents = open_documents(settings)
     secret = settings.link_secret
@@ -97,7 +99,7 @@ def create_app(settings: Settings) -> Starlette:
         finishing = asyncio.create_task(_finish_refunds(api))
         collecting = asyncio.create_task(_collect_orphans(api))
         try:
-            async with _background(settings, api, with_worker=settings.embedded_worker):
+            async with _background(settings, api.gate, api.bus, with_worker=settings.embedded_worker):
                 yield
         finally:
             finishing.cancel()
@@ -141,12 +143,12 @@ def _listen_url(settings: Settings) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def _background(settings: Settings, api: Api, *, with_worker: bool) -> AsyncIterator[None]:
+async def _background(settings: Settings, gate: Gate, bus: Bus, *, with_worker: bool) -> AsyncIterator[None]:
     """Tell and be told what was committed, and do jobs."""
-    api.bus.start()
+    bus.start()
     pace = Pace(poll=settings.job_poll, lease=settings.job_lease, keep_days=settings.job_keep_days)
-    worker = Worker(api.gate, RUNNERS, pace)
-    waking = asyncio.create_task(_wake(worker, api.bus))
+    worker = Worker(gate, RUNNERS, pace)
+    waking = asyncio.create_task(_wake(worker, bus))
     if with_worker:
         worker.start()
     try:
@@ -154,7 +156,7 @@ async def _background(settings: Settings, api: Api, *, with_worker: bool) -> Asy
     finally:
         waking.cancel()
         await worker.stop()
-        await api.bus.stop()
+        await bus.stop()
 
 
 async def _wake(worker: Worker, bus: Bus) -> None:
@@ -185,14 +187,13 @@ async def _work(settings: Settings, announce: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
-        api = Api(
-            database=database,
-            today=settings.today,
+        gate = Gate(
+            database,
+            SystemClock(settings.today),
             tax_engines=tax_engines(settings),
             documents=open_documents(settings),
-            listen_url=_listen_url(settings),
         )
-        async with _background(settings, api, with_worker=True):
+        async with _background(settings, gate, Bus(database, _listen_url(settings)), with_worker=True):
             announce("The worker is ready (Ctrl+C stops it)")
             await stopped.wait()
     finally:

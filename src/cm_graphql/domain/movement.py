@@ -30,12 +30,12 @@ def place(memo: CreditMemo, movements: Sequence[tuple[str, Mapping[Pair, int]]],
     for _, amounts in movements:
         for (source_id, _), amount in amounts.items():
             by_line[source_id] = by_line.get(source_id, 0) + amount
+    items = _used(memo, applied=by_line)
     unapplied: dict[Pair, int] = {(source_id, None): -amount for source_id, amount in by_line.items()}
-    return replace(
-        memo,
-        items=_used(memo, applied=by_line),
-        parts=_changed_parts(memo, [(None, unapplied), *movements], stamp),
-    )
+    del by_line  # there may be hundreds of thousands
+    parts = _changed_parts(memo, [(None, unapplied), *movements], stamp)
+    del unapplied
+    return replace(memo, items=items, parts=parts)
 
 
 def pay_out(memo: CreditMemo, amounts: Mapping[Pair, int], stamp: Stamp) -> CreditMemo:
@@ -121,14 +121,17 @@ def _changed_part(
     part: Part | None, target_id: str | None, amounts: Mapping[Pair, int], positions: Iterator[int], stamp: Stamp
 ) -> Part | None:
     """Change a part's item parts; one that comes to 0 is gone, and so is a part without any (domain.md 4.6, 7.32)."""
-    new = dict(amounts)
     item_parts: list[ItemPart] = []
-    for item_part in part.item_parts if part else ():
-        change = new.pop((item_part.source_id, item_part.target_id), 0)
-        if change == 0:
-            item_parts.append(item_part)
-        elif item_part.amount + change != 0:
-            item_parts.append(replace(item_part, amount=item_part.amount + change))
+    new = amounts
+    if part is not None:
+        left = dict(amounts)
+        for item_part in part.item_parts:
+            change = left.pop((item_part.source_id, item_part.target_id), 0)
+            if change == 0:
+                item_parts.append(item_part)
+            elif item_part.amount + change != 0:
+                item_parts.append(replace(item_part, amount=item_part.amount + change))
+        new = left
     item_parts.extend(
         ItemPart(
             id=stamp.new_id("cip"), position=next(positions), amount=amount, source_id=source_id, target_id=line_id

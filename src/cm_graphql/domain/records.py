@@ -259,20 +259,33 @@ class CreditMemo:
 
     def _check_parts(self) -> None:
         """Assert domain.md 4.2.4 and 4.2.5: parts and lines say the same, on both paths."""
-        placed: dict[str, list[int]] = {line.id: [0, 0] for line in self.lines}
         for part in self.parts:
             assert part.item_parts, "a part without item parts is gone"
             assert part.amount >= 0
             for item_part in part.item_parts:
                 assert item_part.amount != 0, "an item part at zero is gone"
                 assert (item_part.target_id is None) == (part.target_id is None)
-                placed[item_part.source_id][part.target_id is not None] += item_part.amount
-        for line in self.lines:
-            unapplied, applied = placed[line.id]
-            assert unapplied == line.unapplied, "the unapplied part holds what is unapplied"
-            assert applied == line.applied, "what a line gave lies in item parts"
+        unapplied = self._placed(applied=False)
+        assert all(unapplied.pop(line.id, 0) == line.unapplied for line in self.lines), (
+            "the unapplied part holds what is unapplied"
+        )
+        applied = self._placed(applied=True)
+        assert all(applied.pop(line.id, 0) == line.applied for line in self.lines), (
+            "what a line gave lies in item parts"
+        )
+        assert not unapplied, "parts hold money of this memo's lines alone"
+        assert not applied, "parts hold money of this memo's lines alone"
         targets = [part.target_id for part in self.parts]
         assert len(targets) == len(set(targets)), "one part per target"
+
+    def _placed(self, *, applied: bool) -> dict[str, int]:
+        """What lies of each line in the unapplied part, or on targets."""
+        placed: dict[str, int] = {}
+        for part in self.parts:
+            if (part.target_id is not None) is applied:
+                for item_part in part.item_parts:
+                    placed[item_part.source_id] = placed.get(item_part.source_id, 0) + item_part.amount
+        return placed
 
     @cached_property
     def lines(self) -> tuple[CreditLine, ...]:

@@ -100,8 +100,7 @@ def apply(
     check_anything_to_apply(memo)
     _check_totals(memo, wanted)
     rule = _rule(memo, wanted, _asked_rule(command), book.settings)
-    moves = _distribute(memo, wanted, rule, book.settings)
-    return _placed(memo, wanted, moves, rule, effective_date, stamp)
+    return _placed(memo, wanted, _distribute(memo, wanted, rule, book.settings), rule, effective_date, stamp)
 
 
 def apply_automatically(
@@ -247,6 +246,7 @@ def _placed(
         (want.target.id, movement.between(memo, want.target, chosen))
         for want, chosen in zip(wanted, moves, strict=True)
     ]
+    del moves  # there may be hundreds of thousands
     return Application(
         memo=movement.place(memo, movements, stamp),
         targets=tuple(

@@ -203,9 +203,10 @@ def _item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoItem:
 
 
 async def parts_of(
-    session: Session, memo_ids: Sequence[str], reading: Reading = AT_ONCE
+    session: Session, memo_ids: Sequence[str], reading: Reading = AT_ONCE, known: Mapping[str, str] | None = None
 ) -> defaultdict[str, list[Part]]:
-    """The parts of each memo, in the order of their making."""
+    """The parts of each memo, in the order of their making; ids of lines that are `known` are not kept twice."""
+    known = known or {}
     parts, c = t.credit_memo_parts.c, t.credit_memo_item_parts.c
     inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
     statement = select(c.id, c.part_id, c.position, c.amount, c.source_line_id, c.target_line_id)
@@ -216,7 +217,7 @@ async def parts_of(
                     id=row.id,
                     position=row.position,
                     amount=row.amount,
-                    source_id=row.source_line_id,
+                    source_id=known.get(row.source_line_id, row.source_line_id),
                     target_id=row.target_line_id,
                 )
             )
