@@ -37,7 +37,7 @@ check: $(DEV) ## format, lint, types, rooms and schema; takes seconds
 test: check ## the checks, then every test on SQLite and on PostgreSQL
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(BIN)/python -m pytest -q $(PYTEST_PARALLEL) --ignore=tests/conformance
 
-conformance: $(DEV) ## other people's suites and clients against the real server
+conformance: $(DEV) $(DOCS) ## other people's suites and clients against the real server
 	@if find tests/conformance -name 'test_*.py' | grep -q .; then \
 		echo '$(BIN)/python -m pytest tests/conformance'; \
 		$(BIN)/python -m pytest tests/conformance; \

@@ -30,6 +30,15 @@ def tool() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
+def chromium(tool: Callable[[str], str]) -> str:
+    """The browser's path, whatever it is called here."""
+    for name in ("chromium-browser", "google-chrome", "google-chrome-stable"):
+        if shutil.which("chromium") is None and shutil.which(name):
+            return tool(name)
+    return tool("chromium")
+
+
+@pytest.fixture(scope="session")
 def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of the real server upon the tour's data."""
     directory = tmp_path_factory.mktemp("demo")

@@ -27,9 +27,9 @@ def graphiql(tool: Tool) -> None:
 
 
 @pytest.fixture
-def page(graphiql: None, demo_server: str, tool: Tool, tmp_path: Path) -> Iterator[Page]:
+def page(graphiql: None, demo_server: str, chromium: str, tmp_path: Path) -> Iterator[Page]:
     """The explorer, ready to be used; afterwards nothing may have been asked of strangers, or complained about."""
-    with browsing(tool("chromium"), tmp_path) as page:
+    with browsing(chromium, tmp_path) as page:
         page.goto(f"{demo_server}/graphql")
         page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
         yield page
@@ -147,8 +147,8 @@ def test_dialogs_open_and_the_examples_come_back(page: Page, tmp_path: Path) -> 
     page.wait(f"document.querySelectorAll('.graphiql-tab-button').length === {len(explorer.examples())}")
 
 
-def test_it_is_dark_for_those_who_like_it_dark(graphiql: None, demo_server: str, tool: Tool, tmp_path: Path) -> None:
-    with browsing(tool("chromium"), tmp_path, dark=True) as page:
+def test_it_is_dark_for_those_who_like_it_dark(graphiql: None, demo_server: str, chromium: str, tmp_path: Path) -> None:
+    with browsing(chromium, tmp_path, dark=True) as page:
         page.goto(f"{demo_server}/graphql")
         page.wait(EDITOR)
 
@@ -158,10 +158,25 @@ def test_it_is_dark_for_those_who_like_it_dark(graphiql: None, demo_server: str,
         keep(page, "dark", tmp_path)
 
 
-def test_a_page_without_graphiql_is_not_blank(demo_server: str, tool: Tool, tmp_path: Path) -> None:
+def test_a_page_without_graphiql_is_not_blank(chromium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "VENDOR", tmp_path / "nothing")
     (tmp_path / "page.html").write_bytes(explorer.page("http://127.0.0.1:8000/graphql").body)
-    with browsing(tool("chromium"), tmp_path) as page:
-        # As if no file had arrived: the scripts of a page on disk are not where it says.
+    style = tmp_path / "graphql" / "explorer" / "explorer.css"
+    style.parent.mkdir(parents=True)
+    style.write_bytes((explorer.HERE / "explorer.css").read_bytes())
+
+    with browsing(chromium, tmp_path) as page:
         page.goto((tmp_path / "page.html").as_uri())
 
-        assert "The explorer is loading" in page.text() or "GraphiQL is not installed here" in page.text()
+        assert "GraphiQL is not installed here" in page.text()
+        assert "cm-graphql explorer fetch" in page.text()
+        keep(page, "missing", tmp_path)
+
+
+def test_a_page_whose_files_do_not_arrive_is_not_blank(graphiql: None, chromium: str, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_bytes(explorer.page("http://127.0.0.1:8000/graphql").body)
+
+    with browsing(chromium, tmp_path) as page:
+        page.goto((tmp_path / "page.html").as_uri())
+
+        assert "The explorer is loading" in page.text()
