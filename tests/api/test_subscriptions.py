@@ -76,6 +76,12 @@ async def heard(socket: ClientConnection, seconds: float = 30) -> Any:
     return json.loads(await asyncio.wait_for(socket.recv(), seconds))
 
 
+async def until_closed(socket: Any) -> None:
+    """Hear whatever is said until there is nobody to say anything."""
+    while True:
+        await heard(socket)
+
+
 async def subscribe(socket: ClientConnection, key: str, document: str, **variables: Any) -> None:
     await say(socket, type="subscribe", id=key, payload={"query": document, "variables": variables})
 
@@ -214,8 +220,7 @@ async def test_a_client_that_breaks_the_protocol_is_told_so(
         for message in messages:
             await say(socket, **message)
         with pytest.raises(websockets.ConnectionClosed) as closed:
-            while True:
-                await heard(socket)
+            await until_closed(socket)
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == code

@@ -48,8 +48,8 @@ credit_memo_events = Table(
     index("credit_memo_events", "account_id", "at"),
 )
 """The history, append-only and kept after a delete, hence without foreign keys. Amounts are objects of integers in
-ten-thousandths: `{"amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount"}`. `changed_from` holds,
-by column, what the memo's own row said before where that is something else now: all of it after a delete."""
+ten-thousandths: `{"amount", "tax_amount", "applied_amount", "unapplied_amount", "refund_amount"}`. `changed_from`
+holds, by column, what the memo's own row said before where that is something else now: all of it after a delete."""
 
 Index(
     "ix_credit_memo_events_burned_number",
