@@ -69,11 +69,7 @@ _PAGE: Final = """<!doctype html>
 <body>
 <header class="bar">
 <h1>Credit memos over GraphQL</h1>
-<button id="examples" type="button" title="Close all tabs and open the examples again">Restore examples</button>
-<label>Token
-<input id="token" type="password" autocomplete="off" spellcheck="false" placeholder="none"
-  title="Sent as `Authorization: Bearer ...`; forgotten when this tab is closed">
-</label>
+{controls}
 </header>
 <main id="explorer">
 {body}
@@ -81,6 +77,12 @@ _PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
+
+_CONTROLS: Final = """<button id="examples" type="button" title="Close all tabs and open the examples again">Restore examples</button>
+<label>Token
+<input id="token" type="password" autocomplete="off" spellcheck="false" placeholder="none"
+  title="Sent as `Authorization: Bearer ...`; forgotten when this tab is closed">
+</label>"""
 
 _LOADING: Final = """<div class="notice">
 <p>The explorer is loading. If it does not appear, scripts are switched off in this browser, or a file did not arrive:
@@ -114,11 +116,11 @@ def page(url: str) -> Page:
     styles.append(_link(base, "explorer.css"))
     if absent:
         files = "\n".join(f"<li>{escape(name)}</li>" for name in absent)
-        body = _MISSING.format(files=files, node=assets.NODE, url=escape(address, quote=True))
+        controls, body = "", _MISSING.format(files=files, node=assets.NODE, url=escape(address, quote=True))
     else:
         scripts.append(_script(base, "explorer.js"))
-        body = _LOADING
-    text = _PAGE.format(base=base, styles="\n".join(styles), scripts="\n".join(scripts), body=body)
+        controls, body = _CONTROLS, _LOADING
+    text = _PAGE.format(base=base, styles="\n".join(styles), scripts="\n".join(scripts), controls=controls, body=body)
     return Page(text.encode(), HEADERS)
 
 
