@@ -10,7 +10,7 @@ import httpx
 import strawberry
 import structlog
 from sqlalchemy import event
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.http import GraphQLOverHTTP
@@ -42,7 +42,7 @@ class Reader:
         event.listen(self.database.readers.sync_engine, "before_cursor_execute", self._note)
 
     def _client(self, schema: strawberry.Schema, api: Api) -> httpx.AsyncClient:
-        async def make_context(_request: Request, request_id: str) -> Context:
+        async def make_context(_request: HTTPConnection, request_id: str) -> Context:
             return Context.of(api, viewer=self.viewer, request_id=request_id)
 
         transport = httpx.ASGITransport(app=GraphQLOverHTTP(schema._schema, make_context))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import strawberry
 from graphql import GraphQLError
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from cm_graphql.api.errors import ApiError, Code
 from cm_graphql.api.frame import Frame
@@ -103,7 +103,7 @@ class Mutation:
 contexts: list[Context] = []
 
 
-async def make_context(request: Request, request_id: str) -> Context:
+async def make_context(request: HTTPConnection, request_id: str) -> Context:
     if request.headers.get("authorization") == "Bearer expired":
         raise ApiError("The token has expired.", Code.UNAUTHENTICATED)
     contexts.append(Context())
