@@ -78,7 +78,8 @@ _PAGE: Final = """<!doctype html>
 </html>
 """
 
-_CONTROLS: Final = """<button id="examples" type="button" title="Close all tabs and open the examples again">Restore examples</button>
+_CONTROLS: Final = """<button id="examples" type="button"
+  title="Close all tabs and open the examples again">Restore examples</button>
 <label>Token
 <input id="token" type="password" autocomplete="off" spellcheck="false" placeholder="none"
   title="Sent as `Authorization: Bearer ...`; forgotten when this tab is closed">
