@@ -1,5 +1,6 @@
 """Requests in short, and the refusals they meet: what tests of the rules say over and over."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -25,6 +26,14 @@ Want = tuple[Target, str] | tuple[Target, str, Items]
 """A target and the amount for it, line by line or not."""
 
 
+_OUR_NAMES = re.compile(r"\b(?!(?:acc|chg|cm[a-z]?|cip|dm[a-z]?|in[vit]|pm|ref)_)[a-z]+_[a-z]+\b")
+
+
+def speaks_the_callers_language(message: str) -> bool:
+    """Tell whether a message spells fields as the API does, which are called otherwise inside."""
+    return _OUR_NAMES.search(message) is None
+
+
 @contextmanager
 def refused(code: ErrorCode, *field: str | int, saying: str = "") -> Iterator[None]:
     """Expect a refusal with this one fault, at this place of the input, its message containing `saying`."""
@@ -32,6 +41,7 @@ def refused(code: ErrorCode, *field: str | int, saying: str = "") -> Iterator[No
         yield
     assert [(fault.code, fault.field) for fault in caught.value.faults] == [(code, field)]
     assert saying in caught.value.faults[0].message
+    assert speaks_the_callers_language(str(caught.value))
 
 
 @contextmanager
@@ -40,6 +50,7 @@ def refused_for(*faults: tuple[Any, ...]) -> Iterator[None]:
     with pytest.raises(Refusal) as caught:
         yield
     assert {(fault.code, *fault.field) for fault in caught.value.faults} == set(faults)
+    assert speaks_the_callers_language(str(caught.value))
 
 
 def applying(memo: CreditMemo, *wants: Want, **fields: Any) -> ApplyCreditMemo:

@@ -516,9 +516,9 @@ def test_inclusive_lines_need_automatic_tax_of_the_built_in_engine() -> None:
     external = an_invoice(an_invoice_item("20.33", an_invoice_tax("4.67", engine=TaxEngineKind.EXTERNAL)))
 
     assert draft(own, credit(own.items[1], "5.00", **gross)).tax_amount == 0
-    with refused(ErrorCode.TAX_MODE_CONFLICT, "items", 0, "tax_mode", saying="tax_auto_calculation"):
+    with refused(ErrorCode.TAX_MODE_CONFLICT, "items", 0, "tax_mode", saying="taxAutoCalculation"):
         draft(own, credit(own.items[0], "5.00", **gross), tax_auto_calculation=False)
-    with refused(ErrorCode.TAX_MODE_CONFLICT, "items", 0, "tax_mode", saying="tax_items"):
+    with refused(ErrorCode.TAX_MODE_CONFLICT, "items", 0, "tax_mode", saying="taxItems"):
         draft(own, credit(own.items[0], "0", tax_items=(by_hand("1.00"),), **gross))
     for invoice in (external, TAXED):
         with refused(ErrorCode.TAX_MODE_CONFLICT, "items", 0, "tax_mode", saying="ZUORA_TAX"):

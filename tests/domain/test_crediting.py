@@ -120,6 +120,22 @@ def test_the_tax_credited_before_counts_in_the_total_even_without_source() -> No
         draft(taken, "50.00", book=STRICT)
 
 
+def test_a_new_memo_that_has_no_number_yet_is_told_by_its_lines() -> None:
+    invoice = an_invoice("10.00", "90.00")
+    small, large = invoice.items
+    lines = (credit(small, "6.00"), credit(large, "90.00"), credit(small, "4.01"))
+    memo = replace(draft(invoice, *lines, book=NONE), number=None)
+
+    with pytest.raises(Refusal) as caught:
+        check_over_credit(memo, invoice, STRICT)
+
+    assert [fault.message for fault in caught.value.faults] == [
+        "The new credit memo credits 100.01 of invoice INV00000001, of which 100.00 USD can still be credited.",
+        "The new credit memo (lines 1, 3) credits 10.01 of item Seats of invoice INV00000001, "
+        "of which 10.00 USD can still be credited.",
+    ]
+
+
 @pytest.mark.parametrize("book", [HEADER, STRICT])
 def test_a_memo_of_zero_fits_even_an_over_credited_invoice(book: Any) -> None:
     over = replace(TAXED, credited_by_memos=units("200.00"), items=(replace(SEATS, credited_by_memos=units("200.00")),))

@@ -369,21 +369,21 @@ def first_tax(**fields: Any) -> SyncedInvoice:
 @pytest.mark.parametrize(
     ("given", "saying"),
     [
-        (replace(BASE, invoice_number="INV-2"), "number"),
-        (replace(BASE, invoice_date=date(2026, 1, 16)), "document_date"),
+        (replace(BASE, invoice_number="INV-2"), "stay as it is: invoiceNumber."),
+        (replace(BASE, invoice_date=date(2026, 1, 16)), "invoiceDate"),
         (replace(BASE, status=MemoStatus.CANCELED), "status"),
-        (replace(BASE, items=BASE.items[:1]), "number of items"),
+        (replace(BASE, items=BASE.items[:1]), "number of items (2)"),
         (replace(BASE, items=(*BASE.items, a_line("1.00"))), "number of items"),
-        (replace(BASE, items=(BASE.items[1], BASE.items[0])), "amount"),
-        (first(charge_amount=Decimal("100.01")), "amount, net of item 0"),
-        (first(tax_mode=TaxMode.TAX_INCLUSIVE), "tax_mode"),
-        (first(quantity=Decimal(1)), "quantity"),
-        (first(id=Key(INI)), "id of item 0"),
-        (first(tax_items=()), "number of tax items of item 0"),
-        (first_tax(tax_amount=Decimal("10.01")), "tax_amount of tax item 0 of item 0"),
-        (first_tax(tax_rate=Decimal("0.2")), "tax_rate"),
-        (first_tax(jurisdiction="NV"), "jurisdiction"),
-        (first_tax(engine=TaxEngineKind.EXTERNAL), "engine"),
+        (replace(BASE, items=(BASE.items[1], BASE.items[0])), "items[0].chargeAmount"),
+        (first(charge_amount=Decimal("100.01")), "stay as it is: items[0].chargeAmount."),
+        (first(tax_mode=TaxMode.TAX_INCLUSIVE), "items[0].taxMode"),
+        (first(quantity=Decimal(1)), "items[0].quantity"),
+        (first(id=Key(INI)), "items[0].id"),
+        (first(tax_items=()), "number of items[0].taxItems (1)"),
+        (first_tax(tax_amount=Decimal("10.01")), "items[0].taxItems[0].taxAmount"),
+        (first_tax(tax_rate=Decimal("0.2")), "items[0].taxItems[0].taxRate"),
+        (first_tax(jurisdiction="NV"), "items[0].taxItems[0].jurisdiction"),
+        (first_tax(engine=TaxEngineKind.EXTERNAL), "items[0].taxItems[0].engine"),
     ],
 )
 def test_anything_else_of_a_document_in_use_stays(given: SyncedInvoice, saying: str) -> None:
@@ -395,8 +395,21 @@ def test_anything_else_of_a_document_in_use_stays(given: SyncedInvoice, saying: 
 def test_a_document_in_use_keeps_its_account_and_currency() -> None:
     with refused(ErrorCode.DOCUMENT_IN_USE, saying="currency"):
         taken(BASE, in_use(), in_use=True, currency=Currency("EUR", 2))
-    with refused(ErrorCode.DOCUMENT_IN_USE, saying="account_id"):
+    with refused(ErrorCode.DOCUMENT_IN_USE, saying="accountKey"):
         taken(BASE, replace(in_use(), account_id="acc_other"), in_use=True)
+
+
+def test_what_may_change_of_a_document_in_use_is_said() -> None:
+    with refused(ErrorCode.DOCUMENT_IN_USE, saying="Free to change are paymentsApplied, dueDate, chargeName,"):
+        taken(replace(BASE, invoice_date=date(2026, 1, 16)), in_use(), in_use=True)
+
+
+def test_of_very_many_differences_the_first_ten_are_told() -> None:
+    long = replace(BASE, items=tuple(a_line("1.00") for _ in range(15)))
+    other = replace(BASE, items=tuple(a_line("2.00") for _ in range(15)))
+
+    with refused(ErrorCode.DOCUMENT_IN_USE, saying="items[9].chargeAmount and 5 more."):
+        taken(other, taken(long), in_use=True)
 
 
 # --- debit memos ------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Gateway(SimulatedGateway):
     def __init__(self) -> None:
         self.asked: list[GatewayRefund] = []
         self.sent: dict[str, int] = {}
+        self.foresight: type[SimulatedGateway] | Exception | None = SimulatedGateway
         self.before: Callable[[], None] = lambda: None
         self.after: Callable[[], None] = lambda: None
 
@@ -47,6 +48,11 @@ class Gateway(SimulatedGateway):
             self.sent[asked.idempotency_key] = asked.amount
         self.after()
         return answer
+
+    async def foresee(self, asked: GatewayRefund) -> GatewayAnswer | None:
+        if isinstance(self.foresight, Exception):
+            raise self.foresight
+        return None if self.foresight is None else await super().foresee(asked)
 
 
 def fail(error: Exception) -> Callable[[], None]:
@@ -225,6 +231,35 @@ async def test_a_dry_run_asks_no_gateway_and_leaves_nothing(desk: Desk, gateway:
     assert answer.outcome["credit_memo"] == memo
     assert gateway.asked == []
     assert await desk.dump() == before
+
+
+async def test_a_dry_run_foresees_what_the_gateway_would_refuse(desk: Desk, gateway: Gateway) -> None:
+    memo = await desk.posted("30.00")
+    command = await electronic(desk, memo, "12.13", dry_run=True)
+
+    before = await desk.dump()
+    answer = await desk.ask(refunds.refund, command)
+
+    assert [(fault.code, fault.message) for fault in answer.faults] == [
+        (
+            ErrorCode.GATEWAY_ERROR,
+            "The payment gateway would refuse this refund: The test gateway refuses amounts that end in .13.",
+        )
+    ]
+    assert gateway.asked == []
+    assert await desk.dump() == before
+
+
+@pytest.mark.parametrize(("knows", "codes"), [(None, []), (GatewayUnreachable("down"), [ErrorCode.GATEWAY_ERROR])])
+async def test_a_dry_run_believes_in_a_gateway_that_cannot_tell_but_not_in_one_out_of_reach(
+    desk: Desk, gateway: Gateway, knows: Exception | None, codes: list[ErrorCode]
+) -> None:
+    memo = await desk.posted("30.00")
+    gateway.foresight = knows
+
+    answer = await desk.ask(refunds.refund, await electronic(desk, memo, "12.13", dry_run=True))
+
+    assert [fault.code for fault in answer.faults] == codes
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -10,7 +10,7 @@ from strawberry.types.field import StrawberryField
 
 from cm_graphql.api.context import Context
 from cm_graphql.api.inputs import command_of, input_of
-from cm_graphql.domain.errors import ErrorCode, Fault
+from cm_graphql.domain.errors import ErrorCode, Fault, field_name
 from cm_graphql.engine.declare import NAMES, typed
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.resolve import find
@@ -38,15 +38,10 @@ def user_errors(faults: tuple[Fault, ...]) -> list[UserError]:
         UserError(
             code=fault.code,
             message=fault.message,
-            field=[_camel(step) if isinstance(step, str) else str(step) for step in fault.field] or None,
+            field=[field_name(step) for step in fault.field] or None,
         )
         for fault in faults
     ]
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)
 
 
 class Payload:

@@ -298,7 +298,7 @@ def _check_line_from_invoice(
 def check_name(name: str, faults: Faults, *path: str | int) -> None:
     """Note FIELD_REQUIRED for a blank line name, TOO_LONG for one over 255 characters."""
     if not name.strip():
-        faults.add(ErrorCode.FIELD_REQUIRED, "sku_name is blank: a line has a name.", *path, "sku_name")
+        faults.add(ErrorCode.FIELD_REQUIRED, "skuName is blank: a line has a name.", *path, "sku_name")
     shape.text(name, limits.TEXT_LENGTH, faults, *path, "sku_name")
 
 
@@ -332,9 +332,9 @@ def _check_inclusive(
 ) -> None:
     """Note TAX_MODE_CONFLICT where a gross amount cannot be taken apart (domain.md 1.27, 7.24)."""
     if not tax_is_automatic:
-        why = "needs tax_auto_calculation, because its tax is taken out of its amount"
+        why = "needs taxAutoCalculation, because its tax is taken out of its amount"
     elif item.tax_items:
-        why = "takes no tax_items, because its tax is taken out of its amount"
+        why = "takes no taxItems, because its tax is taken out of its amount"
     elif any(tax.engine is not TaxEngineKind.ZUORA_TAX for tax in source.taxes):
         why = f"needs every tax of invoice item {source.charge_name} to come from the engine ZUORA_TAX"
     else:
@@ -359,7 +359,7 @@ def _check_taxes_by_hand(
             faults.add(
                 ErrorCode.TAX_ITEM_NOT_ALLOWED,
                 "Tax is automatic here, so it cannot be given by hand, except a tax above 0 on a line of 0: "
-                "leave tax_items out, or set tax_auto_calculation to false.",
+                "leave taxItems out, or set taxAutoCalculation to false.",
                 *path,
                 "tax_items",
                 place,

@@ -1,6 +1,7 @@
 """Whether a memo credits no more than was invoiced (domain.md 4.3): asked at creation, at a change and at posting."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from cm_graphql.domain.enums import AvailableToCreditRule, ItemSourceType, TaxMode
 from cm_graphql.domain.errors import ErrorCode, Faults
@@ -46,7 +47,7 @@ def check_over_credit(memo: CreditMemo, invoice: Invoice, book: RuleBook) -> Non
         return
     faults = Faults()
     if _exceeds(memo.amount, invoice.available_to_credit):
-        _note(faults, memo, memo.amount, f"invoice {invoice.number}", invoice.available_to_credit)
+        _note(faults, memo, (), memo.amount, f"invoice {invoice.number}", invoice.available_to_credit)
     if rule is AvailableToCreditRule.HEADER_AND_ITEM:
         _check_items(memo, invoice, faults)
         _check_taxes(memo, invoice, faults)
@@ -56,29 +57,34 @@ def check_over_credit(memo: CreditMemo, invoice: Invoice, book: RuleBook) -> Non
 def _check_items(memo: CreditMemo, invoice: Invoice, faults: Faults) -> None:
     """Compare net with net, per invoice item."""
     credited: dict[str, int] = defaultdict(int)
-    for line in memo.items:
+    lines: dict[str, list[int]] = defaultdict(list)
+    for index, line in enumerate(memo.items):
         if line.source_item_type is ItemSourceType.INVOICE_DETAIL:
             credited[line.source_item_id] += line.net
+            lines[line.source_item_id].append(index)
     for item in invoice.items:
         if _exceeds(credited[item.id], item.left):
-            _note(faults, memo, credited[item.id], f"item {item.charge_name} of invoice {invoice.number}", item.left)
+            what = f"item {item.charge_name} of invoice {invoice.number}"
+            _note(faults, memo, lines[item.id], credited[item.id], what, item.left)
 
 
 def _check_taxes(memo: CreditMemo, invoice: Invoice, faults: Faults) -> None:
     """Compare the total tax, and each tax given by hand (domain.md 4.3, 7.31)."""
     if _exceeds(memo.tax_amount, invoice.tax_available_to_credit):
         what = f"the tax of invoice {invoice.number}"
-        _note(faults, memo, memo.tax_amount, what, invoice.tax_available_to_credit)
+        _note(faults, memo, (), memo.tax_amount, what, invoice.tax_available_to_credit)
     by_hand: dict[str | None, int] = defaultdict(int)
-    for line in memo.items:
+    lines: dict[str | None, list[int]] = defaultdict(list)
+    for index, line in enumerate(memo.items):
         if not line.tax_auto_calculation:
             for tax in line.taxation_items:
                 by_hand[tax.source_tax_item_id] += tax.tax_amount
+                lines[tax.source_tax_item_id].append(index)
     for item in invoice.items:
         for source in item.taxes:
             if _exceeds(by_hand[source.id], source.left):
                 what = f"tax {source.name} of item {item.charge_name} of invoice {invoice.number}"
-                _note(faults, memo, by_hand[source.id], what, source.left)
+                _note(faults, memo, lines[source.id], by_hand[source.id], what, source.left)
 
 
 def check_tax_still_fits(memo: CreditMemo, invoice: Invoice, book: RuleBook) -> None:
@@ -91,13 +97,13 @@ def check_tax_still_fits(memo: CreditMemo, invoice: Invoice, book: RuleBook) -> 
     sources = {tax.id: tax for item in invoice.items for tax in item.taxes}
     faults = Faults()
     room = Room(invoice)
-    for line in memo.items:
+    for index, line in enumerate(memo.items):
         if line.tax_auto_calculation and line.tax_mode is TaxMode.TAX_EXCLUSIVE:
             for tax in line.taxation_items:
                 source = sources.get(tax.source_tax_item_id or "")
                 if source is not None and _exceeds(tax.tax_amount, room.tax(source)):
                     what = f"tax {source.name} of invoice {invoice.number}"
-                    _note(faults, memo, tax.tax_amount, what, room.tax(source))
+                    _note(faults, memo, [index], tax.tax_amount, what, room.tax(source))
         room.use(line)
     faults.raise_if_any()
 
@@ -107,10 +113,14 @@ def _exceeds(amount: int, left: int) -> bool:
     return amount > max(left, 0) if amount >= 0 else amount < min(left, 0)
 
 
-def _note(faults: Faults, memo: CreditMemo, amount: int, what: str, left: int) -> None:
+def _note(faults: Faults, memo: CreditMemo, lines: Sequence[int], amount: int, what: str, left: int) -> None:
+    """Name the memo, unless it is only about to be, and those of its lines that are at fault, counted from 1."""
     show = memo.currency.show
+    who = f"Credit memo {memo.number}" if memo.number else "The new credit memo"
+    places = list(dict.fromkeys(index + 1 for index in lines))
+    where = f" (line{'s' if len(places) > 1 else ''} {', '.join(map(str, places))})" if places else ""
     faults.add(
         ErrorCode.OVER_CREDIT,
-        f"Credit memo {memo.name} credits {show(amount)} of {what}, of which {show(left)} {memo.currency.code} "
+        f"{who}{where} credits {show(amount)} of {what}, of which {show(left)} {memo.currency.code} "
         "can still be credited.",
     )

@@ -9,7 +9,7 @@ from cm_graphql.domain.commands.base import UploadedFile
 from cm_graphql.domain.commands.documents import EmailCreditMemo
 from cm_graphql.domain.commands.reference import UpdateSettings
 from cm_graphql.domain.enums import MemoStatus
-from cm_graphql.domain.errors import ErrorCode, Faults, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, refuse
 from cm_graphql.domain.records import CreditMemo, MemoHead
 from cm_graphql.domain.rulebook import TenantSettings
 
@@ -174,13 +174,13 @@ def check_settings(command: UpdateSettings, faults: Faults) -> None:
     for name, pattern, example in patterns:
         value = getattr(command, name)
         if value and not pattern.fullmatch(value):
-            faults.add(ErrorCode.INVALID_VALUE, f"{name} {value[:30]!r} is not one, {example}.", name)
+            faults.add(ErrorCode.INVALID_VALUE, f"{field_name(name)} {value[:30]!r} is not one, {example}.", name)
     if command.pdf_paper is not None and command.pdf_paper not in PAPERS:
         message = f"There is no paper {command.pdf_paper[:30]!r}: choose one of {', '.join(PAPERS)}."
         faults.add(ErrorCode.INVALID_VALUE, message, "pdf_paper")
     for name in ("pdf_color", "pdf_locale"):
         if getattr(command, name) == "":
-            faults.add(ErrorCode.INVALID_VALUE, f"{name} is empty.", name)
+            faults.add(ErrorCode.INVALID_VALUE, f"{field_name(name)} is empty.", name)
     if command.email_to is not None:
         addresses(command.email_to, faults, "email_to")
     for name in ("email_subject", "email_text", "email_html"):
@@ -190,7 +190,9 @@ def check_settings(command: UpdateSettings, faults: Faults) -> None:
 def _check_text(value: str | None, longest: int, faults: Faults, name: str) -> None:
     shape.text(value, longest, faults, name)
     if value is not None and _CONTROL.search(value):
-        faults.add(ErrorCode.INVALID_VALUE, f"{name} holds control characters other than line breaks.", name)
+        faults.add(
+            ErrorCode.INVALID_VALUE, f"{field_name(name)} holds control characters other than line breaks.", name
+        )
 
 
 def _check_template(value: str | None, faults: Faults, name: str) -> None:
@@ -201,4 +203,4 @@ def _check_template(value: str | None, faults: Faults, name: str) -> None:
     if len(faults) == before:
         wrong = letters.wrong_with(value)
         if wrong is not None:
-            faults.add(ErrorCode.INVALID_VALUE, f"{name}: {wrong}", name)
+            faults.add(ErrorCode.INVALID_VALUE, f"{field_name(name)}: {wrong}", name)

@@ -17,7 +17,7 @@ from cm_graphql.domain.enums import (
     SourceType,
     TransferredToAccounting,
 )
-from cm_graphql.domain.errors import ErrorCode, Faults, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, refuse
 from cm_graphql.domain.records import CreditMemo, Invoice, Stamp
 from cm_graphql.domain.rulebook import RuleBook
 
@@ -144,7 +144,7 @@ def _check_shape(
     faults = Faults()
     for name in _NOT_NULL:
         if getattr(command, name) is None:
-            faults.add(ErrorCode.INVALID_VALUE, f"{name} cannot be null: leave it out to keep it.", name)
+            faults.add(ErrorCode.INVALID_VALUE, f"{field_name(name)} cannot be null: leave it out to keep it.", name)
     if command.auto_apply_upon_posting is True and memo.referred_invoice_id is None:
         faults.add(
             ErrorCode.INVALID_VALUE,
@@ -166,7 +166,7 @@ def _check_status(command: CreditMemoChanges, memo: CreditMemo) -> None:
         if name not in _EDITABLE[memo.status]:
             faults.add(
                 ErrorCode.INVALID_STATUS,
-                f"Credit memo {memo.name} is {memo.status.spelled}: {name} can only change in a Draft"
+                f"Credit memo {memo.name} is {memo.status.spelled}: {field_name(name)} can only change in a Draft"
                 f"{' or Posted one' if name in _EDITABLE[MemoStatus.POSTED] else ''}.",
                 name,
             )

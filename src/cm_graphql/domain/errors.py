@@ -90,6 +90,12 @@ class Fault:
     field: tuple[str | int, ...] = ()
 
 
+def field_name(step: str | int) -> str:
+    """How callers spell a field, in messages and paths: `tax_amount` is `taxAmount`."""
+    head, *rest = str(step).split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
 class Refusal(Exception):
     """A rule's no, for the caller's mistakes; our own are assertions."""
 

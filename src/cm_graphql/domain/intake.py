@@ -17,7 +17,7 @@ from cm_graphql.domain.commands.intake import (
     SyncedProductRatePlanCharge,
 )
 from cm_graphql.domain.enums import ItemSourceType, MemoStatus, ProcessingType, TaxMode
-from cm_graphql.domain.errors import ErrorCode, Faults, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import NO_FINANCE, CreditMemo, CreditMemoItem, Stamp, TaxationItem
 from cm_graphql.domain.refunds import PaymentMethod
@@ -34,7 +34,9 @@ _SOURCE_PREFIXES = {
 def check_envelope(elements: Sequence[object], field: str, lines: int = 0) -> None:
     """Refuse a whole sync of no document, over 100 documents, or over 20,000 lines (api.md)."""
     if not elements:
-        raise refuse(ErrorCode.FIELD_REQUIRED, f"{field} is empty: give 1 to {limits.SYNC_DOCUMENTS}.", field)
+        raise refuse(
+            ErrorCode.FIELD_REQUIRED, f"{field_name(field)} is empty: give 1 to {limits.SYNC_DOCUMENTS}.", field
+        )
     faults = Faults()
     shape.at_most(len(elements), limits.SYNC_DOCUMENTS, field.replace("_", " "), faults, field)
     shape.at_most(lines, limits.SYNC_LINES, "lines", faults, field)
@@ -71,7 +73,7 @@ def account(
     if not 0 <= given.payment_term_days <= limits.PAYMENT_TERM_DAYS:
         faults.add(
             ErrorCode.INVALID_VALUE,
-            f"payment_term_days is {given.payment_term_days}: it must be 0 to {limits.PAYMENT_TERM_DAYS}.",
+            f"paymentTermDays is {given.payment_term_days}: it must be 0 to {limits.PAYMENT_TERM_DAYS}.",
             "payment_term_days",
         )
     if given.sequence_set is not None and given.sequence_set not in sequence_sets:
@@ -178,7 +180,7 @@ def payment_method(given: SyncedPaymentMethod, account_id: str) -> PaymentMethod
 
 def _check_name(name: str, faults: Faults, *path: str | int) -> None:
     if not name.strip():
-        faults.add(ErrorCode.FIELD_REQUIRED, f"{path[-1]} is blank.", *path)
+        faults.add(ErrorCode.FIELD_REQUIRED, f"{field_name(path[-1])} is blank.", *path)
     shape.text(name, limits.TEXT_LENGTH, faults, *path)
 
 
@@ -252,7 +254,7 @@ def _check_credit_memo(given: SyncedCreditMemo, currency: Currency) -> None:
     if given.auto_apply_upon_posting and given.referred_invoice_key is None:
         faults.add(
             ErrorCode.INVALID_VALUE,
-            "auto_apply_upon_posting needs a referred invoice to apply to.",
+            "autoApplyUponPosting needs a referred invoice to apply to.",
             "auto_apply_upon_posting",
         )
     if not given.items:
@@ -302,7 +304,7 @@ def _check_credited_item(
     if target is not None and not (is_discount and 0 <= target < len(items) and items[target] is not item):
         faults.add(
             ErrorCode.INVALID_VALUE,
-            f"applied_to_item_index is {target}: only a DISCOUNT has one, and it names another of the items.",
+            f"appliedToItemIndex is {target}: only a DISCOUNT has one, and it names another of the items.",
             *path,
             "applied_to_item_index",
         )

@@ -1,7 +1,7 @@
 """How invoices and debit memos come in from the billing system: computed from their lines, paid, and kept once used."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import count
@@ -17,7 +17,7 @@ from cm_graphql.domain.commands.intake import (
     SyncedTaxItem,
 )
 from cm_graphql.domain.enums import MemoStatus, ProcessingType, ReasonCodeType, TaxMode
-from cm_graphql.domain.errors import ErrorCode, Faults, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, refuse
 from cm_graphql.domain.money import MAX_AMOUNT, Currency
 from cm_graphql.domain.records import NO_FINANCE, Stamp
 from cm_graphql.domain.rulebook import RuleBook
@@ -118,7 +118,9 @@ def _check_item(item: GivenItem, currency: Currency, faults: Faults, *path: str 
     name, given_amount = _name_and_amount(item)
     name_field, amount_field = ("charge_name", "charge_amount") if is_invoice else ("sku_name", "amount")
     if not name.strip():
-        faults.add(ErrorCode.FIELD_REQUIRED, f"{name_field} is blank: a line has a name.", *path, name_field)
+        faults.add(
+            ErrorCode.FIELD_REQUIRED, f"{field_name(name_field)} is blank: a line has a name.", *path, name_field
+        )
     shape.text(name, limits.TEXT_LENGTH, faults, *path, name_field)
     is_discount = item.processing_type is ProcessingType.DISCOUNT
     amount = shape.amount(given_amount, currency, faults, *path, amount_field)
@@ -177,7 +179,7 @@ def _check_applied_to(items: Sequence[GivenItem], index: int, faults: Faults) ->
         return
     faults.add(
         ErrorCode.INVALID_VALUE,
-        f"applied_to_item_index is {target}, but {why}.",
+        f"appliedToItemIndex is {target}, but {why}.",
         "items",
         index,
         "applied_to_item_index",
@@ -220,7 +222,7 @@ def _check_payments(given: Given, currency: Currency, faults: Faults) -> None:
     if total is not None and by_line and total != paid:
         faults.add(
             ErrorCode.ITEMS_SUM_MISMATCH,
-            f"payments_applied is {total}, but its lines' add up to {paid}: leave one of the two out.",
+            f"paymentsApplied is {total}, but its lines' add up to {paid}: leave one of the two out.",
             "payments_applied",
         )
     elif (paid if total is None else total) < 0:
@@ -421,49 +423,72 @@ def _too_much(document: BilledDocument, amount: int, owed: int, *path: str | int
 # --- what credit rests on ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    where: str
-    fields: tuple[str, ...]
-
-
 _FIXED_HEADER = ("number", "account_id", "status", "document_date")
 _FIXED_ITEM = (
-    *("id", "amount", "net", "processing_type", "applied_to_item_id", "tax_mode", "tax_code", "quantity", "unit_price"),
+    *("id", "amount", "processing_type", "applied_to_item_id", "tax_mode", "tax_code", "quantity", "unit_price"),
     *("subscription_id", "product_rate_plan_charge_id", "finance"),
 )
 _FIXED_TAX = (
     *("id", "name", "tax_amount", "exempt_amount", "tax_rate", "tax_rate_type", "jurisdiction", "location_code"),
     *("tax_code", "tax_date", "engine", "finance"),
 )
+"""What of a document stays while credit rests on it; the net of a line follows from its amount and its taxes."""
+
+_ASKED_AS = {
+    "account_id": "account_key",
+    "applied_to_item_id": "applied_to_item_index",
+    "finance": "finance_information",
+}
+_ASKED_AS_OF_INVOICES = _ASKED_AS | {
+    "number": "invoice_number",
+    "document_date": "invoice_date",
+    "amount": "charge_amount",
+}
+_ASKED_AS_OF_DEBIT_MEMOS = _ASKED_AS | {"document_date": "debit_memo_date"}
+"""Fields of which the input of a sync has another name than the record."""
+
+_FREE = "serviceStartDate, serviceEndDate, taxCodeDescription, taxRateDescription and customFields"
+_FREE_TO_CHANGE = {
+    True: f"paymentsApplied, dueDate, chargeName, productName, sku, unitOfMeasure, {_FREE}",
+    False: f"paymentsApplied, dueDate, comment, reasonCode, skuName, description, sku, unitOfMeasure, {_FREE}",
+}
+
+_TOLD = 10
+"""So many differences are told by name; of a document with another thousand, their number."""
 
 
 def check_in_use(old: BilledDocument, new: BilledDocument) -> None:
     """Refuse to change what credit rests on: anything but payments, due date, texts and custom fields: DOCUMENT_IN_USE.
 
-    Texts are the names of lines and products, SKUs, units, service dates, descriptions and comments.
+    The message says what would change and what may, by the names that the input of a sync has for it.
     """
-    differing = [_Difference("the document", _differing(old, new, _FIXED_HEADER))]
-    if old.currency.code != new.currency.code:
-        differing.append(_Difference("the document", ("currency",)))
-    if len(old.items) != len(new.items):
-        differing.append(_Difference("the document", ("number of items",)))
-    for index, (old_item, new_item) in enumerate(zip(old.items, new.items, strict=False)):
-        differing.append(_Difference(f"item {index}", _differing(old_item, new_item, _FIXED_ITEM)))
-        if len(old_item.taxes) != len(new_item.taxes):
-            differing.append(_Difference(f"item {index}", ("number of tax items",)))
-        differing.extend(
-            _Difference(f"tax item {place} of item {index}", _differing(*taxes, _FIXED_TAX))
-            for place, taxes in enumerate(zip(old_item.taxes, new_item.taxes, strict=False))
-        )
-    told = [f"{', '.join(difference.fields)} of {difference.where}" for difference in differing if difference.fields]
-    if told:
+    differing = list(_differences(old, new))
+    if differing:
+        more = f" and {len(differing) - _TOLD} more" if len(differing) > _TOLD else ""
         raise refuse(
             ErrorCode.DOCUMENT_IN_USE,
-            f"{old.kind} {old.number} is used by credit memos, so only its payments, due date, texts and custom fields "
-            f"can change, but these would too: {'; '.join(told)}.",
+            f"{old.kind} {old.number} is used by credit memos, so this must stay as it is: "
+            f"{', '.join(differing[:_TOLD])}{more}. Free to change are {_FREE_TO_CHANGE[old.is_invoice]}.",
         )
 
 
-def _differing(old: object, new: object, fields: Sequence[str]) -> tuple[str, ...]:
-    return tuple(field for field in fields if getattr(old, field) != getattr(new, field))
+def _differences(old: BilledDocument, new: BilledDocument) -> Iterator[str]:
+    """Everything fixed that differs, as a path into the input of a sync."""
+    names = _ASKED_AS_OF_INVOICES if old.is_invoice else _ASKED_AS_OF_DEBIT_MEMOS
+
+    def differing(before: object, after: object, fields: Sequence[str], path: str = "") -> Iterator[str]:
+        for field in fields:
+            if getattr(before, field) != getattr(after, field):
+                yield f"{path}{field_name(names.get(field, field))}"
+
+    yield from differing(old, new, _FIXED_HEADER)
+    if old.currency.code != new.currency.code:
+        yield "currency"
+    if len(old.items) != len(new.items):
+        yield f"the number of items ({len(old.items)})"
+    for index, (old_item, new_item) in enumerate(zip(old.items, new.items, strict=False)):
+        yield from differing(old_item, new_item, _FIXED_ITEM, f"items[{index}].")
+        if len(old_item.taxes) != len(new_item.taxes):
+            yield f"the number of items[{index}].taxItems ({len(old_item.taxes)})"
+        for place, (old_tax, new_tax) in enumerate(zip(old_item.taxes, new_item.taxes, strict=False)):
+            yield from differing(old_tax, new_tax, _FIXED_TAX, f"items[{index}].taxItems[{place}].")

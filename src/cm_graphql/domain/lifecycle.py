@@ -10,7 +10,7 @@ from cm_graphql.domain.commands.lifecycle import ReverseCreditMemo, WriteOffCred
 from cm_graphql.domain.crediting import check_over_credit, check_tax_still_fits
 from cm_graphql.domain.debit_memos import DebitMemo, mirror
 from cm_graphql.domain.enums import LedgerKind, MemoStatus, ReasonCodeType, YesNo
-from cm_graphql.domain.errors import ErrorCode, Faults, Refusal, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, Refusal, field_name, refuse
 from cm_graphql.domain.ledger import LedgerEntry
 from cm_graphql.domain.records import CreditMemo, Invoice, Stamp, Target
 from cm_graphql.domain.rulebook import RuleBook
@@ -289,4 +289,4 @@ def _check_shape(comment: str | None, custom_fields: Mapping[str, Any] | None) -
 
 def _too_early(code: ErrorCode, memo: CreditMemo, name: str, day: date, floor: date) -> Refusal:
     of = f"the date of credit memo {memo.name}" if name == "memo_date" else "the date of the debit memo"
-    return refuse(code, f"{name} {day} is too early: it must be on or after {floor}, {of}.", name)
+    return refuse(code, f"{field_name(name)} {day} is too early: it must be on or after {floor}, {of}.", name)

@@ -17,7 +17,7 @@ from cm_graphql.domain.commands.creation import CreditMemoItemFromCharge
 from cm_graphql.domain.commands.editing import CreditMemoItemUpdate, CreditMemoTaxItemUpdate
 from cm_graphql.domain.crediting import Room
 from cm_graphql.domain.enums import ChargeType, ItemSourceType, SourceType, TaxMode, TaxRateType
-from cm_graphql.domain.errors import ErrorCode, Faults, not_found
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, not_found
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import CreditMemo, CreditMemoItem, Invoice, InvoiceItem, Stamp, TaxationItem
 from cm_graphql.domain.rulebook import TenantSettings
@@ -183,7 +183,7 @@ def _check_new(
     if charge_id is None:
         faults.add(
             ErrorCode.FIELD_REQUIRED,
-            "An item needs the id of a line to change, or product_rate_plan_charge_id to add one.",
+            "An item needs the id of a line to change, or productRatePlanChargeId to add one.",
             *path,
             "product_rate_plan_charge_id",
         )
@@ -203,7 +203,9 @@ def _check_texts(change: CreditMemoItemUpdate, faults: Faults, *path: str | int)
     """Note what is wrong with a line's texts, and null where it has no meaning."""
     for name in ("sku_name", "exclude_item_billing_from_revenue_accounting"):
         if getattr(change, name) is None:
-            faults.add(ErrorCode.INVALID_VALUE, f"{name} cannot be null: leave it out to keep it.", *path, name)
+            faults.add(
+                ErrorCode.INVALID_VALUE, f"{field_name(name)} cannot be null: leave it out to keep it.", *path, name
+            )
     if isinstance(change.sku_name, str):
         creation.check_name(change.sku_name, faults, *path)
     shape.text(change.unit_of_measure or None, limits.TEXT_LENGTH, faults, *path, "unit_of_measure")
@@ -266,7 +268,9 @@ def _check_taxes(
             faults.add(ErrorCode.INVALID_VALUE, f"The taxation item {tax.id} is named twice.", *at, "id")
         for name in ("tax_amount", "name", "tax_rate", "tax_rate_type", "jurisdiction"):
             if getattr(tax, name) is None:
-                faults.add(ErrorCode.INVALID_VALUE, f"{name} cannot be null: leave it out to keep it.", *at, name)
+                faults.add(
+                    ErrorCode.INVALID_VALUE, f"{field_name(name)} cannot be null: leave it out to keep it.", *at, name
+                )
         for name in ("tax_amount", "exempt_amount"):
             value = getattr(tax, name)
             if isinstance(value, Decimal):

@@ -16,7 +16,7 @@ from cm_graphql.domain.commands.reference import (
     UpdateSettings,
 )
 from cm_graphql.domain.enums import ApplicationRule, PeriodStatus
-from cm_graphql.domain.errors import ErrorCode, Faults, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import Period
 from cm_graphql.domain.rulebook import ReasonCode, TenantSettings
@@ -82,7 +82,7 @@ def currency(given: SyncedCurrency, existing: Currency | None) -> Currency:
         if given.rounding_increment is not None:
             increment = shape.amount(given.rounding_increment, existing, faults, "rounding_increment")
             if given.rounding_increment <= 0:
-                faults.add(ErrorCode.INVALID_VALUE, "rounding_increment must be above 0.", "rounding_increment")
+                faults.add(ErrorCode.INVALID_VALUE, "roundingIncrement must be above 0.", "rounding_increment")
     faults.raise_if_any()
     return replace(
         existing,
@@ -116,7 +116,7 @@ def settings(command: UpdateSettings, before: TenantSettings) -> TenantSettings:
         message = f"{command.application_rule} is chosen per application: the tenant's rule is PRORATION or FIFO."
         faults.add(ErrorCode.INVALID_VALUE, message, "application_rule")
     if command.proration_limit is not None and not 0 <= command.proration_limit <= limits.PRORATION_LIMIT:
-        message = f"proration_limit is {command.proration_limit}: it must be 0 to {limits.PRORATION_LIMIT}."
+        message = f"prorationLimit is {command.proration_limit}: it must be 0 to {limits.PRORATION_LIMIT}."
         faults.add(ErrorCode.INVALID_VALUE, message, "proration_limit")
     if command.tax_engine is not None and command.tax_engine not in TAX_ENGINES:
         message = f"There is no tax engine {command.tax_engine!r}: choose one of {', '.join(TAX_ENGINES)}."
@@ -143,5 +143,5 @@ def _is_zone(name: str) -> bool:
 
 def _check_word(value: str, faults: Faults, field: str) -> None:
     if not value.strip():
-        faults.add(ErrorCode.FIELD_REQUIRED, f"{field} is blank.", field)
+        faults.add(ErrorCode.FIELD_REQUIRED, f"{field_name(field)} is blank.", field)
     shape.text(value, limits.TEXT_LENGTH, faults, field)

@@ -22,7 +22,7 @@ from cm_graphql.domain.enums import (
     RefundType,
     TransferredToAccounting,
 )
-from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, refuse
+from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, field_name, refuse
 from cm_graphql.domain.ledger import LedgerEntry, Pair
 from cm_graphql.domain.records import CreditMemo, CustomRate, Stamp
 from cm_graphql.domain.requests import find_credit_line, line_indexes
@@ -301,7 +301,8 @@ def _check_method(command: RefundCreditMemo, method: PaymentMethod | None, fault
         if getattr(command, name) is not None:
             faults.add(
                 ErrorCode.REFUND_METHOD_CONFLICT,
-                f"{name} is for {'ELECTRONIC' if external else 'EXTERNAL'} refunds only; this one is {command.type}.",
+                f"{field_name(name)} is for {'ELECTRONIC' if external else 'EXTERNAL'} refunds only; "
+                f"this one is {command.type}.",
                 name,
             )
     if not external and method is not None and not method.electronic:

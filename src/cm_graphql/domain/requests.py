@@ -19,7 +19,7 @@ from cm_graphql.domain.commands.settlement import (
 )
 from cm_graphql.domain.distribution import Move
 from cm_graphql.domain.enums import ApplicationRule, MemoStatus
-from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, refuse
+from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, field_name, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import CreditMemo, Stamp, Target, TaxationItem
 from cm_graphql.domain.rulebook import RuleBook, TenantSettings
@@ -267,7 +267,7 @@ def _one(item: Key | None, tax: Key | None, item_field: str, tax_field: str) -> 
     given = "Neither" if item is None else "Both"
     raise refuse(
         ErrorCode.ITEM_PAIR_INVALID,
-        f"{given} of {item_field} and {tax_field} is given: exactly one is needed.",
+        f"{given} of {field_name(item_field)} and {field_name(tax_field)} is given: exactly one is needed.",
         item_field,
     )
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from cm_graphql.domain import limits
-from cm_graphql.domain.errors import ErrorCode, Faults
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name
 from cm_graphql.domain.money import MAX_AMOUNT, SCALE, Currency
 
 MAX_NUMBER = Decimal(10) ** 9
@@ -47,7 +47,11 @@ def number(value: Decimal | None, faults: Faults, *path: str | int) -> Decimal |
 def text(value: str | None, longest: int, faults: Faults, *path: str | int) -> None:
     """Note TOO_LONG for a text over its limit."""
     if value is not None and len(value) > longest:
-        faults.add(ErrorCode.TOO_LONG, f"{path[-1]} has {len(value)} characters; at most {longest} are allowed.", *path)
+        faults.add(
+            ErrorCode.TOO_LONG,
+            f"{field_name(path[-1])} has {len(value)} characters; at most {longest} are allowed.",
+            *path,
+        )
 
 
 def custom_fields(value: Mapping[str, Any] | None, faults: Faults, *path: str | int) -> None:
@@ -88,7 +92,7 @@ def identifier(key: str | None, prefix: str, faults: Faults, *path: str | int) -
 def required(value: object, faults: Faults, *path: str | int) -> None:
     """Note FIELD_REQUIRED for a value that is missing."""
     if value is None:
-        faults.add(ErrorCode.FIELD_REQUIRED, f"{path[-1]} is required.", *path)
+        faults.add(ErrorCode.FIELD_REQUIRED, f"{field_name(path[-1])} is required.", *path)
 
 
 def at_most(count: int, limit: int, what: str, faults: Faults, *path: str | int) -> None:

@@ -14,7 +14,7 @@ from cm_graphql.domain.commands.creation import TaxFinanceInformation
 from cm_graphql.domain.commands.taxation import CreateCreditMemoTaxationItems, NewTaxationItem
 from cm_graphql.domain.crediting import Room
 from cm_graphql.domain.enums import MemoStatus, ProcessingType, TaxEngineKind, TaxMode, TaxRateType
-from cm_graphql.domain.errors import ErrorCode, Faults, not_found, refuse
+from cm_graphql.domain.errors import ErrorCode, Faults, field_name, not_found, refuse
 from cm_graphql.domain.money import Currency, split
 from cm_graphql.domain.records import (
     NO_FINANCE,
@@ -179,7 +179,7 @@ def check_signed(value: Decimal, negative: bool, currency: Currency, faults: Fau
     """Read an amount that has the sign of its line, or is 0; note what is wrong with it."""
     if value < 0 if not negative else value > 0:
         wanted = "0 or less, because its line is a discount" if negative else "0 or more"
-        faults.add(ErrorCode.INVALID_VALUE, f"{path[-1]} is {value}: it must be {wanted}.", *path)
+        faults.add(ErrorCode.INVALID_VALUE, f"{field_name(path[-1])} is {value}: it must be {wanted}.", *path)
         return 0
     return shape.amount(value, currency, faults, *path)
 
@@ -336,7 +336,7 @@ def _check_new(
 ) -> None:
     faults = Faults()
     if not command.taxation_items:
-        faults.add(ErrorCode.FIELD_REQUIRED, "taxation_items is empty: give 1 to 1,000.", "taxation_items")
+        faults.add(ErrorCode.FIELD_REQUIRED, "taxationItems is empty: give 1 to 1,000.", "taxation_items")
     for index, tax in enumerate(command.taxation_items):
         path = ("taxation_items", index)
         shape.required(tax.memo_item_id, faults, *path, "memo_item_id")

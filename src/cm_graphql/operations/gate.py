@@ -151,7 +151,7 @@ class Gate:
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
         viewer.require(*what.scopes)
-        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines, self.documents))
+        try_ = _Try(what.name, viewer, request_id, self._quoted())
         if command.dry_run:
             answers, rehearsal = await self._rehearse([command], what.run, try_)
             return answers[0], rehearsal
@@ -168,7 +168,7 @@ class Gate:
         viewer.require(*what.scopes)
         elements = what.elements(command)
         request = _idempotent(what.name, command, viewer)
-        try_ = _Try(what.name, viewer, request_id, Quoted(self.tax_engines, self.documents))
+        try_ = _Try(what.name, viewer, request_id, self._quoted())
         if command.dry_run:
             return await self._rehearse(elements, what.run, try_, bulk=True)
         answers: list[Answer] = []
@@ -183,9 +183,10 @@ class Gate:
     async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer:
         """Run the errand of an action that was left unfinished, because its process or the world outside failed."""
         assert what.errand is not None
-        return await self._run(
-            what.errand, subject, None, _Try(what.name, viewer, None, Quoted(self.tax_engines, self.documents))
-        )
+        return await self._run(what.errand, subject, None, _Try(what.name, viewer, None, self._quoted()))
+
+    def _quoted(self) -> Quoted:
+        return Quoted(self.tax_engines, self.documents, self.gateway)
 
     # --- dry runs -----------------------------------------------------------------------------------------------------
 

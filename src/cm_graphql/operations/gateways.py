@@ -14,7 +14,7 @@ REFUSED_REMAINDER: Final = SCALE * 13 // 100
 """Amounts that end in .13 are refused, so that tests can see a refusal."""
 
 ASSUMED: Final = GatewayAnswer(approved=True, state=GatewayState.SUBMITTED, response="Assumed by a dry run.")
-"""What a dry run takes a gateway's answer for, which cannot be asked without sending money."""
+"""What a dry run takes for the answer of a gateway that cannot tell without sending money."""
 
 
 class SimulatedGateway:
@@ -22,17 +22,25 @@ class SimulatedGateway:
 
     async def refund(self, asked: GatewayRefund) -> GatewayAnswer:
         """Say what a real gateway would."""
-        if asked.amount % SCALE == REFUSED_REMAINDER:
-            return GatewayAnswer(
-                approved=False,
-                state=GatewayState.FAILED_TO_SETTLE,
-                response="The test gateway refuses amounts that end in .13.",
-                response_code="13",
-            )
+        return _answer(asked)
+
+    async def foresee(self, asked: GatewayRefund) -> GatewayAnswer | None:
+        """Say the same, since nothing depends on trying."""
+        return _answer(asked)
+
+
+def _answer(asked: GatewayRefund) -> GatewayAnswer:
+    if asked.amount % SCALE == REFUSED_REMAINDER:
         return GatewayAnswer(
-            approved=True,
-            state=GatewayState.SUBMITTED,
-            response="Approved",
-            response_code="00",
-            reference_id=f"test-{asked.idempotency_key}",
+            approved=False,
+            state=GatewayState.FAILED_TO_SETTLE,
+            response="The test gateway refuses amounts that end in .13.",
+            response_code="13",
         )
+    return GatewayAnswer(
+        approved=True,
+        state=GatewayState.SUBMITTED,
+        response="Approved",
+        response_code="00",
+        reference_id=f"test-{asked.idempotency_key}",
+    )

@@ -55,7 +55,7 @@ class GatewayRefund:
     """What a payment gateway is asked to send back to a customer."""
 
     idempotency_key: str
-    """The refund's id. Asked again under the same key, a gateway sends nothing again and repeats its answer."""
+    """The refund's id, or nothing where a dry run asks. Asked again under it, a gateway only repeats its answer."""
     number: str
     account_id: str
     payment_method_id: str
@@ -80,6 +80,13 @@ class Gateway(Protocol):
 
     async def refund(self, asked: GatewayRefund) -> GatewayAnswer:
         """Send the money, or say why not; raise GatewayUnreachable when that cannot be known."""
+        ...
+
+    async def foresee(self, asked: GatewayRefund) -> GatewayAnswer | None:
+        """Say what `refund` would answer, without moving money; nothing where only trying would tell.
+
+        For dry runs. What is asked about has no number and no key yet.
+        """
         ...
 
 

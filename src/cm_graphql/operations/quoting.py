@@ -1,6 +1,7 @@
 """How actions come by what only others know, although nothing outside is waited for inside a transaction.
 
-An action asks for a tax engine's quote, or for a file to be looked at and stored, where it needs that. What is not
+An action asks for a tax engine's quote, for a payment gateway's forecast, or for a file to be looked at and stored,
+where it needs that. What is not
 known yet undoes its transaction (`Unasked`); the gate then asks and lets the action start over, on fresh data, with the
 answer at hand.
 """
@@ -10,8 +11,17 @@ from typing import Any, Final
 
 from cm_graphql.domain.charges import Quotes
 from cm_graphql.domain.errors import ErrorCode, Refusal, refuse
+from cm_graphql.domain.refunds import GatewayAnswer
 from cm_graphql.operations.document_ports import DocumentPorts
-from cm_graphql.operations.ports import TaxEngine, TaxEngineFailed, TaxInquiry
+from cm_graphql.operations.gateways import ASSUMED, SimulatedGateway
+from cm_graphql.operations.ports import (
+    Gateway,
+    GatewayRefund,
+    GatewayUnreachable,
+    TaxEngine,
+    TaxEngineFailed,
+    TaxInquiry,
+)
 
 MOST_INQUIRIES: Final = 100
 """Beyond so many in one request the data changes faster than an engine answers: more than twice a bulk request's."""
@@ -28,8 +38,15 @@ class Unasked(Exception):
 class Quoted:
     """What was learned outside during one request."""
 
-    def __init__(self, engines: Mapping[str, TaxEngine], documents: DocumentPorts | None = None) -> None:
+    def __init__(
+        self,
+        engines: Mapping[str, TaxEngine],
+        documents: DocumentPorts | None = None,
+        gateway: Gateway | None = None,
+    ) -> None:
         self._engines = engines
+        self._gateway = gateway or SimulatedGateway()
+        self._foreseen: tuple[GatewayRefund, GatewayAnswer | Refusal] | None = None
         self.documents = documents
         """Who judges and keeps files; None where there is nobody for that."""
         self.learned: dict[str, Any] = {}
@@ -46,6 +63,26 @@ class Quoted:
         if len(self._answers) >= MOST_INQUIRIES:
             raise failed("What the tax engine was asked for kept changing.")
         raise Unasked(lambda: self._ask(engine, inquiry))
+
+    def forecast(self, asked: GatewayRefund) -> GatewayAnswer:
+        """What the gateway would answer, approval where it cannot tell; raises Unasked, or refuses: GATEWAY_ERROR."""
+        if self._foreseen is None or self._foreseen[0] != asked:
+            raise Unasked(lambda: self._foresee(asked))
+        answer = self._foreseen[1]
+        if isinstance(answer, Refusal):
+            raise Refusal(*answer.faults)
+        return answer
+
+    async def _foresee(self, asked: GatewayRefund) -> None:
+        """Ask the gateway what it would answer, and remember that."""
+        try:
+            answer: GatewayAnswer | Refusal = await self._gateway.foresee(asked) or ASSUMED
+        except GatewayUnreachable as error:
+            answer = refuse(
+                ErrorCode.GATEWAY_ERROR,
+                f"The payment gateway did not answer ({error}), so the refund would have to wait for it.",
+            )
+        self._foreseen = asked, answer
 
     async def _ask(self, name: str, inquiry: TaxInquiry) -> None:
         """Ask an engine, and remember its answer or its failure."""

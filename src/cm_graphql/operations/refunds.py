@@ -1,5 +1,6 @@
 """Paying back what is unapplied, through a payment gateway or only on record (docs/decisions/0004)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -9,10 +10,11 @@ from cm_graphql.domain import refunds, shape
 from cm_graphql.domain.commands.refunds import RefundCreditMemo
 from cm_graphql.domain.enums import DocumentType, EventAction, RefundStatus, RefundType
 from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, not_found, refuse
+from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import CreditMemo
 from cm_graphql.domain.refunds import GatewayAnswer, PaymentMethod, Refund, Refunding
 from cm_graphql.operations.gate import UNFINISHED, Answer, Errand, Gate, Outcome, action
-from cm_graphql.operations.gateways import ASSUMED, DEFAULT_GATEWAY
+from cm_graphql.operations.gateways import DEFAULT_GATEWAY
 from cm_graphql.operations.ports import GatewayRefund, GatewayUnreachable
 from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Viewer
@@ -36,8 +38,20 @@ async def _ask_gateway(gate: Gate, refund_id: str) -> GatewayAnswer | None:
         currency = await session.currency(refund.currency)
     if refund.status is not RefundStatus.PROCESSING:
         return None
+    try:
+        return await gate.gateway.refund(_question(refund, currency))
+    except GatewayUnreachable as error:
+        raise refuse(
+            ErrorCode.GATEWAY_ERROR,
+            f"The payment gateway did not answer for refund {refund.number} ({error}). It is asked again later; until "
+            "then the credit memo is held, and its amounts stay as they are.",
+        ) from error
+
+
+def _question(refund: Refund, currency: Currency) -> GatewayRefund:
+    """What the gateway is asked for."""
     assert refund.payment_method_id is not None, "an electronic refund goes to a payment method"
-    asked = GatewayRefund(
+    return GatewayRefund(
         idempotency_key=refund.id,
         number=refund.number,
         account_id=refund.account_id,
@@ -51,14 +65,6 @@ async def _ask_gateway(gate: Gate, refund_id: str) -> GatewayAnswer | None:
         soft_descriptor=refund.soft_descriptor,
         soft_descriptor_phone=refund.soft_descriptor_phone,
     )
-    try:
-        return await gate.gateway.refund(asked)
-    except GatewayUnreachable as error:
-        raise refuse(
-            ErrorCode.GATEWAY_ERROR,
-            f"The payment gateway did not answer for refund {refund.number} ({error}). It is asked again later; until "
-            "then the credit memo is held, and its amounts stay as they are.",
-        ) from error
 
 
 async def _conclude(unit: Unit, refund_id: str, answer: GatewayAnswer | None) -> Answer:
@@ -74,7 +80,7 @@ async def _conclude(unit: Unit, refund_id: str, answer: GatewayAnswer | None) ->
         refund = done.refund
     if refund.status is RefundStatus.PROCESSED:
         return Answer(outcome=_outcome(refund))
-    reason = refund.gateway_response or refund.gateway_response_code or "no reason was given"
+    reason = _reason(refund.gateway_response, refund.gateway_response_code)
     message = f"The payment gateway refused refund {refund.number}: {reason} The memo's amounts stay as they were."
     return Answer(faults=(Fault(ErrorCode.GATEWAY_ERROR, message),))
 
@@ -95,15 +101,31 @@ async def refund(unit: Unit, command: RefundCreditMemo) -> Outcome:
     gateway_id = command.gateway_id or (await unit.account(memo.account_id)).gateway_id or DEFAULT_GATEWAY
     plan = refunds.prepare(memo, command, method, gateway_id, unit.book, unit.stamp)
     number = await unit.next_number(memo.account_id, DocumentType.REFUND)
-    if command.type is RefundType.ELECTRONIC and not unit.dry_run:
+    answer: GatewayAnswer | None = None
+    if command.type is RefundType.ELECTRONIC:
         submitted = refunds.submit(plan, number, unit.stamp)
-        await store.insert(unit.session, submitted, unit.stamp)
-        return {**_outcome(submitted), UNFINISHED: submitted.id}
-    answer = ASSUMED if command.type is RefundType.ELECTRONIC else None
+        if not unit.dry_run:
+            await store.insert(unit.session, submitted, unit.stamp)
+            return {**_outcome(submitted), UNFINISHED: submitted.id}
+        answer = _foreseen(unit, submitted, memo.currency)
     done = refunds.refund(plan, answer, number, unit.stamp)
     await store.insert(unit.session, done.refund, unit.stamp)
     await _save_paid_out(unit, memo, done)
     return _outcome(done.refund)
+
+
+def _foreseen(unit: Unit, submitted: Refund, currency: Currency) -> GatewayAnswer:
+    """What the gateway would answer to a dry run's refund; refuses with GATEWAY_ERROR what it would refuse."""
+    question = replace(_question(submitted, currency), idempotency_key="", number="")  # both differ at each attempt
+    answer = unit.quoted.forecast(question)
+    if not answer.approved:
+        message = f"The payment gateway would refuse this refund: {_reason(answer.response, answer.response_code)}"
+        raise refuse(ErrorCode.GATEWAY_ERROR, message)
+    return answer
+
+
+def _reason(response: str | None, code: str | None) -> str:
+    return response or code or "no reason was given."
 
 
 async def _payment_method(unit: Unit, command: RefundCreditMemo) -> PaymentMethod | None:
