@@ -213,6 +213,9 @@ class Settings(BaseSettings):
     max_directives_per_place: int = Field(
         default=_LIMITS.directives_per_place, ge=0, description="Directives on one field, fragment or operation."
     )
+    max_cost: int = Field(
+        default=_LIMITS.cost, ge=1, description="What an operation may cost: the things that it could read."
+    )
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None) -> Self:

@@ -1,7 +1,9 @@
 """Documents, parsed and validated once: clients send the same few thousands of times."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -19,6 +21,7 @@ from graphql.validation.rules import overlapping_fields_can_be_merged
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 
+from cm_graphql.api.costs import Bill, Costing, costings
 from cm_graphql.api.errors import ApiError, Code, DocumentRefused, FormattedError, from_api_error, from_request_error
 from cm_graphql.api.limits import LimitExceeded, Limits, check_document, check_size
 
@@ -41,12 +44,20 @@ class Document:
 
     node: DocumentNode
     operations: dict[str | None, OperationType]
+    costs: Mapping[str | None, Costing] = field(default_factory=dict)
 
     def operation_type(self, operation_name: str | None) -> OperationType | None:
         """Tell what kind of operation would run; None when the name chooses none."""
         if operation_name is None:
             return next(iter(self.operations.values())) if len(self.operations) == 1 else None
         return self.operations.get(operation_name)
+
+    def bill(self, operation_name: str | None, variables: Mapping[str, Any] | None) -> Bill:
+        """What the operation costs at most with these variables; nothing when the name chooses none."""
+        if operation_name is None and len(self.costs) == 1:
+            operation_name = next(iter(self.costs))
+        costing = self.costs.get(operation_name)
+        return Bill(0) if costing is None else costing.in_request(variables)
 
 
 class Documents:
@@ -111,7 +122,7 @@ class Documents:
             for definition in node.definitions
             if isinstance(definition, OperationDefinitionNode)
         }
-        return Document(node, operations), node.token_count
+        return Document(node, operations, costings(self._schema, node)), node.token_count
 
     def _parse(self, text: str) -> DocumentNode:
         limit = self._limits.tokens

@@ -1,6 +1,6 @@
 """GraphQL over HTTP as its specification has it: POST and GET, both media types, and a status that tells the truth."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from cm_graphql.api import bodies, execution
-from cm_graphql.api.documents import Documents
+from cm_graphql.api.documents import Document, Documents
 from cm_graphql.api.errors import (
     ApiError,
     Code,
@@ -20,12 +20,15 @@ from cm_graphql.api.errors import (
     RequestRefused,
     from_api_error,
 )
-from cm_graphql.api.limits import Limits
+from cm_graphql.api.limits import LimitExceeded, Limits
 from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
 from cm_graphql.api.streams import encode, send_events
 
 METHODS = "GET, HEAD, POST, OPTIONS"
+
+COST_HEADER = "x-graphql-cost"
+"""Whoever sends it, or `cost` in the request's `extensions`, is told what the operation costs."""
 
 STATUS_OF_CODE: Mapping[Code, int] = {
     Code.UNAUTHENTICATED: 401,
@@ -46,7 +49,7 @@ class Context(execution.RequestContext, Protocol):
         ...
 
     @property
-    def response_extensions(self) -> Mapping[str, object]:
+    def response_extensions(self) -> MutableMapping[str, Any]:
         """What the answer carries as `extensions`, such as `idempotentReplay`; nothing if empty."""
         ...
 
@@ -118,7 +121,7 @@ class GraphQLOverHTTP:
         if answer.media_type == EVENTS:
             await self._stream(parameters, request, errors, receive, send)
             return True
-        result = await self._execute(parameters, context, by_post=by_post)
+        result = await self._execute(parameters, context, request, by_post=by_post)
         answer.body = encode(_format(result, errors, context.response_extensions))
         return False
 
@@ -158,9 +161,10 @@ class GraphQLOverHTTP:
         context = await self._make_context(connection, errors.request_id)
         document = self._documents.prepare(parameters.query)
         if document.operation_type(parameters.operation_name) is not OperationType.SUBSCRIPTION:
-            result = await self._execute(parameters, context, by_post=True)
+            result = await self._execute(parameters, context, connection, by_post=True)
             yield _format(result, errors, context.response_extensions)
             return
+        self._price(document, parameters, connection, context)
         subscribed = execution.subscribe(
             self._schema, document.node, parameters.operation_name, parameters.variables, context
         )
@@ -174,7 +178,9 @@ class GraphQLOverHTTP:
                 located = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
                 yield {"errors": [errors.format(located)]}
 
-    async def _execute(self, parameters: bodies.Parameters, context: Context, *, by_post: bool) -> ExecutionResult:
+    async def _execute(
+        self, parameters: bodies.Parameters, context: Context, connection: HTTPConnection, *, by_post: bool
+    ) -> ExecutionResult:
         document = self._documents.prepare(parameters.query)
         operation_type = document.operation_type(parameters.operation_name)
         if operation_type is OperationType.SUBSCRIPTION:
@@ -184,6 +190,7 @@ class GraphQLOverHTTP:
             )
         if operation_type is OperationType.MUTATION and not by_post:
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
+        self._price(document, parameters, connection, context)
         if operation_type is OperationType.QUERY:
             planned = await context.planned(document.node, parameters.operation_name, parameters.variables)
             if planned is not None:
@@ -191,6 +198,16 @@ class GraphQLOverHTTP:
         return await execution.execute(
             self._schema, document.node, parameters.operation_name, parameters.variables, context
         )
+
+    def _price(
+        self, document: Document, parameters: bodies.Parameters, connection: HTTPConnection, context: Context
+    ) -> None:
+        """Refuse what costs too much, and tell the cost to whoever asks for it."""
+        bill, most = document.bill(parameters.operation_name, parameters.variables), self._limits.cost
+        if bill.total > most:
+            raise DocumentRefused([from_api_error(LimitExceeded("cost", most, bill.total, bill.explanation(most)))])
+        if (parameters.extensions or {}).get("cost") or COST_HEADER in connection.headers:
+            context.response_extensions["cost"] = {"requested": bill.total, "maximum": most}
 
 
 class Answer:

@@ -23,7 +23,7 @@ CEILING = 1_000_000_000
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The largest request that is looked at. The defaults admit the standard introspection query and every request
-    that domain.md allows; what a list costs is not counted here.
+    that domain.md allows.
     """
 
     body_bytes: int = 16 * 1024 * 1024
@@ -38,6 +38,8 @@ class Limits:
     aliases: int = 100
     directives: int = 100
     directives_per_place: int = 5
+    cost: int = 2_000_000
+    """What an operation may cost (`costs`); `check_document` does not look at it, for it depends on the variables."""
 
 
 class LimitExceeded(ApiError):
