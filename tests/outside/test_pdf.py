@@ -29,9 +29,10 @@ def test_a_page_says_who_credits_whom_for_what_and_how_much() -> None:
     (page,) = printed(a_paper(pdf_footer="IBAN GB33 BUKB 2020 1555 5555 55"))
 
     for text in (
-        "Nimbus Software Inc.", "1 Market Street", "US123456789", "Acme Trading Ltd", "Ada Lovelace", "SW1Y 4JH London",
+        "Nimbus Software Inc.", "1 Market Street", "US123456789", "Acme Trading Ltd", "Ada Lovelace",
+        "London\nSW1Y 4JH\nUnited Kingdom",
         "CM00000001", "Mar 15, 2026", "A00001", "INV00000003", "Unsatisfactory Service", "Four seats came back",
-        "Seats 1", "200.00", "50.00", "40.00", "-20.00", "Discount", "VAT 20%", "Reduced VAT 5%",
+        "Seats 1", "200.00", "50.00", "40.00", "\N{MINUS SIGN}20.00", "Discount", "VAT 20%", "Reduced VAT 5%",
         "USD 232.28".replace(" ", "\N{NO-BREAK SPACE}"), "IBAN GB33", "Page 1 of 1",
     ):  # fmt: skip
         assert text in page, f"{text!r} is missing"
@@ -115,6 +116,38 @@ def test_names_of_any_length_stay_within_the_page() -> None:
     page.extract_text(visitor_text=visit)
     assert max(edges) < float(page.mediabox.width) - 50
     assert page.extract_text().count("X") == 255
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ({"country": "GB"}, "Springfield\nNorth\n12345\nUnited Kingdom"),
+        ({"country": "United States"}, "Springfield, North 12345\nUnited States"),
+        ({"country": "CA"}, "Springfield North 12345\nCanada"),
+        ({"country": "de"}, "12345 Springfield\nNorth\nGermany"),
+        ({"country": "Atlantis"}, "12345 Springfield\nNorth\nAtlantis"),
+        ({"country": None, "state": None, "city": None, "postal_code": None}, "12 St James's Square\nNumber"),
+    ],
+)
+def test_addresses_are_written_as_the_post_of_their_country_wants_them(place: dict[str, str], shown: str) -> None:
+    contact = replace(CONTACT, **{"city": "Springfield", "state": "North", "postal_code": "12345", **place})
+    (page,) = printed(a_paper(contact=contact))
+
+    assert shown in page
+
+
+def test_without_a_letterhead_the_page_begins_with_whom_it_is_for() -> None:
+    (page,) = printed(a_paper(company_name="", company_address="", company_tax_id=""))
+
+    assert page.startswith("Bill to\nAcme Trading Ltd")
+
+
+def test_taxes_that_would_not_fit_beside_the_totals_follow_them() -> None:
+    made = printed(a_paper([a_line(n, "100.00", ("VAT", f"0.{n:03}", "1.00")) for n in range(1, 121)]))
+
+    shown = re.findall(r"^VAT (\d+(?:\.\d)?%) 100\.00 1\.00$", "\n".join(made), re.MULTILINE)
+    assert shown == [f"{n / 10:g}%" for n in range(1, 121)]
+    assert [page.count("Total credit") for page in made].count(1) == 1
 
 
 def test_languages_and_places_spell_dates_and_amounts_in_their_own_way() -> None:
@@ -280,6 +313,7 @@ def test_a_draft_has_no_electronic_invoice() -> None:
     [
         a_paper(einvoice=True, company_country=""),
         a_paper(einvoice=True, company_name=""),
+        a_paper(einvoice=True, company_tax_id=""),
         a_paper(einvoice=True, contact=None),
         a_paper(einvoice=True, contact=replace(CONTACT, country="Nowhere")),
         a_paper([a_line(1, "1.00", ("State", "0.05", "0.05"), ("City", "0.01", "0.01"))], einvoice=True),

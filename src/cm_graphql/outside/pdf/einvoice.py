@@ -15,6 +15,7 @@ from cm_graphql.domain.money import SCALE
 from cm_graphql.domain.paper import Paper
 from cm_graphql.domain.records import CreditMemoItem
 from cm_graphql.operations.document_ports import PdfFailed
+from cm_graphql.outside.pdf.formats import country_code
 
 CREDIT_NOTE: Final = "381"
 GUIDELINE: Final = "urn:cen.eu:en16931:2017"
@@ -121,19 +122,20 @@ def _add_parties(agreement: ElementTree.Element, paper: Paper) -> None:
     settings, account = paper.settings, paper.account
     if not settings.company_name or not settings.company_country:
         raise _invalid("it names its issuer: set companyName and companyCountry")
+    if not settings.company_tax_id:
+        raise _invalid("it names the number under which its issuer pays tax: set companyTaxId")
     seller = _add(agreement, "ram:SellerTradeParty")
     _add(seller, "ram:Name", settings.company_name)
     address = _add(seller, "ram:PostalTradeAddress")
     for name, line in zip(("LineOne", "LineTwo", "LineThree"), settings.company_address.splitlines(), strict=False):
         _add(address, f"ram:{name}", line)
     _add(address, "ram:CountryID", settings.company_country)
-    if settings.company_tax_id:
-        _add(_add(seller, "ram:SpecifiedTaxRegistration"), "ram:ID", settings.company_tax_id, schemeID="VA")
+    _add(_add(seller, "ram:SpecifiedTaxRegistration"), "ram:ID", settings.company_tax_id, schemeID="VA")
     buyer = _add(agreement, "ram:BuyerTradeParty")
     _add(buyer, "ram:ID", account.number)
     _add(buyer, "ram:Name", account.name)
     contact = account.bill_to
-    country = _country(contact.country if contact else None)
+    country = country_code(contact.country if contact else None)
     if contact is None or country is None:
         raise _invalid(
             f"it names the buyer's country: give the bill-to contact of account {account.number} one by the two "
@@ -194,20 +196,6 @@ def _category(item: CreditMemoItem) -> Category:
         if rate:
             return "S", rate
     return "Z", Decimal(0)
-
-
-def _country(text: str | None) -> str | None:
-    """The two letters of a country that is given by them, or, with Babel, by its English name."""
-    if not text:
-        return None
-    if re.fullmatch("[A-Za-z]{2}", text):
-        return text.upper()
-    try:
-        from babel import Locale
-    except ImportError:
-        return None
-    names = {name.lower(): code for code, name in Locale("en").territories.items() if len(code) == 2}
-    return names.get(text.strip().lower())
 
 
 def _add_day(parent: ElementTree.Element, day: date) -> None:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from cm_graphql.domain.money import SCALE, Currency
@@ -60,13 +60,34 @@ class Formats:
         exact = re.sub(r"[#0]+(?=[^#0]*%|$)", r"\g<0>.#######", pattern, count=1)
         return format_percent(rate, exact, self._locale)
 
+    def country(self, code: str) -> str:
+        """The name of a country by its two letters; without Babel, the letters."""
+        return code if self._locale is None else self._locale.territories.get(code, code)
+
     def _decimal(self, value: Decimal, fewest: int, most: int) -> str:
+        return self._digits(value, fewest, most).replace("-", "\N{MINUS SIGN}")
+
+    def _digits(self, value: Decimal, fewest: int, most: int) -> str:
         if self._locale is None:
             digits = max(fewest, -int(value.normalize().as_tuple().exponent)) if value else fewest
             return f"{value:,.{min(digits, most)}f}"
         pattern = self._locale.decimal_formats[None].pattern.partition(";")[0].partition(".")[0]
         tail = "0" * fewest + "#" * (most - fewest)
         return format_decimal(value, f"{pattern}.{tail}" if tail else pattern, self._locale)
+
+
+def country_code(text: str | None) -> str | None:
+    """The two letters of a country that is given by them, or, with Babel, by its English name."""
+    if not text:
+        return None
+    if re.fullmatch("[A-Za-z]{2}", text):
+        return text.upper()
+    return None if Locale is None else _codes().get(text.strip().lower())
+
+
+@cache
+def _codes() -> dict[str, str]:
+    return {name.lower(): code for code, name in Locale("en").territories.items() if len(code) == 2}
 
 
 @lru_cache(maxsize=64)

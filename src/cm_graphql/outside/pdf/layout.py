@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
+from cm_graphql.domain.billing import Contact
 from cm_graphql.domain.enums import MemoStatus, ProcessingType, TaxRateType
 from cm_graphql.domain.paper import Paper
 from cm_graphql.domain.records import CreditMemoItem, TaxationItem
-from cm_graphql.outside.pdf.formats import Formats, formats
+from cm_graphql.outside.pdf.formats import Formats, country_code, formats
 from cm_graphql.outside.pdf.wording import RIGHT_TO_LEFT, WORDS, words
 
 ROWS_TOGETHER: Final = 12
 """A line stays on one page with so many of its taxes; a page holds several times that."""
+
+_CODE_BEHIND: Final = frozenset({"AU", "CA", "US"})
+_CODE_BELOW: Final = frozenset({"GB", "IE", "IN", "NZ", "SG", "ZA"})
 
 _LONG = re.compile(r"[!-\u2fff]{25,}")
 _BIT = re.compile(r".{6}(?=.)", re.DOTALL)
@@ -43,7 +47,7 @@ def layout(paper: Paper) -> Data:
             "tax_id": _clean(settings.company_tax_id),
         },
         "footer": _split(settings.pdf_footer),
-        "bill_to": list(_bill_to(paper)),
+        "bill_to": list(_bill_to(paper, spelled)),
         "facts": [[name, _clean(value)] for name, value in _facts(paper, spelled) if value],
         "comment": _clean(memo.comment or ""),
         "groups": [_group(item, paper, spelled) for item in memo.items],
@@ -62,16 +66,29 @@ def layout(paper: Paper) -> Data:
     }
 
 
-def _bill_to(paper: Paper) -> Iterator[str]:
+def _bill_to(paper: Paper, spelled: Formats) -> Iterator[str]:
     contact = paper.account.bill_to
     yield _clean(paper.account.name)
     if contact is None:
         return
     name = " ".join(filter(None, (contact.first_name, contact.last_name)))
-    city = " ".join(filter(None, (contact.postal_code, contact.city)))
-    for line in (name, contact.address1, city, contact.state, contact.country):
+    code = country_code(contact.country)
+    country = contact.country if code is None else spelled.country(code)
+    for line in (name, contact.address1, *_town(contact, code), country):
         if line and line != paper.account.name:
             yield from _split(line)
+
+
+def _town(contact: Contact, country: str | None) -> Iterator[str]:
+    """The lines of a town as the post of the country wants them: before, behind or below it stands the postal code."""
+    code, city, state = contact.postal_code or "", contact.city or "", contact.state or ""
+    if country in _CODE_BEHIND:
+        region = " ".join(filter(None, (state, code)))
+        yield (", " if country == "US" else " ").join(filter(None, (city, region)))
+    elif country in _CODE_BELOW:
+        yield from (city, state, code)
+    else:
+        yield from (" ".join(filter(None, (code, city))), state)
 
 
 def _facts(paper: Paper, spelled: Formats) -> Iterator[tuple[str, str | None]]:
