@@ -1,32 +1,36 @@
 """What conformance tests share: the outside tools that they need, found or asked for."""
 
 import asyncio
-import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from cm_graphql.seeding import demo
 from cm_graphql.store import migrations
 from cm_graphql.store.database import Database
+from conformance import tools
 from servers import running
 
 
 @pytest.fixture(scope="session")
 def tool() -> Callable[[str], str]:
     """Give a function that returns the path of a program; without it the test is skipped, in CI it fails."""
+    return tools.program
 
-    def find(name: str) -> str:
-        path = shutil.which(name)
-        if path is not None:
-            return path
-        reason = f"{name} is needed and is not on the path"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
 
-    return find
+@pytest.fixture(scope="session")
+def node() -> tools.Node:
+    """Node.js with the packages that the tests use."""
+    return tools.Node()
+
+
+@pytest.fixture(scope="session")
+def checks(node: tools.Node) -> tools.Checks:
+    """The scripts of named checks, each run once."""
+    return tools.Checks(node)
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +44,20 @@ def chromium(tool: Callable[[str], str]) -> str:
 
 @pytest.fixture(scope="session")
 def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of the real server upon the tour's data."""
-    directory = tmp_path_factory.mktemp("demo")
+    """The base URL of the real server upon the tour's data, which stay as they are."""
+    with _serving_the_tour(tmp_path_factory.mktemp("demo")) as base_url:
+        yield base_url
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for one module alone, which may change the data."""
+    with _serving_the_tour(tmp_path_factory.mktemp("own")) as base_url:
+        yield base_url
+
+
+@contextmanager
+def _serving_the_tour(directory: Path) -> Iterator[str]:
     url = f"sqlite:///{directory / 'demo.db'}"
     asyncio.run(_fill(url))
     with running(url, directory) as base_url:

@@ -1,20 +1,16 @@
 """Pages of docs/clients as programs: files are written, commands run, and they must print what the page says."""
 
-import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from conformance.tools import SECONDS, folder
 from documentation import DOCS, Block, blocks
 
 ENDPOINT: Final = "http://127.0.0.1:8000/graphql"
 """The address that the pages name; the tests put their server's in its place."""
-
-SECONDS: Final = 300
-"""How long a block of commands may take: the first run downloads what later ones find."""
 
 
 def follow(page: str, endpoint: str) -> None:
@@ -39,11 +35,7 @@ def follow(page: str, endpoint: str) -> None:
 
 def _directory(page: str, found: list[Block]) -> Path:
     installs = [block.text for block in found if "install" in block.text or block.title == "package.json"]
-    mark = hashlib.sha256("\n".join((sys.version, *installs)).encode()).hexdigest()[:12]
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    directory = Path(tempfile.gettempdir(), f"cm-graphql-conformance-{user}", f"{Path(page).stem}-{mark}")
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
+    return folder(Path(page).stem, "\n".join((sys.version, *installs)))
 
 
 def _run(commands: str, directory: Path) -> str:
