@@ -26,6 +26,7 @@ from uvicorn.supervisors import Multiprocess
 
 from cm_graphql.api import explorer, logs
 from cm_graphql.api.authentication import Authentication
+from cm_graphql.api.connections import Connection
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.files import FileEndpoint
 from cm_graphql.api.frame import Frame
@@ -351,7 +352,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         create_app(settings) if settings.workers == 1 else f"{__name__}:{from_environment.__name__}",
         factory=settings.workers > 1,
         workers=settings.workers,
-        http="httptools",
+        http=Connection,
         ws_max_size=settings.max_body_bytes,
         lifespan="on",
         log_config=None,

@@ -36,6 +36,8 @@ class Parameters:
 
 async def from_post(request: Request, limits: Limits) -> Parameters:
     """Read the parameters from a JSON body, or from a multipart form with files."""
+    if len(request.headers.getlist("content-type")) > 1:
+        raise RequestRefused(400, "A request has one Content-Type header.")
     if ContentType.parse(request.headers.get("content-type", "")).media_type == "multipart/form-data":
         operations, places, files = await uploads.from_multipart(request, limits)
         found = _operation(operations, limits, "`operations`")

@@ -70,6 +70,9 @@ class Frame:
                 )
 
     def _choose(self, scope: Scope, headers: Headers) -> ASGIApp:
+        if len(headers.getlist("host")) > 1:
+            # A proxy before us may have believed the other one (RFC 9112, section 3.2).
+            return PlainTextResponse("A request has one Host header.\n", status_code=400)
         if scope["path"] in PROBES or self._knows(headers):
             return self._app
         return PlainTextResponse("This server does not answer for that host name.\n", status_code=421)

@@ -1,0 +1,103 @@
+"""HTTP/1.1 as it comes off the wire: uvicorn's protocol, and what its parser leaves to the server."""
+
+import asyncio
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+HEAD_BYTES: Final = 64 * 1024
+"""Of a request's line and headers, when they come in several pieces: they wait in memory, and nobody knows whose they
+are.
+"""
+
+HEAD_SECONDS: Final = 20.0
+"""For a request's line and headers to arrive, the first ones of a connection included."""
+
+OFFERS: Final = (b"upgrade", b"http2-settings")
+"""Headers by which a client offers to go on in another protocol."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a client.
+
+    A client may offer another protocol, as Java's HttpClient and `curl --http2` offer HTTP/2. A server that does not
+    care for the offer goes on as if there was none (RFC 9110, section 7.8). The parser however takes every offer for
+    accepted and passes over the body, so such a request is read once more without the offer.
+    """
+
+    _head_is_open = False
+    _head_bytes = 0
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request, but not for ever."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived."""
+        self._unset_keepalive_if_required()
+        head_was_open = self._head_is_open
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+                return
+            self.parser = httptools.HttpRequestParser(self)
+            self.data_received(self._head_without_offer() + data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        else:
+            if head_was_open and self._head_is_open:
+                self._head_bytes += len(data)
+                if self._head_bytes > HEAD_BYTES:
+                    self._hang_up(431)
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._head_is_open, self._head_bytes = True, 0
+        self._wait_for_head()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, unless the request is read once more."""
+        self._head_is_open = False
+        self._stop_waiting()
+        if self._has_offer():
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            self.scope["http_version"] = self.parser.get_http_version()
+        else:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request, unless it is read once more."""
+        if not self._has_offer():
+            super().on_message_complete()
+
+    def _wait_for_head(self) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(HEAD_SECONDS, self._hang_up, 408)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _hang_up(self, status: int) -> None:
+        self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
+
+    def _has_offer(self) -> bool:
+        return bool(self.parser.should_upgrade()) and not self._should_upgrade()
+
+    def _head_without_offer(self) -> bytes:
+        lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] not in OFFERS]
+        return b"\r\n".join((*lines, b"", b""))
