@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from cm_graphql.api import uploads
 from cm_graphql.api.errors import Code, RequestRefused
@@ -126,12 +126,19 @@ async def _read(request: Request, limit: int) -> bytes:
         _refuse_body(limit)
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece: bytes = message.get("body", b"")
         size += len(piece)
         if size > limit:
             _refuse_body(limit)
+        if not pieces and not message.get("more_body", False):
+            return piece
         pieces.append(piece)
-    return b"".join(pieces)
+        if not message.get("more_body", False):
+            return b"".join(pieces)
 
 
 def _refuse_body(limit: int) -> NoReturn:

@@ -1,7 +1,7 @@
 """HTTP/1.1 as it comes off the wire: uvicorn's protocol, and what its parser leaves to the server."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -16,6 +16,9 @@ HEAD_SECONDS: Final = 20.0
 
 OFFERS: Final = (b"upgrade", b"http2-settings")
 """Headers by which a client offers to go on in another protocol."""
+
+MOST_WAITING: Final = 65_536
+"""Bytes that are written together at most; what streams is not held back for long."""
 
 
 class Connection(HttpToolsProtocol):
@@ -32,7 +35,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
-        super().connection_made(transport)
+        super().connection_made(Joining(transport, self.loop))
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,15 +58,17 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
         else:
-            if head_was_open and self._head_is_open:
-                self._head_bytes += len(data)
-                if self._head_bytes > HEAD_BYTES:
-                    self._hang_up(431)
+            if self._head_is_open:
+                if self._patience is None:  # most heads come in one piece, and need no clock
+                    self._wait_for_head()
+                if head_was_open:
+                    self._head_bytes += len(data)
+                    if self._head_bytes > HEAD_BYTES:
+                        self._hang_up(431)
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         self._head_is_open, self._head_bytes = True, 0
-        self._wait_for_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -101,3 +106,56 @@ class Connection(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] not in OFFERS]
         return b"\r\n".join((*lines, b"", b""))
+
+
+class Joining(asyncio.Transport):
+    """A transport that makes one system call of what is written in one turn of the event loop.
+
+    uvicorn writes the head of an answer apart from its body, and each write costs as much as finding a memo.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self.is_closing = transport.is_closing  # type: ignore[method-assign] # asked several times per request
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
+        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
+
+    def write(self, data: Any) -> None:
+        """Write soon, together with what follows at once."""
+        if not self._waiting:
+            self._loop.call_soon(self._flush)
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size > MOST_WAITING:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting, self._size = self._waiting, [], 0
+        if waiting and not self._transport.is_closing():
+            self._transport.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
+
+    def close(self) -> None:
+        """Write what waits, and close."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._waiting, self._size = [], 0
+        self._transport.abort()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the connection on, as to a WebSocket."""
+        self._flush()
+        self._transport.set_protocol(protocol)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -2,11 +2,10 @@
 
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import structlog
 import uuid_utils
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +15,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 PROBES = ("/healthz", "/readyz")
 """Asked every few seconds, under whatever name the prober knows; not worth a line in the log."""
 
+OWN_HEADERS = (b"x-request-id", b"x-content-type-options")
+
 log = structlog.get_logger("cm_graphql.access")
 
 
@@ -24,22 +25,27 @@ class Frame:
 
     `hosts` are the names under which the server may be called, None for any. A page from elsewhere can point its own
     name at our address (DNS rebinding) and would then be of the same origin as we are; the name gives it away.
+    `direct` are paths whose requests go past all that lies between here and their endpoints, which then must refuse
+    and fail in a form of their own.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, hosts: Collection[str] | None = None, direct: Mapping[str, ASGIApp] | None = None
+    ) -> None:
         self._app = app
-        self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self._hosts = None if hosts is None else frozenset(host.lower().encode() for host in hosts)
+        self._direct = direct or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket" and not self._knows(Headers(scope=scope)):
+        kind = scope["type"]
+        if kind == "websocket" and not self._knows(scope):
             await receive()
             await send({"type": "websocket.close", "code": 4421, "reason": "Not under that host name."})
             return
-        if scope["type"] != "http":
+        if kind != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
+        given = _header(scope, b"x-request-id").decode("latin-1")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
         scope.setdefault("state", {})["request_id"] = request_id
         status = 500
@@ -49,39 +55,49 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                framed = MutableHeaders(raw=list(message.get("headers", ())))
-                framed["x-request-id"] = request_id
-                framed["x-content-type-options"] = "nosniff"
-                message = {**message, "headers": framed.raw}
+                headers = [header for header in message.get("headers", ()) if header[0] not in OWN_HEADERS]
+                headers.append((b"x-request-id", request_id.encode()))
+                headers.append((b"x-content-type-options", b"nosniff"))
+                message = {**message, "headers": headers}
             await send(message)
 
+        path = scope["path"]
         try:
-            await self._choose(scope, headers)(scope, receive, send_framed)
+            await self._choose(scope, path)(scope, receive, send_framed)
         finally:
-            if scope["path"] not in PROBES:
+            if path not in PROBES:
                 # The path alone: the query string of a GET holds the document and its variables.
                 log.info(
                     "request",
                     request_id=request_id,
                     method=scope["method"],
-                    path=scope["path"],
+                    path=path,
                     status=status,
                     milliseconds=round((time.perf_counter() - started) * 1000, 1),
                 )
 
-    def _choose(self, scope: Scope, headers: Headers) -> ASGIApp:
-        if len(headers.getlist("host")) > 1:
+    def _choose(self, scope: Scope, path: str) -> ASGIApp:
+        if [name for name, _ in scope["headers"]].count(b"host") > 1:
             # A proxy before us may have believed the other one (RFC 9112, section 3.2).
             return PlainTextResponse("A request has one Host header.\n", status_code=400)
-        if scope["path"] in PROBES or self._knows(headers):
-            return self._app
+        if path in PROBES or self._knows(scope):
+            return self._direct.get(path, self._app)
         return PlainTextResponse("This server does not answer for that host name.\n", status_code=421)
 
-    def _knows(self, headers: Headers) -> bool:
-        return self._hosts is None or _name(headers.get("host", "")) in self._hosts
+    def _knows(self, scope: Scope) -> bool:
+        return self._hosts is None or _name(_header(scope, b"host")) in self._hosts
 
 
-def _name(host: str) -> str:
+def _header(scope: Scope, name: bytes) -> bytes:
+    """The first header of a name; empty without one."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
+
+
+def _name(host: bytes) -> bytes:
     """Take the port off a Host header; an IPv6 address keeps its brackets."""
-    name, colon, port = host.lower().rpartition(":")
+    name, colon, port = host.lower().rpartition(b":")
     return name if colon and port.isdigit() else host.lower()

@@ -5,7 +5,6 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
@@ -227,22 +226,20 @@ class Answer:
 
     async def send(self, send: Send) -> None:
         """Send it, never to be cached: answers depend on who asks and when."""
-        headers = Headers(
-            {
-                "cache-control": "no-store",
-                "vary": "accept",
-                **({"content-type": f"{self.media_type}; charset=utf-8"} if self.body else {}),
-                **self.headers,
-                **({"content-length": str(len(self.body))} if self.status != 204 else {}),
-            }
-        )
-        await send({"type": "http.response.start", "status": self.status, "headers": headers.raw})
+        headers = {"cache-control": "no-store", "vary": "accept"}
+        if self.body:
+            headers["content-type"] = f"{self.media_type}; charset=utf-8"
+        headers.update(self.headers)
+        if self.status != 204:
+            headers["content-length"] = str(len(self.body))
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": raw})
         await send({"type": "http.response.body", "body": self.body})
 
 
 def _negotiate(request: Request, *, page_instead: bool) -> str:
     offers = (JSON, GRAPHQL_RESPONSE, HTML) if page_instead else (JSON, GRAPHQL_RESPONSE)
-    accept = ", ".join(request.headers.getlist("accept"))
+    accept = b", ".join([value for name, value in request.scope["headers"] if name == b"accept"]).decode("latin-1")
     # Many clients list event streams among what they could take: only who names nothing else is answered so.
     chosen = choose(accept, offers) or (choose(accept, (EVENTS,)) if EVENTS in accept.lower() else None)
     if chosen is None:

@@ -41,11 +41,26 @@ def configure(level: str, log_format: LogFormat) -> None:
     # Libraries say at these levels what only their own developers want to know.
     for chatty in ("uvicorn.error", "alembic", "aiosqlite", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Our own entries, one for each request among them, do not take the long way through logging.
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *renderers],
+        wrapper_class=structlog.make_filtering_bound_logger(root.level),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """A logger that writes each entry as a line to standard error, in one piece."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{line}\n")
+
+    debug = info = warning = error = critical = msg
 
 
 def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -11,6 +12,9 @@ EVENTS = "text/event-stream"
 
 MAX_HEADER_LENGTH = 2_000
 """Characters of a header that are looked at; browsers send 150."""
+
+KEPT = 500
+"""Different headers that are remembered as they were understood; clients send the same few again and again."""
 
 _COMMAS = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")+)')
 _SEMICOLONS = re.compile(r'((?:[^;"]|"(?:[^"\\]|\\.)*")+)')
@@ -26,12 +30,7 @@ class ContentType:
     @classmethod
     def parse(cls, text: str) -> "ContentType":
         """Read one entry; what cannot be read becomes a type that nothing matches."""
-        media_type, *parameters = _SEMICOLONS.findall(text[:MAX_HEADER_LENGTH]) or [""]
-        pairs = (parameter.partition("=") for parameter in parameters)
-        return cls(
-            media_type.strip().lower(),
-            {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs},
-        )
+        return _parse(text[:MAX_HEADER_LENGTH])
 
     @property
     def is_utf8(self) -> bool:
@@ -56,15 +55,30 @@ class ContentType:
         return 1 if self.media_type == "*/*" else 0
 
 
+@lru_cache(KEPT)
+def _parse(text: str) -> ContentType:
+    media_type, *parameters = _SEMICOLONS.findall(text) or [""]
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return ContentType(
+        media_type.strip().lower(),
+        {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs},
+    )
+
+
 def choose(accept: str, offers: tuple[str, ...]) -> str | None:
     """Choose what to answer with: the highest quality, then the most exactly named, then the first listed.
 
     Where all that is equal, as for `*/*`, the first offer wins, and so it does without an Accept header. None means
     that nothing on offer is acceptable.
     """
+    return _choose(accept[:MAX_HEADER_LENGTH], offers)
+
+
+@lru_cache(KEPT)
+def _choose(accept: str, offers: tuple[str, ...]) -> str | None:
     if not accept.strip():
         return offers[0]
-    ranges = [ContentType.parse(entry) for entry in _COMMAS.findall(accept[:MAX_HEADER_LENGTH])]
+    ranges = [ContentType.parse(entry) for entry in _COMMAS.findall(accept)]
     best: tuple[float, int, int] | None = None
     chosen: str | None = None
     for offer in offers:

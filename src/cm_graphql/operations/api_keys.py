@@ -119,6 +119,7 @@ class KeyRing:
         self._database = database
         self._clock = clock
         self._kept: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._looking_up: dict[str, asyncio.Task[ApiKey | None]] = {}
         self._noted: dict[str, datetime] = {}
         self._noting: set[asyncio.Task[None]] = set()
 
@@ -139,17 +140,35 @@ class KeyRing:
         return Viewer(key.id, key.scopes, key.account_ids)
 
     async def close(self) -> None:
-        """Let go of what is still to be written down."""
-        for task in self._noting:
+        """Let go of what is still to be written down or looked up."""
+        open_tasks = [*self._noting, *self._looking_up.values()]
+        for task in open_tasks:
             task.cancel()
-        if self._noting:
-            await asyncio.wait(self._noting)
+        if open_tasks:
+            await asyncio.wait(open_tasks)
 
     async def _key(self, key_id: str) -> ApiKey | None:
+        """The key of an id, as it was at most FRESH_SECONDS ago."""
         kept = self._kept.get(key_id)
-        asked = time.monotonic()
-        if kept is not None and asked - kept[0] < FRESH_SECONDS:
+        age = FRESH_SECONDS if kept is None else time.monotonic() - kept[0]
+        if kept is not None and age < FRESH_SECONDS / 2:
             return kept[1]
+        # Those who ask at once share an answer; a key in use is looked up again before anybody has to wait for it.
+        looking_up = self._looking_up.get(key_id)
+        if looking_up is None:
+            looking_up = self._looking_up[key_id] = asyncio.create_task(self._look_up(key_id))
+            looking_up.add_done_callback(lambda task: self._looked_up(key_id, task))
+        if kept is not None and age < FRESH_SECONDS:
+            return kept[1]
+        return await asyncio.shield(looking_up)
+
+    def _looked_up(self, key_id: str, task: "asyncio.Task[ApiKey | None]") -> None:
+        self._looking_up.pop(key_id, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; the next to ask tries again
+
+    async def _look_up(self, key_id: str) -> ApiKey | None:
+        asked = time.monotonic()
         async with self._database.read() as connection:
             key = await store.load(Session(connection, self._database.dialect), key_id)
         # What does not exist is not kept: anybody can make such ids up.

@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
-
-import obstore
-from obstore.exceptions import AlreadyExistsError, NotFoundError
-from obstore.store import LocalStore, ObjectStore, from_url
+from typing import TYPE_CHECKING, Any, Final
 
 from cm_graphql.operations.document_ports import StoredObject
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+# obstore is imported where it is used: a worker that has no file to do with saves 4 MB.
 
 PIECE: Final = 256 * 1024
 """Bytes of a file that are held at once while it is read."""
@@ -20,13 +21,15 @@ PORTION: Final = 500
 class ObjectFiles:
     """Files in an object store."""
 
-    def __init__(self, store: ObjectStore | Path) -> None:
+    def __init__(self, store: "ObjectStore | Path") -> None:
         """Take a store, or a folder that is made with the first file."""
         self._given = store
 
     @cached_property
-    def _store(self) -> ObjectStore:
+    def _store(self) -> "ObjectStore":
         if isinstance(self._given, Path):
+            from obstore.store import LocalStore
+
             return LocalStore(self._given.absolute(), mkdir=True)
         return self._given
 
@@ -39,6 +42,8 @@ class ObjectFiles:
         """
         if "://" not in url or url.startswith("file://"):
             return cls(Path(url.removeprefix("file://")))
+        from obstore.store import from_url
+
         try:
             store: Any = from_url(url, config=dict(options or {}), client_options=_client_options(options))  # type: ignore[call-overload] # its overloads want literal names
         except Exception as error:  # it has one class of errors per kind of store
@@ -47,6 +52,9 @@ class ObjectFiles:
 
     async def put(self, key: str, content: bytes) -> None:
         """Store content; where the key is there already, with the same content, do nothing."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
         try:
             await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
@@ -54,6 +62,9 @@ class ObjectFiles:
 
     async def get(self, key: str) -> AsyncIterator[bytes] | None:
         """The content, piece by piece; None where there is none."""
+        import obstore
+        from obstore.exceptions import NotFoundError
+
         try:
             found = await obstore.get_async(self._store, key)
         except (NotFoundError, FileNotFoundError):
@@ -64,11 +75,16 @@ class ObjectFiles:
         """Everything that is kept, in portions."""
         if isinstance(self._given, Path) and not self._given.exists():
             return
+        import obstore
+
         async for portion in obstore.list(self._store, chunk_size=PORTION):
             yield [StoredObject(entry["path"], entry["last_modified"]) for entry in portion]
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are gone already do not matter."""
+        import obstore
+        from obstore.exceptions import NotFoundError
+
         for key in keys:
             try:
                 await obstore.delete_async(self._store, key)

@@ -95,29 +95,48 @@ def _carry_out(connection: sqlite3.Connection, work: Work) -> Any:
 
 
 class PostgresqlDirect:
-    """Reads PostgreSQL through asyncpg, its statements prepared once per connection."""
+    """Reads PostgreSQL through asyncpg, its statements prepared once per connection.
+
+    The pool is our own: asyncpg's asks the server at each release to forget settings, which nothing here makes, and
+    that round trip costs as much as a small reading.
+    """
 
     name = "postgresql"
 
     def __init__(self, database: Database, size: int) -> None:
         self.dialect = database.readers.dialect
         self._url = database.readers.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._size = size
         self._options = database.driver_options
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._turns = asyncio.Semaphore(size)
+        self._idle: list[asyncpg.Connection] = []
 
     async def run(self, work: Work, *, short: bool) -> Any:
         """Carry out a reading; `short` ones have a single statement, which needs no transaction for its snapshot."""
-        pool = self._pool or await self._open()
-        try:
-            async with pool.acquire() as connection:
+        async with self._turns:
+            connection = None
+            try:
+                connection = await self._connection()
                 if short:
                     return await self._carry_out(connection, work)
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     return await self._carry_out(connection, work)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise ReadingFailed(str(error)) from error
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                raise ReadingFailed(str(error)) from error
+            except asyncio.CancelledError:
+                if connection is not None:
+                    connection.terminate()  # its statement may still run, and its answer is nobody's
+                raise
+            finally:
+                if connection is not None and not connection.is_closed():
+                    self._idle.append(connection)
+
+    async def _connection(self) -> asyncpg.Connection:
+        """A connection that is open, as far as one can tell without asking; the one used last, for its warm caches."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return await asyncpg.connect(self._url, **self._options)
 
     async def _carry_out(self, connection: Any, work: Work) -> Any:
         rows: Any = None
@@ -128,17 +147,10 @@ class PostgresqlDirect:
         except StopIteration as done:
             return done.value
 
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(self._url, min_size=0, max_size=self._size, **self._options)
-        return self._pool
-
     async def close(self) -> None:
         """Close the connections."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        while self._idle:
+            await self._idle.pop().close()
 
 
 def open_direct(database: Database, size: int = 10) -> Direct:

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Final
-
-import typst
+from typing import TYPE_CHECKING, Final
 
 from cm_graphql.domain.paper import Paper
 from cm_graphql.operations.document_ports import PdfFailed
 from cm_graphql.outside.pdf import einvoice
 from cm_graphql.outside.pdf.layout import layout
+
+if TYPE_CHECKING:
+    import typst
 
 MAIN: Final = "credit-memo.typ"
 """The template that is set; others lie beside it."""
@@ -61,6 +62,8 @@ class TypstPrinter:
 
     def set(self, paper: Paper, at: datetime, form: str) -> bytes:
         """Set the template as `pdf`, or a one-page memo as `png`."""
+        import typst  # here, because most workers never draw, and it takes 7 MB of each
+
         data = {**layout(paper), "logo": None if self._logo is None else self._logo[0]}
         files = {**self._files, "memo.json": json.dumps(data, ensure_ascii=False).encode()}
         if self._logo is not None:
@@ -81,6 +84,8 @@ class TypstPrinter:
     @cached_property
     def _fonts(self) -> "typst.Fonts":
         """Look at the fonts once; that takes longer than a page."""
+        import typst
+
         return typst.Fonts(
             include_system_fonts=self._system_fonts, font_paths=[str(folder) for folder in self._font_folders]
         )
