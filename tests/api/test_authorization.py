@@ -16,9 +16,11 @@ from sqlalchemy import select
 from cm_graphql import seeding
 from cm_graphql.api import execution
 from cm_graphql.api.context import Api, Context
+from cm_graphql.api.documents import Document
 from cm_graphql.api.errors import ExecutionErrors
 from cm_graphql.api.schema import schema
 from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.engine.operations import operations_of
 from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from cm_graphql.store.database import Database
@@ -37,7 +39,7 @@ class Tenant:
         self.database = Database.open(url)
         self.api = Api(database=self.database)
         self.direct = open_direct(self.database)
-        self.engine = Engine(schema, self.direct)
+        self.planning = Api(database=self.database, engine=Engine(schema, self.direct))
         self._runner.run(seeding.seed(self.database, memos=40, seed=7, lean=False, progress=lambda *_: None))
         self._runner.run(self._look())
 
@@ -69,13 +71,14 @@ class Tenant:
         return self._runner.run(self._ask(query, viewer))
 
     async def _ask(self, query: str, viewer: Viewer) -> dict[str, Any]:
-        document = parse(query)
-        context = Context.of(self.api, viewer=viewer, request_id="r")
-        resolved = await execution.execute(CORE, document, None, {}, context)
+        node = parse(query)
+        resolved = await execution.execute(CORE, node, None, {}, Context.of(self.api, viewer=viewer, request_id="r"))
         errors = [ExecutionErrors("r").format(error) for error in resolved.errors or ()]
         if not query.startswith("mutation"):
-            planned = await self.engine.data(document, None, {}, Context.of(self.api, viewer=viewer).loaders)
-            assert planned is None or (not errors and planned == resolved.data), query
+            document = Document(node, operations_of(node))
+            answer = await execution.answer(CORE, document, None, {}, Context.of(self.planning, viewer=viewer))
+            assert answer.data == resolved.data, query
+            assert [error.path for error in answer.errors or ()] == [error.get("path") for error in errors], query
         return {"data": resolved.data, "errors": errors}
 
     def close(self) -> None:

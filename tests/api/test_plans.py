@@ -1,21 +1,29 @@
 """A plan answers exactly what resolvers answer: the licence for its existence."""
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Iterator, Mapping
 from random import Random
+from typing import Any, TypeAlias
 
 import orjson
 import pytest
 from graphql import ExecutionResult, parse, validate
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
+from sqlalchemy.dialects import sqlite
 
 from cm_graphql import seeding
 from cm_graphql.api import execution
 from cm_graphql.api.context import Api, Context
+from cm_graphql.api.documents import Document, Documents
+from cm_graphql.api.errors import DocumentRefused, ExecutionErrors
+from cm_graphql.api.limits import Limits
 from cm_graphql.api.schema import schema
 from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.engine.operations import MOST_VARIANTS, Operation, operations_of
+from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from cm_graphql.store.database import Database
@@ -23,6 +31,12 @@ from cm_graphql.store.direct import open_direct
 from inventing import Inventor
 
 CORE = schema._schema
+ALL = Viewer("usr_all")
+
+Variables: TypeAlias = Mapping[str, Any]
+NONE: Variables = {}
+
+FILTERED = "query ($filter: CreditMemoFilter) { creditMemos(filter: $filter) { totalCount nodes { number } } }"
 
 
 class Both:
@@ -34,6 +48,7 @@ class Both:
         self.api = Api(database=self.database)
         self.direct = open_direct(self.database)
         self.engine = Engine(schema, self.direct)
+        self.planning = Api(database=self.database, engine=self.engine)
         self._runner.run(seeding.seed(self.database, memos=40, seed=7, lean=False, progress=lambda *_: None))
         self.ids, self.numbers, self.accounts = self._runner.run(self._known())
 
@@ -48,16 +63,25 @@ class Both:
         unknown = [f"{prefix}_{7:032x}" for prefix in PREFIXES]
         return [*ids, *unknown, "cm_1", "zz_" + "0" * 32], numbers, owners
 
-    def ask(self, query: str, viewer: Viewer) -> tuple[ExecutionResult, bytes | None]:
-        """What resolvers answer, and what a plan answers where there is one."""
-        return self._runner.run(self._ask(query, viewer))
+    def ask(self, query: str, viewer: Viewer = ALL, variables: Variables = NONE) -> tuple[bytes, bytes]:
+        """What resolvers answer alone, and what is answered with the help of plans, both as bytes."""
+        return self._runner.run(self._ask(query, viewer, variables))
 
-    async def _ask(self, query: str, viewer: Viewer) -> tuple[ExecutionResult, bytes | None]:
-        document = parse(query)
-        context = Context.of(self.api, viewer=viewer, request_id="r")
-        resolved = await execution.execute(CORE, document, None, {}, context)
-        planned = await self.engine.data(document, None, {}, Context.of(self.api, viewer=viewer).loaders)
-        return resolved, None if planned is None else orjson.dumps(planned)
+    async def _ask(self, query: str, viewer: Viewer, variables: Variables) -> tuple[bytes, bytes]:
+        node = parse(query)
+        document = Document(node, operations_of(node))
+        resolved = execution.execute(CORE, node, None, variables, Context.of(self.api, viewer=viewer))
+        helped = execution.answer(CORE, document, None, variables, Context.of(self.planning, viewer=viewer))
+        return await _bytes(resolved), await _bytes(helped)
+
+    def answer(self, operation: Operation, variables: Variables = NONE) -> dict[str, Any]:
+        """What plans answer of an operation."""
+        planned = self._runner.run(self.engine.answer(operation, variables, Context.of(self.api).loaders))
+        return {} if planned is None else planned.data
+
+    def counts(self) -> Counter[str]:
+        """How many queries plans answered, so far."""
+        return Counter(self.engine.counted)
 
     def close(self) -> None:
         """Close everything."""
@@ -73,17 +97,25 @@ def both(module_database_url: str) -> Iterator[Both]:
     asked.close()
 
 
+async def _bytes(asked: Awaitable[ExecutionResult]) -> bytes:
+    """An answer as it is sent; errors are sorted, since resolvers that run together fail in any order."""
+    try:
+        result = await asked
+    except DocumentRefused as refused:
+        return orjson.dumps(refused.errors)
+    errors = [ExecutionErrors("r").format(error) for error in result.errors or ()]
+    return orjson.dumps({"errors": sorted(errors, key=repr), "data": result.data})
+
+
 def check(both: Both, dice: Random, is_limited: bool) -> None:
     """Ask a made-up query both ways; the answers must be the same to the byte."""
     query = Inventor(CORE, dice, both.ids, both.numbers).query()
-    viewer = Viewer("usr_limited", ADMIN, frozenset(both.accounts[:1])) if is_limited else Viewer("usr_all")
+    viewer = Viewer("usr_limited", ADMIN, frozenset(both.accounts[:1])) if is_limited else ALL
     assume(not validate(CORE, parse(query)))
 
-    resolved, planned = both.ask(query, viewer)
+    resolved, helped = both.ask(query, viewer)
 
-    if planned is not None:
-        assert not resolved.errors, (query, resolved.errors)
-        assert planned == orjson.dumps(resolved.data), query
+    assert helped == resolved, query
 
 
 @given(st.randoms(use_true_random=False), st.booleans())
@@ -114,19 +146,74 @@ def test_thousands_of_plans_answer_exactly_what_resolvers_answer(both: Both, dic
     ],
 )
 def test_common_queries_are_planned(both: Both, query: str) -> None:
-    resolved, planned = both.ask(query % {"number": both.numbers[0], "id": both.ids[0]}, Viewer("usr_all"))
+    before = both.counts()
 
-    assert not resolved.errors
-    assert planned == orjson.dumps(resolved.data)
+    resolved, helped = both.ask(query % {"number": both.numbers[0], "id": both.ids[0]})
+
+    assert helped == resolved
+    assert b'"errors":[]' in resolved
+    assert both.counts() - before == {"planned": 1}
 
 
 def test_a_plan_is_not_answered_with_the_statements_of_another(both: Both) -> None:
     first = f'{{ creditMemo(key: "{both.numbers[0]}") {{ items {{ nodes {{ sku }} }} }} }}'
     other = f'{{ creditMemo(key: "{both.numbers[0]}") {{ parts {{ nodes {{ amount }} }} }} }}'
 
-    answers = [both.ask(query, Viewer("usr_all")) for query in (first, other, first)]
+    answers = [both.ask(query) for query in (first, other, first)]
 
-    assert all(planned == orjson.dumps(resolved.data) for resolved, planned in answers)
+    assert all(helped == resolved for resolved, helped in answers)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "viewer { id }",
+        "__schema { queryType { name } }",
+        "bad: creditMemos(first: -1) { totalCount }",
+        'bad: node(id: "nonsense") { id }',
+        "bad: accounts(first: -1) { totalCount }",
+    ],
+)
+def test_what_cannot_be_planned_takes_only_its_own_root_field_the_ordinary_way(both: Both, left: str) -> None:
+    before = both.counts()
+
+    resolved, helped = both.ask(
+        f"{{ a: __typename invoices(first: 2) {{ totalCount }} {left} accounts {{ totalCount }} }}"
+    )
+
+    assert helped == resolved
+    assert both.counts() - before == {"partly": 1}
+
+
+def test_no_operation_is_answered_by_the_plan_of_one_that_is_gone(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cm_graphql.api.documents.CACHED_DOCUMENTS", 10)
+    documents = Documents(CORE, Limits())
+    wrong = []
+    for i in range(200):
+        # Two of three are refused for their variables, and so are remembered without a plan.
+        text = f"query ($x: Int{'!' * (i % 3 > 0)}) {{ a{i}: accounts(first: $x) {{ totalCount }} }}"
+        operation = documents.prepare(text).operation(None)
+        assert operation is not None
+        if list(both.answer(operation)) != ([] if i % 3 else [f"a{i}"]):
+            wrong.append(i)
+
+    assert not wrong
+
+
+def test_only_some_variants_of_an_operation_are_kept(both: Both) -> None:
+    names = [f"$v{i}" for i in range(6)]
+    fields = " ".join(f"a{i}: id @include(if: {name})" for i, name in enumerate(names))
+    declared = ", ".join(f"{name}: Boolean!" for name in names)
+    (operation,) = operations_of(
+        parse(f"query ({declared}) {{ accounts {{ totalCount nodes {{ {fields} }} }} }}")
+    ).values()
+
+    for number in range(2 ** len(names)):
+        wanted = {f"v{i}": bool(number >> i & 1) for i in range(len(names))}
+        (first, *_) = both.answer(operation, wanted)["accounts"]["nodes"]
+        assert list(first) == [f"a{i}" for i in range(len(names)) if wanted[f"v{i}"]]
+
+    assert len(operation.plans) == MOST_VARIANTS
 
 
 def test_a_field_that_fails_leaves_those_alone_that_share_its_loader(both: Both) -> None:
@@ -136,9 +223,60 @@ def test_a_field_that_fails_leaves_those_alone_that_share_its_loader(both: Both)
       good: node(id: "{both.accounts[0]}") {{ ... on Account {{ {shared} }} }}
     }}"""
 
-    resolved, _ = both.ask(query, Viewer("usr_all"))
+    answer = orjson.loads(both.ask(query)[0])
 
-    assert resolved.data is not None
-    assert resolved.data["bad"] is None
-    assert resolved.data["good"]["unappliedCreditMemoAmounts"]
-    assert [error.path for error in resolved.errors or ()] == [["bad", "creditMemos"]]
+    assert answer["data"]["bad"] is None
+    assert answer["data"]["good"]["unappliedCreditMemoAmounts"]
+    assert [error["path"] for error in answer["errors"]] == [["bad", "creditMemos"]]
+
+
+def test_a_document_weighs_what_its_plans_take(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = Documents(CORE, Limits())
+    texts = [f"query Q{i} {{ nodes(ids: []) {{ id }} }}" for i in range(5)]
+    prepared = [documents.prepare(text) for text in texts]
+    before = documents._kept_tokens
+
+    for document in prepared:
+        both.answer(document.operations[next(iter(document.operations))])
+
+    planned = sum(document.weight for document in prepared)
+    assert planned > before
+    assert documents._kept_tokens == planned
+    monkeypatch.setattr("cm_graphql.api.documents.CACHED_TOKENS", planned - 1)
+    documents.prepare("{ viewer { id } }")
+    assert list(documents._kept) == [*texts[1:], "{ viewer { id } }"]
+
+
+def test_statements_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cm_graphql.engine.prepared.MOST_CHARACTERS", 200)
+    statements = Statements(sqlite.dialect())
+
+    for i in range(50):
+        statements.get(i, lambda: select(literal_column("1234567890").label("a")), ())
+
+    assert 1 < len(statements._kept) < 20
+    assert sum(len(kept.sql) for kept in statements._kept.values()) == statements._characters <= 200
+
+
+def test_filters_that_differ_in_values_share_a_statement(both: Both) -> None:
+    (operation,) = operations_of(parse(FILTERED)).values()
+    kept = both.engine._statements._kept
+
+    both.answer(operation, {"filter": {"status": {"in": ["DRAFT"]}, "amount": {"gt": "1"}, "search": "a"}})
+    before = len(kept)
+    for amount in range(20):
+        filter = {"status": {"in": ["POSTED"]}, "amount": {"gt": str(amount)}, "search": f"b{amount}"}
+        assert both.answer(operation, {"filter": filter})
+
+    assert len(kept) == before
+
+
+def test_nobody_is_planned_tens_of_thousands_of_levels(both: Both) -> None:
+    selection = "{ id }"
+    for _ in range(5):
+        selection = f"{{ ... on CreditMemoItem {{ sourceItem {selection} creditFromItem {selection} }} }}"
+    query = f'{{ creditMemoItem(id: "cmi_{0:032x}") {{ sourceItem {selection} }} }}'
+    (operation,) = operations_of(parse(query)).values()
+
+    assert both.answer(operation) == {}
+    assert sum(plan.weight for plan in operation.plans.values()) < 20_000

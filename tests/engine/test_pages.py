@@ -381,13 +381,13 @@ def test_many_parents_cost_as_many_statements_as_one(reader: Reader) -> None:
     query($first: Int) { boxes(first: $first) { totalCount nodes { things(first: 2) {
       totalCount nodes { twice box { name things(last: 1) { nodes { elsewhere { id } } } } } } } } }
     """
-    planned = reader.engine.planned
+    planned = reader.engine.counted["planned"]
 
     _, few = reader.counted(query, first=1)
     _, many = reader.counted(query, first=5)
 
     assert few == many == len(("boxes", "their number", "things", "their number", "twice", "box", "its things"))
-    assert reader.engine.planned == planned + 2
+    assert reader.engine.counted["planned"] == planned + 2
 
 
 # --- while others write -----------------------------------------------------------------------------------------------

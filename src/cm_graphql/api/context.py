@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
-from graphql import DocumentNode
-
 from cm_graphql.api.links import Links
 from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
-from cm_graphql.engine.runner import Engine
+from cm_graphql.engine.operations import Operation
+from cm_graphql.engine.runner import Engine, Planned
 from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
 from cm_graphql.operations.ports import SystemClock, TaxEngine
@@ -120,12 +119,10 @@ class Context:
             self.response_extensions["idempotentReplay"] = True
         self.loaders = self._fresh_loaders()
 
-    async def planned(
-        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
-    ) -> dict[str, Any] | None:
-        """The data of a query that a plan can answer; None where resolvers must."""
+    async def planned(self, operation: Operation, variables: Mapping[str, Any] | None) -> Planned | None:
+        """What plans can answer of a query; None where resolvers must answer all of it."""
         engine = self.api.engine
-        return None if engine is None else await engine.data(document, operation_name, variables, self.loaders)
+        return None if engine is None else await engine.answer(operation, variables, self.loaders)
 
     async def after_root_field(self) -> None:
         """Undo a dry run, now that its payload was read."""

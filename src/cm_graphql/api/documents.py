@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -11,7 +12,6 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
-    OperationDefinitionNode,
     OperationType,
     parse,
     specified_rules,
@@ -24,12 +24,13 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from cm_graphql.api.costs import Bill, Costing, costings
 from cm_graphql.api.errors import ApiError, Code, DocumentRefused, FormattedError, from_api_error, from_request_error
 from cm_graphql.api.limits import LimitExceeded, Limits, check_document, check_size
+from cm_graphql.engine.operations import Operation, operations_of
 
 MAX_VALIDATION_ERRORS = 20
 """More errors in one document help nobody, and each costs time to find."""
 
-CACHED_TOKENS = 100_000
-"""What the documents kept may have in all; a token takes about 350 bytes once it is parsed."""
+CACHED_TOKENS = 150_000
+"""What the documents kept may have in all; a token takes about 350 bytes once it is parsed. Their plans weigh too."""
 
 CACHED_DOCUMENTS = 2_000
 
@@ -43,14 +44,24 @@ class Document:
     """A document that passed the limits and validation."""
 
     node: DocumentNode
-    operations: dict[str | None, OperationType]
+    operations: dict[str | None, Operation]
     costs: Mapping[str | None, Costing] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> int:
+        """What it takes in memory, in tokens, with the plans made of it so far."""
+        return self.node.token_count + sum(operation.weight for operation in self.operations.values())
+
+    def operation(self, name: str | None) -> Operation | None:
+        """The operation that would run; None when the name chooses none."""
+        if name is None:
+            return next(iter(self.operations.values())) if len(self.operations) == 1 else None
+        return self.operations.get(name)
 
     def operation_type(self, operation_name: str | None) -> OperationType | None:
         """Tell what kind of operation would run; None when the name chooses none."""
-        if operation_name is None:
-            return next(iter(self.operations.values())) if len(self.operations) == 1 else None
-        return self.operations.get(operation_name)
+        operation = self.operation(operation_name)
+        return None if operation is None else operation.kind
 
     def bill(self, operation_name: str | None, variables: Mapping[str, Any] | None) -> Bill:
         """What the operation costs at most with these variables; nothing when the name chooses none."""
@@ -91,9 +102,20 @@ class Documents:
             return  # refusing it again is cheaper than keeping it
         self._kept[text] = found
         self._kept_tokens += found[1]
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self._kept) > CACHED_DOCUMENTS or self._kept_tokens > CACHED_TOKENS:
             _, (_, tokens) = self._kept.popitem(last=False)
             self._kept_tokens -= tokens
+
+    def _weigh_again(self, text: str) -> None:
+        """Note that a document has grown, by the plans of its operations."""
+        outcome, weight = self._kept.get(text, (None, 0))
+        if isinstance(outcome, Document):
+            self._kept[text] = outcome, outcome.weight
+            self._kept_tokens += outcome.weight - weight
+            self._make_room()
 
     def _examine(self, text: str) -> tuple[Document | list[FormattedError], int]:
         """Parse and judge a text; give the outcome with its weight in tokens."""
@@ -117,11 +139,7 @@ class Documents:
         )
         if errors:
             return [self._format(error) for error in errors], weight
-        operations = {
-            definition.name.value if definition.name else None: definition.operation
-            for definition in node.definitions
-            if isinstance(definition, OperationDefinitionNode)
-        }
+        operations = operations_of(node, partial(self._weigh_again, text))
         return Document(node, operations, costings(self._schema, node)), node.token_count
 
     def _parse(self, text: str) -> DocumentNode:

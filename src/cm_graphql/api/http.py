@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType
+from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationType
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
@@ -40,12 +40,6 @@ STATUS_OF_CODE: Mapping[Code, int] = {
 
 class Context(execution.RequestContext, Protocol):
     """What this endpoint asks of the context it is given for each request."""
-
-    async def planned(
-        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any] | None
-    ) -> dict[str, Any] | None:
-        """The data of a query that a plan can answer; None where resolvers must."""
-        ...
 
     @property
     def response_extensions(self) -> MutableMapping[str, Any]:
@@ -190,13 +184,7 @@ class GraphQLOverHTTP:
         if operation_type is OperationType.MUTATION and not by_post:
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
         self._price(document, parameters, connection, context)
-        if operation_type is OperationType.QUERY:
-            planned = await context.planned(document.node, parameters.operation_name, parameters.variables)
-            if planned is not None:
-                return ExecutionResult(planned)
-        return await execution.execute(
-            self._schema, document.node, parameters.operation_name, parameters.variables, context
-        )
+        return await execution.answer(self._schema, document, parameters.operation_name, parameters.variables, context)
 
     def _price(
         self, document: Document, parameters: bodies.Parameters, connection: HTTPConnection, context: Context

@@ -17,7 +17,6 @@ from graphql import (
     GraphQLSchema,
     IntValueNode,
     OperationDefinitionNode,
-    OperationType,
     get_named_type,
     is_leaf_type,
     is_list_type,
@@ -46,6 +45,7 @@ from cm_graphql.engine.plan import (
     OneChild,
     PageOf,
     Plan,
+    Rest,
     Root,
     Row,
     Rowset,
@@ -62,6 +62,11 @@ Details = Sequence[FieldDetails]
 MOST_ROWS = 1_000_000
 """Where counting what page sizes multiply to stops: more is no different."""
 
+MOST_VIEWS = 500
+"""Kinds of objects, each at its place, that one operation may have planned. A field of an interface has one for each
+type, so that a document of a few kilobytes could ask for tens of thousands."""
+TOKENS_OF_A_VIEW = 16
+"""What a view takes in memory, measured against a token of a parsed document; a field takes about one."""
 
 _NUMBERS = count()
 """Numbers the places that make statements, over all operations: statements are kept by them."""
@@ -79,27 +84,31 @@ class Compiler:
     """Only those in @skip and @include matter here; they are part of the plan's key."""
     _rows: int = 0
     _statements: int = 0
+    _fields: int = 0
+    _views: int = 0
     _scopes: set[str] = field(default_factory=set)
 
     def plan(self) -> Plan:
-        """The plan of the operation; raises Unplanned."""
-        if self.operation.operation is not OperationType.QUERY:
-            raise Unplanned
+        """The plan of the operation: of those of its root fields that can be planned."""
         root_type = cast(GraphQLObjectType, self.schema.query_type)
         collected = collect_fields(self.schema, self.fragments, self.variables, root_type, self.operation)
         roots: dict[str, Root] = {}
         constants: dict[str, Any] = {}
         for key, details in collected.grouped_field_set.items():
             name = details[0].node.name.value
+            self._fields += 1
             if name == "__typename":
                 constants[key] = root_type.name
-            else:
+                continue
+            self._scopes = set()
+            try:
                 roots[key] = self._root(self._field(root_type, name), details)
-        if not roots:
-            raise Unplanned
-        return Plan(
-            roots, constants, list(collected.grouped_field_set), self._rows, self._statements, frozenset(self._scopes)
-        )
+            except Unplanned:
+                continue
+            roots[key].scopes = frozenset(self._scopes)
+        nodes = {key: [one.node for one in details] for key, details in collected.grouped_field_set.items()}
+        rest = Rest(self.operation, [fragment.definition for fragment in self.fragments.values()], nodes)
+        return Plan(roots, constants, rest, self._rows, self._statements, self._fields + TOKENS_OF_A_VIEW * self._views)
 
     # --- roots --------------------------------------------------------------------------------------------------------
 
@@ -131,6 +140,9 @@ class Compiler:
         self._needs(rowset.kind)
         self._count(rows)
         self._statements += 1
+        self._views += 1
+        if self._views > MOST_VIEWS:
+            raise Unplanned
         code = _Code()
         entries = self._entries(rowset, object_type, details, code, rows)
         return View(rowset, code.shape(entries), code.children)
@@ -145,6 +157,7 @@ class Compiler:
         parts = []
         for key, inner in collected.grouped_field_set.items():
             name = inner[0].node.name.value
+            self._fields += 1
             if name == "__typename":
                 parts.append(f"{key!r}: {object_type.name!r}")
             else:

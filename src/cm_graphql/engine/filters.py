@@ -1,5 +1,6 @@
 """Filters and sorts of a type, made from its stored fields: inputs for clients, conditions for the database."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -10,7 +11,21 @@ from math import ceil, floor
 from typing import Any
 
 import strawberry
-from sqlalchemy import Boolean, ColumnElement, Date, Integer, and_, false, func, not_, or_, select, true
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Date,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.sql.type_api import TypeEngine
 from strawberry.types.field import StrawberryField
 
@@ -162,7 +177,22 @@ def orders(node_type: NodeType, asked: list[Any] | None) -> tuple[Order, ...]:
 
 def condition(node_type: NodeType, asked: Any) -> ColumnElement[bool]:
     """The condition of a filter; malformed ids and impossible operators are BAD_USER_INPUT."""
-    return true() if asked is None else _Conditions(node_type).of(asked, 1)
+    return condition_and_values(node_type, asked)[0]
+
+
+def condition_and_values(node_type: NodeType, asked: Any) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    """The condition of a filter, and the values in it by the names of their parameters.
+
+    Filters that differ only in values have the same condition, so that its statement is compiled once for all.
+    """
+    if asked is None:
+        return true(), {}
+    found = _Conditions(node_type)
+    return found.of(asked, 1), found.parameters
+
+
+Bind = Callable[[Any, TypeEngine[Any]], ColumnElement[Any]]
+"""Makes a parameter of a value."""
 
 
 @dataclass
@@ -170,6 +200,12 @@ class _Conditions:
     node_type: NodeType
     conditions: int = 0
     values: int = 0
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def bind(self, value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        name = f"filter_{len(self.parameters)}"
+        self.parameters[name] = value
+        return bindparam(name, value, type_=type_)
 
     def of(self, asked: Any, depth: int) -> ColumnElement[bool]:
         if depth > DEEPEST:
@@ -182,7 +218,7 @@ class _Conditions:
         text = getattr(asked, "search", None)
         if isinstance(text, str):
             self._counted(len(self.node_type.search))
-            found.append(or_(*(_like(source, text, anywhere=True) for source in self.node_type.search)))
+            found.append(or_(*(_like(source, text, self.bind, anywhere=True) for source in self.node_type.search)))
         for key, join in (("and_", and_), ("or_", or_)):
             parts = getattr(asked, key)
             if parts is not None and parts is not strawberry.UNSET:
@@ -214,9 +250,9 @@ class _Conditions:
             here = self.node_type.table.c[stored.via]
             if not here.nullable:
                 # Asked of the other table once, instead of for every row of this one.
-                found = _operated(stored.of, operators, _camel(key))
+                found = _operated(stored.of, operators, _camel(key), self.bind)
                 return here.in_(select(stored.of.table.c.id).where(found))
-        return _operated(source, operators, _camel(key))
+        return _operated(source, operators, _camel(key), self.bind)
 
     def _prefix(self, key: str) -> str | None:
         """The prefix of the ids in a column, or nothing where they can be of several kinds or of another system."""
@@ -240,7 +276,7 @@ def _with_ids(operators: Any, prefix: str | None) -> Any:
     return replace(operators, eq=checked(operators.eq), ne=checked(operators.ne), in_=among)
 
 
-def _operated(source: ColumnElement[Any], operators: Any, name: str) -> ColumnElement[bool]:
+def _operated(source: ColumnElement[Any], operators: Any, name: str, bind: Bind) -> ColumnElement[bool]:
     found = []
     for operator, apply in _OPERATORS.items():
         value = getattr(operators, operator, strawberry.UNSET)
@@ -248,46 +284,43 @@ def _operated(source: ColumnElement[Any], operators: Any, name: str) -> ColumnEl
             continue
         if value is None and operator not in ("eq", "ne"):
             raise BadUserInput(f"{name}: {_camel(operator.rstrip('_'))} takes a value; ask for null with isNull or eq.")
-        found.append(apply(source, value))
+        found.append(apply(source, value, bind))
     return and_(true(), *found)
 
 
-def _equal(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+def _equal(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
     if value is None:
         return source.is_(None)
-    if isinstance(source.type, Amount):
-        exact = Fraction(value) * 10_000
-        return source == int(exact) if exact.denominator == 1 and abs(exact) <= BIGGEST else false()
     bound = _bound(source, value)
-    return false() if bound is None else source == bound
+    return false() if bound is None else source == bind(bound, source.type)
 
 
-def _different(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+def _different(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
     if value is None:
         return source.is_not(None)
-    return not_(func.coalesce(_equal(source, value), false()))
+    return not_(func.coalesce(_equal(source, value, bind), false()))
 
 
-def _among(source: ColumnElement[Any], values: list[Any]) -> ColumnElement[bool]:
-    if isinstance(source.type, Amount):
-        exact = [Fraction(value) * 10_000 for value in values]
-        bound = [int(x) for x in exact if x.denominator == 1 and abs(x) <= BIGGEST]
-    else:
-        bound = [b for b in (_bound(source, value) for value in values) if b is not None]
-    return source.in_(bound) if bound else false()
+def _among(source: ColumnElement[Any], values: list[Any], bind: Bind) -> ColumnElement[bool]:
+    bound = [b for b in (_bound(source, value) for value in values) if b is not None]
+    if not bound:
+        return false()
+    # As many parameters as the next power of two, the last value again and again: a dozen statements serve all.
+    bound += bound[-1:] * ((1 << (len(bound) - 1).bit_length()) - len(bound))
+    return source.in_([bind(value, source.type) for value in bound])
 
 
-def _compared(operator: str) -> Callable[[ColumnElement[Any], Any], ColumnElement[bool]]:
-    def compare(source: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+def _compared(operator: str) -> Callable[[ColumnElement[Any], Any, Bind], ColumnElement[bool]]:
+    def compare(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
         if not isinstance(source.type, Amount | Scaled):
-            return _COMPARE[operator](source, value)
+            return _COMPARE[operator](source, bind(value, source.type))
         scale, biggest = (10_000, BIGGEST) if isinstance(source.type, Amount) else (10**SCALE_DIGITS, SCALED_LIMIT - 1)
         exact = Fraction(value) * scale
         whole = floor(exact) if operator in ("gt", "lte") else ceil(exact)
         if abs(whole) > biggest:
             return source.is_not(None) if (whole < 0) == (operator in ("gt", "gte")) else false()
         bound: Any = whole if isinstance(source.type, Amount) else Decimal(whole) / scale
-        return _COMPARE[operator](source, bound)
+        return _COMPARE[operator](source, bind(bound, source.type))
 
     return compare
 
@@ -300,19 +333,22 @@ _COMPARE: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = 
 }
 
 
-def _like(source: ColumnElement[Any], text: str, *, anywhere: bool) -> ColumnElement[bool]:
+def _like(source: ColumnElement[Any], text: str, bind: Bind, *, anywhere: bool) -> ColumnElement[bool]:
     if len(text) > LONGEST_TEXT:
         raise BadUserInput(f"The text to look for has {len(text)} characters; at most {LONGEST_TEXT} are allowed.")
     if not storable(text):
         return false()
     pattern = fold_text(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return fold(source).like(f"%{pattern}%" if anywhere else f"{pattern}%", escape="\\")
+    return fold(source).like(bind(f"%{pattern}%" if anywhere else f"{pattern}%", Text()), escape="\\")
 
 
 def _bound(source: ColumnElement[Any], value: Any) -> Any:
     """The value as the column's type takes it; nothing where no row can have it."""
     if isinstance(source.type, EnumText):
         return value
+    if isinstance(source.type, Amount):
+        exact = Fraction(value) * 10_000
+        return int(exact) if exact.denominator == 1 and abs(exact) <= BIGGEST else None
     if isinstance(source.type, Scaled):
         return value if abs(value) < 10**9 and value == value.quantize(Decimal("1e-9")) else None
     if isinstance(source.type, Integer):
@@ -320,12 +356,12 @@ def _bound(source: ColumnElement[Any], value: Any) -> Any:
     return None if isinstance(value, str) and not storable(value) else value
 
 
-_OPERATORS: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
+_OPERATORS: dict[str, Callable[[ColumnElement[Any], Any, Bind], ColumnElement[bool]]] = {
     "eq": _equal,
     "ne": _different,
     "in_": _among,
-    "is_null": lambda source, value: source.is_(None) if value else source.is_not(None),
-    "contains": lambda source, value: _like(source, value, anywhere=True),
-    "starts_with": lambda source, value: _like(source, value, anywhere=False),
+    "is_null": lambda source, value, _bind: source.is_(None) if value else source.is_not(None),
+    "contains": lambda source, value, bind: _like(source, value, bind, anywhere=True),
+    "starts_with": lambda source, value, bind: _like(source, value, bind, anywhere=False),
     **{operator: _compared(operator) for operator in _COMPARE},
 }

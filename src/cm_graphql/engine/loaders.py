@@ -12,7 +12,7 @@ from strawberry.dataloader import DataLoader
 
 from cm_graphql.engine.declare import NodeType
 from cm_graphql.engine.errors import RequestError
-from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
+from cm_graphql.engine.pages import Slice, among, count, counts, owned, page, pages
 from cm_graphql.store.database import Database
 from cm_graphql.store.session import Session
 
@@ -111,9 +111,9 @@ class Loaders:
         return self._made[key]
 
     @property
-    def access(self) -> frozenset[str] | None:
-        """The accounts this caller is limited to; what is kept for one caller must not serve another."""
-        return self._accounts
+    def accounts(self) -> list[str] | None:
+        """The accounts this caller is limited to, in order; None is no limit."""
+        return None if self._accounts is None else sorted(self._accounts)
 
     def may(self, scopes: Collection[str]) -> bool:
         """Whether the caller may do all of this."""
@@ -129,7 +129,7 @@ class Loaders:
         self.require(node_type.scope)
         if self._accounts is None or node_type.owner is None:
             return true()
-        return node_type.owner(node_type.table).in_(sorted(self._accounts))
+        return owned(self.source.dialect, node_type.owner(node_type.table), sorted(self._accounts))
 
     async def node(self, node_type: NodeType, key: str) -> Any:
         """The row of an id as its type, or nothing."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    any_,
     bindparam,
     cast,
     false,
@@ -223,9 +224,20 @@ def keys_table(dialect: str, keys: Sequence[str]) -> tuple[FromClause, ColumnEle
     if dialect == "sqlite":
         table = func.json_each(bindparam("keys", json.dumps(list(keys)))).table_valued("value", name="parents")
         return table, table.c.value
-    array = cast(bindparam("keys", list(keys), type_=ARRAY(Text(collation="C"))), ARRAY(Text(collation="C")))
-    unnested = func.unnest(array).table_valued("value", name="parents").render_derived()
+    unnested = func.unnest(_array("keys", keys)).table_valued("value", name="parents").render_derived()
     return unnested, unnested.c.value
+
+
+def _array(name: str, texts: Sequence[str]) -> ColumnElement[Any]:
+    return cast(bindparam(name, list(texts), type_=ARRAY(Text(collation="C"))), ARRAY(Text(collation="C")))
+
+
+def owned(dialect: str, owner: ColumnElement[Any], accounts: Sequence[str]) -> ColumnElement[bool]:
+    """Whether the account that a row belongs to is one of these; they are one parameter, `accounts`."""
+    if dialect == "sqlite":
+        table = func.json_each(bindparam("accounts", json.dumps(list(accounts)))).table_valued("value", name="allowed")
+        return owner.in_(select(table.c.value))
+    return owner == any_(_array("accounts", accounts))
 
 
 def among(dialect: str, source: ColumnElement[Any], keys: Sequence[str]) -> ColumnElement[bool]:

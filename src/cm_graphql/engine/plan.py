@@ -1,24 +1,31 @@
 """Plans: an operation as a tree of statements and of functions that shape their rows into the answer.
 
 A plan is compiled once per text of an operation (`compiler`) and then run for each request: every level is one
-statement for all parents at once, every object is made by generated code from the columns really asked for. What a
-plan cannot answer exactly as graphql-core would, errors above all, it does not answer: it raises `Unplanned`, and the
-request takes the ordinary way.
+statement for all parents at once, every object is made by generated code from the columns really asked for. A root
+field that a plan cannot answer exactly as graphql-core would, errors above all, it does not answer: that field takes
+the ordinary way, through resolvers.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from graphql import GraphQLField
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLField,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
 from graphql.execution.values import VariableValues, get_argument_values
-from graphql.language import FieldNode
 from sqlalchemy import ColumnElement, Select, and_, select
 
 from cm_graphql.engine.declare import PREFIXES, NodeType
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
-from cm_graphql.engine.prepared import Statements
+from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
 from cm_graphql.engine.resolve import ListSpec
 
 Row: TypeAlias = Sequence[Any]
@@ -33,7 +40,7 @@ NO_VALUES: Mapping[str, Any] = {}
 
 
 class Unplanned(Exception):
-    """The operation, or this request of it, goes the ordinary way."""
+    """This root field, or this request of it, goes the ordinary way."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ class Run:
         values: Mapping[str, Any] = NO_VALUES,
     ) -> tuple[str, Sequence[Any]]:
         """A statement with its parameters; it is compiled when its key is asked for the first time."""
-        return self.statements.get((*key, self.loaders.access), make, values).bound(keys, values)
+        limits = self.loaders.accounts
+        given = {**values, KEYS: keys, ACCOUNTS: limits}
+        return self.statements.get((*key, limits is not None), make, given).bound(given)
 
 
 @dataclass(frozen=True)
@@ -175,10 +184,28 @@ class Lists:
     identity: int
     cursor: Callable[[Row, Slice, int], str] = lambda row, wanted, start: ""
 
-    def arguments(self, run: Run) -> tuple[ColumnElement[bool], Slice, tuple[Any, ...]]:
-        """What is asked of the list in this request, and a key of it for the statement."""
+    def asked(self, run: Run) -> "Asked":
+        """What is asked of the list in this request."""
         listing = self.spec.listing(run.loaders, None, **run.arguments(self.site))
-        return listing.where, listing.wanted, (self.identity, listing.identity[1], listing.wanted.shape)
+        where = and_(listing.where, run.loaders.visible(self.rowset.kind))
+        # SQLAlchemy's own key of a condition: the same for all values of its parameters.
+        shape = listing.where._generate_cache_key()
+        if shape is None:
+            raise Unplanned
+        key = (self.identity, shape.key, listing.wanted.shape)
+        return Asked(where, listing.wanted, key, {**listing.values, **listing.wanted.values})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A list as one request asks for it."""
+
+    where: ColumnElement[bool]
+    wanted: Slice
+    key: tuple[Any, ...]
+    """What its statements depend on."""
+    values: Mapping[str, Any]
+    """The values in its statements, by the names of their parameters."""
 
 
 @dataclass
@@ -212,24 +239,28 @@ class ManyChild(Child):
     def answers(self, rows: Rows, run: Run) -> Ask:
         """The connection of each row's id."""
         lists = self.lists
-        where, wanted, key = lists.arguments(run)
-        kind, by = lists.rowset.kind, lists.spec.by
+        asked = lists.asked(run)
+        wanted, kind, by = asked.wanted, lists.rowset.kind, lists.spec.by
         assert by is not None
         parents = [row[0] for row in rows]
-        visible = and_(where, run.loaders.visible(kind))
         grouped: dict[str, Rows] = {parent: [] for parent in parents}
         if lists.reads_rows and parents:
             rows = yield run.ask(
-                (*key, "pages"),
-                lambda: pages(run.dialect, kind, by, (), visible, wanted, columns=lists.rowset.columns),
+                (*asked.key, "pages"),
+                lambda: pages(run.dialect, kind, by, (), asked.where, wanted, columns=lists.rowset.columns),
                 parents,
-                wanted.values,
+                asked.values,
             )
             for row in rows:
                 grouped[row[-1]].append(row)
         totals: dict[str, int] = {}
         if lists.counts and parents:
-            found = yield run.ask((*key, "counts"), lambda: counts(run.dialect, kind, by, (), visible), parents)
+            found = yield run.ask(
+                (*asked.key, "counts"),
+                lambda: counts(run.dialect, kind, by, (), asked.where),
+                parents,
+                asked.values,
+            )
             totals = {row[0]: row[1] for row in found}
         kept: dict[str, tuple[Rows, bool]] = {parent: _kept(found, wanted) for parent, found in grouped.items()}
         flat = [row for found, _ in kept.values() for row in found]
@@ -281,6 +312,9 @@ def _kept(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:
 class Root:
     """A root field of a query."""
 
+    scopes: frozenset[str] = frozenset()
+    """What a caller must be allowed to do; whoever is not goes the ordinary way, to be told where and why."""
+
     def answer(self, run: Run) -> Ask:
         """Its value."""
         raise AssertionError("made by the kinds of roots")
@@ -295,21 +329,20 @@ class ListRoot(Root):
     def answer(self, run: Run) -> Ask:
         """The connection."""
         lists = self.lists
-        where, wanted, key = lists.arguments(run)
-        kind = lists.rowset.kind
-        visible = and_(where, run.loaders.visible(kind))
+        asked = lists.asked(run)
+        wanted, kind = asked.wanted, lists.rowset.kind
         rows: Rows = []
         more = False
         if lists.reads_rows:
             found = yield run.ask(
-                (*key, "page"),
-                lambda: page(kind, visible, wanted, columns=lists.rowset.columns),
-                values=wanted.values,
+                (*asked.key, "page"),
+                lambda: page(kind, asked.where, wanted, columns=lists.rowset.columns),
+                values=asked.values,
             )
             rows, more = _kept(found, wanted)
         total = None
         if lists.counts:
-            total = (yield run.ask((*key, "count"), lambda: count(kind, visible)))[0][0]
+            total = (yield run.ask((*asked.key, "count"), lambda: count(kind, asked.where), values=asked.values))[0][0]
         shaped = []
         for view in lists.views:
             shaped.append((yield from view.objects(rows, run)))
@@ -378,26 +411,55 @@ class KeyRoot(Root):
         return objects[0] if objects else None
 
 
+@dataclass(frozen=True)
+class Rest:
+    """The root fields of an operation, of which some are left to resolvers."""
+
+    operation: OperationDefinitionNode
+    fragments: list[FragmentDefinitionNode]
+    nodes: dict[str, list[FieldNode]]
+    """The selections of each root field, by its key in the answer and in its order."""
+
+    def document(self, keys: Collection[str]) -> DocumentNode:
+        """A document that asks for these root fields only; its nodes keep their places, which errors tell."""
+        selected = SelectionSetNode(selections=tuple(node for key in keys for node in self.nodes[key]))
+        whole = self.operation
+        operation = OperationDefinitionNode(
+            operation=whole.operation,
+            name=whole.name,
+            variable_definitions=whole.variable_definitions,
+            directives=whole.directives,
+            selection_set=selected,
+            loc=whole.loc,
+        )
+        return DocumentNode(definitions=(operation, *self.fragments))
+
+
 @dataclass
 class Plan:
-    """An operation that can be run without resolvers."""
+    """An operation of which some root fields can be answered without resolvers."""
 
     roots: dict[str, Root]
     constants: dict[str, Any]
     """Root fields that are the same for everybody, as `__typename`."""
-    order: list[str]
+    rest: Rest
     rows_at_most: int
     """An upper bound of the rows one run reads, from the page sizes."""
     statements_at_most: int
     """An upper bound of the statements of one run."""
-    scopes: frozenset[str]
-    """What a caller must be allowed to do; whoever is not goes the ordinary way, to be told where and why."""
+    weight: int
+    """What it takes in memory, in tokens of a parsed document."""
 
     def run(self, run: Run) -> Ask:
-        """The answer's data."""
-        if not run.loaders.may(self.scopes):
-            raise Unplanned
+        """What the planned root fields answer; a field that is missing has to be asked of resolvers."""
         data: Object = {}
-        for key in self.order:
-            data[key] = self.constants[key] if key in self.constants else (yield from self.roots[key].answer(run))
+        for key, root in self.roots.items():
+            if not run.loaders.may(root.scopes):
+                continue
+            try:
+                data[key] = yield from root.answer(run)
+            except (Unplanned, GraphQLError, KeyError):
+                # An error has a path and words, which resolvers know. A KeyError is a row that is missing under a
+                # non-null field.
+                continue
         return data

@@ -1,7 +1,7 @@
 """Statements compiled once by SQLAlchemy and then run straight on the driver."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,14 @@ from sqlalchemy.engine import Dialect
 KEYS = "keys"
 """The name of the parameter that takes the keys of the parents."""
 
-MOST = 4_000
-"""Statements kept; each is a few kilobytes."""
+ACCOUNTS = "accounts"
+"""The name of the parameter that takes the accounts that the caller is limited to."""
+
+LISTS = (KEYS, ACCOUNTS)
+"""Parameters that take a list of texts as one value."""
+
+MOST_CHARACTERS = 2_000_000
+"""Of SQL kept; a million take about 11 MB with all that belongs to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,11 @@ class Prepared:
     constants: tuple[Any, ...]
     own: tuple[Parameter, ...]
 
-    def bound(self, keys: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> tuple[str, Sequence[Any]]:
-        """The statement with its parameters for these keys of parents and these values."""
+    def bound(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+        """The statement with its parameters for these values."""
         parameters = list(self.constants)
         for parameter in self.own:
-            value = keys if parameter.name == KEYS else (values or {})[parameter.name]
+            value = values[parameter.name]
             parameters[parameter.at] = value if parameter.process is None else parameter.process(value)
         return self.sql, parameters
 
@@ -49,20 +55,23 @@ class Statements:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._kept: OrderedDict[Hashable, Prepared] = OrderedDict()
+        self._characters = 0
 
-    def get(self, key: Hashable, make: Callable[[], Select[Any]], values: Mapping[str, Any]) -> Prepared:
-        """The statement of a key, which tells everything that shapes it but the values that each run brings."""
+    def get(self, key: Hashable, make: Callable[[], Select[Any]], own: Collection[str]) -> Prepared:
+        """The statement of a key, which tells everything that shapes it but the values of its own parameters."""
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = prepare(make(), self._dialect, {KEYS, *values})
-            if len(self._kept) > MOST:
-                self._kept.popitem(last=False)
+            found = self._kept[key] = prepare(make(), self._dialect, own)
+            self._characters += len(found.sql)
+            while self._characters > MOST_CHARACTERS and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self._characters -= len(dropped.sql)
         else:
             self._kept.move_to_end(key)
         return found
 
 
-def prepare(statement: Select[Any], dialect: Dialect, own: set[str]) -> Prepared:
+def prepare(statement: Select[Any], dialect: Dialect, own: Collection[str]) -> Prepared:
     """Compile a statement for a driver; its values are brought into the driver's form, save those of the names."""
     compiled: Any = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     names: list[str] = list(compiled.positiontup or ())
@@ -73,7 +82,7 @@ def prepare(statement: Select[Any], dialect: Dialect, own: set[str]) -> Prepared
         # The members of an expanded IN are named after their list, whose processor is theirs.
         process = compiled._bind_processors.get(name) or compiled._bind_processors.get(name.rpartition("_")[0])
         if name in own:
-            if name == KEYS:
+            if name in LISTS:
                 process = _json if dialect.name == "sqlite" else None
             changing.append(Parameter(at, name, process))
             constants.append(None)

@@ -1,7 +1,7 @@
 """Resolvers made from declarations: each asks a loader, none asks the database itself."""
 
 from asyncio import gather
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
@@ -14,7 +14,7 @@ from strawberry.types.field import StrawberryField
 
 from cm_graphql.engine.declare import NAMES, PREFIXES, Many, Node, NodeType, Order, RowObject
 from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.filters import condition, filter_input, orders, sort_input
+from cm_graphql.engine.filters import condition_and_values, filter_input, orders, sort_input
 from cm_graphql.engine.ids import id_of, kind_of, read_key
 from cm_graphql.engine.loaders import Loaders, Page
 from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
@@ -111,6 +111,8 @@ class Listing:
     where: ColumnElement[bool]
     wanted: Slice
     identity: tuple[Any, ...]
+    values: Mapping[str, Any]
+    """The values in `where`, by the names of their parameters."""
 
     async def page(self) -> Page:
         """The rows asked for."""
@@ -211,9 +213,9 @@ class ListSpec:
         """The list as asked for; what is wrong with the arguments is BAD_USER_INPUT."""
         terms = orders(self.node_type, sort)
         wanted = self._slice(terms, first, after, last, before)
-        where = and_(self.where, condition(self.node_type, filter))
-        asked = (id(self), repr(filter))
-        return Listing(loaders, self.node_type, parent, self.by, where, wanted, asked)
+        asked, values = condition_and_values(self.node_type, filter)
+        where = and_(self.where, asked)
+        return Listing(loaders, self.node_type, parent, self.by, where, wanted, (id(self), repr(filter)), values)
 
     def _slice(
         self, terms: tuple[Order, ...], first: int | None, after: str | None, last: int | None, before: str | None
