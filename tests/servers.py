@@ -40,9 +40,9 @@ def running(database_url: str, directory: Path, **environment: str) -> Iterator[
             _stop(process)
 
 
-def started(database_url: str, directory: Path, port: int) -> subprocess.Popen[bytes]:
+def started(database_url: str, directory: Path, port: int, **environment: str) -> subprocess.Popen[bytes]:
     """Serve the database at a port of one's choice, and give the healthy process, to be ended by whoever asked."""
-    process = _start(database_url, directory, directory / "server.log", port, {})
+    process = _start(database_url, directory, directory / "server.log", port, environment)
     if not _healthy(process, f"http://127.0.0.1:{port}"):
         raise RuntimeError((directory / "server.log").read_text(errors="replace"))
     return process

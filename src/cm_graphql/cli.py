@@ -96,7 +96,7 @@ def demo(*, host: str | None = None, port: int | None = None, fresh: bool = Fals
         except BaseException:
             _remove_demo()  # half of it would look like all of it the next time
             raise
-    wiring.serve(settings, _announce)
+    wiring.serve(settings, lambda url: _announce_demo(url, settings))
 
 
 @app.command
@@ -300,6 +300,15 @@ def _settings(**options: object) -> Settings:
 
 def _announce(url: str) -> None:
     print(f"cm-graphql is ready at {url} (Ctrl+C stops it)", flush=True)
+
+
+def _announce_demo(url: str, settings: Settings) -> None:
+    """Say beside the address where PDFs and mails are to be found."""
+    if "://" not in settings.files_url:
+        print(f"PDFs are kept in {Path(settings.files_url).absolute()}.")
+    if settings.smtp_host is None:
+        print(f"Mails are laid as .eml files, which mail programs open, into {settings.mail_folder.absolute()}.")
+    _announce(url)
 
 
 def _remove_demo() -> None:

@@ -114,6 +114,13 @@ class Page:
         """Type where the cursor is."""
         self._call("Input.insertText", text=text)
 
+    def choose(self, selector: str, *files: Path) -> None:
+        """Choose files where the first element that matches asks for them."""
+        self.wait(f"document.querySelector({json.dumps(selector)})")
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        found = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=found, files=[str(file) for file in files])
+
     def screenshot(self, file: Path) -> None:
         """Keep what can be seen, as a PNG."""
         file.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))

@@ -50,9 +50,15 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `own_server` runs, and leaves files and mail."""
+    return tmp_path_factory.mktemp("own")
+
+
+@pytest.fixture(scope="module")
+def own_server(own_folder: Path) -> Iterator[str]:
     """The same for one module alone, which may change the data."""
-    with _serving_the_tour(tmp_path_factory.mktemp("own")) as base_url:
+    with _serving_the_tour(own_folder) as base_url:
         yield base_url
 
 

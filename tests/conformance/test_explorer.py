@@ -1,5 +1,8 @@
 """GraphiQL in a real browser that reaches nothing but this machine: what a person does on their first visit."""
 
+import email
+import email.policy
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pypdf import PdfReader, PdfWriter
 
 from cm_graphql.api import explorer
 from cm_graphql.api.explorer import assets
@@ -27,10 +31,10 @@ def graphiql(tool: Tool) -> None:
 
 
 @pytest.fixture
-def page(graphiql: None, demo_server: str, chromium: str, tmp_path: Path) -> Iterator[Page]:
+def page(graphiql: None, own_server: str, chromium: str, tmp_path: Path) -> Iterator[Page]:
     """The explorer, ready to be used; afterwards nothing may have been asked of strangers, or complained about."""
     with browsing(chromium, tmp_path) as page:
-        page.goto(f"{demo_server}/graphql")
+        page.goto(f"{own_server}/graphql")
         page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
         yield page
         assert page.strangers == []
@@ -81,6 +85,80 @@ def test_a_mutation_answers(page: Page, tmp_path: Path) -> None:
     keep(page, "mutation", tmp_path)
 
 
+def a_pdf(file: Path) -> Path:
+    """Write a PDF of a blank page."""
+    writer = PdfWriter()
+    writer.add_blank_page(width=200, height=200)
+    writer.write(file)
+    return file
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Go to the tab of an example."""
+    page.evaluate(
+        f"Array.from(document.querySelectorAll('.graphiql-tab-button')).find(t => t.innerText === '{name}').click()"
+    )
+    page.wait(f"{EDITOR}.CodeMirror.getValue().includes('{name}')")
+
+
+def test_a_pdf_is_made_opened_added_to_and_mailed(
+    page: Page, own_server: str, own_folder: Path, tmp_path: Path
+) -> None:
+    open_tab(page, "Documents")
+    assert '"userErrors": []' in run(page, "Documents")
+    deadline = time.monotonic() + 20
+    while '"fileName": "CM00000001.pdf"' not in run(page, "DocumentsStatus"):
+        assert time.monotonic() < deadline
+        page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+        time.sleep(0.5)
+
+    page.wait("document.querySelector('.found')?.innerText === 'CM00000001.pdf'")
+    made = httpx.get(own_server + page.evaluate("document.querySelector('.found').getAttribute('href')"))
+    assert "Credit memo" in PdfReader(io.BytesIO(made.content)).pages[0].extract_text()
+
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+    assert "Choose a file for $file" in run(page, "DocumentsUpload")
+    keep(page, "upload-empty", tmp_path)
+    page.choose("#files input[data-path=file]", a_pdf(tmp_path / "Signed by Globex.pdf"))
+    page.wait("document.querySelector('.picked-name')?.innerText === 'Signed by Globex.pdf'")
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+    assert '"fileName": "Signed by Globex.pdf"' in run(page, "DocumentsUpload")
+    page.wait("document.querySelector('.found')?.innerText === 'Signed by Globex.pdf'")
+    keep(page, "upload", tmp_path)
+
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+    assert '"userErrors": []' in run(page, "DocumentsEmail")
+    while not (letters := list((own_folder / "mail").glob("*.eml"))):
+        assert time.monotonic() < deadline + 20
+        time.sleep(0.1)
+    mail = email.message_from_bytes(letters[0].read_bytes(), policy=email.policy.default)
+    assert mail["To"] == "ap@globex.example"
+    assert [part.get_filename() for part in mail.walk() if part.get_filename()] == ["Signed by Globex.pdf"]
+
+
+def test_a_file_is_chosen_within_an_input_and_taken_back(page: Page, tmp_path: Path) -> None:
+    write(
+        page,
+        "mutation ($input: UploadCreditMemoFileInput!) { uploadCreditMemoFile(input: $input) {"
+        " file { fileName } userErrors { code } } }",
+    )
+    page.evaluate(
+        "document.querySelector('.graphiql-editor-tool .CodeMirror').CodeMirror"
+        """.setValue('{"input": {"key": "CM00000002", "dryRun": true}}')"""
+    )
+    lie = tmp_path / "lie.pdf"
+    lie.write_text("<html>")
+    page.choose("#files input[data-path='input.file']", lie)
+    assert '"code": "FILE_NOT_PDF"' in run(page)
+
+    page.click(".picked button")
+    page.choose("#files input[data-path='input.file']", a_pdf(tmp_path / "truth.pdf"))
+    page.wait("document.querySelector('.picked-name')?.innerText === 'truth.pdf'")
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+    assert '"userErrors": []' in run(page)
+    keep(page, "upload-input", tmp_path)
+
+
 def test_the_documentation_opens(page: Page, tmp_path: Path) -> None:
     page.click('[aria-label="Show Documentation Explorer"]')
     page.wait("document.querySelector('.graphiql-doc-explorer')?.innerText.includes('Mutation')")
@@ -102,7 +180,7 @@ def test_the_plug_in_builds_queries_by_clicking(page: Page, tmp_path: Path) -> N
     keep(page, "plug-in", tmp_path)
 
 
-def test_a_subscription_tells_what_happens_meanwhile(page: Page, demo_server: str, tmp_path: Path) -> None:
+def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
     write(page, "subscription { creditMemoChanged { event { action } creditMemo { number comment } } }")
     page.click(".graphiql-execute-button")
     page.wait("document.querySelector('.graphiql-execute-button').ariaLabel.startsWith('Stop')")
@@ -112,7 +190,7 @@ def test_a_subscription_tells_what_happens_meanwhile(page: Page, demo_server: st
     while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Seen')"):
         assert time.monotonic() < deadline
         # The first change may come before the subscription has begun.
-        httpx.post(f"{demo_server}/graphql", json={"query": change})
+        httpx.post(f"{own_server}/graphql", json={"query": change})
         time.sleep(0.5)
     keep(page, "subscription", tmp_path)
     page.click(".graphiql-execute-button")
@@ -147,9 +225,9 @@ def test_dialogs_open_and_the_examples_come_back(page: Page, tmp_path: Path) -> 
     page.wait(f"document.querySelectorAll('.graphiql-tab-button').length === {len(explorer.examples())}")
 
 
-def test_it_is_dark_for_those_who_like_it_dark(graphiql: None, demo_server: str, chromium: str, tmp_path: Path) -> None:
+def test_it_is_dark_for_those_who_like_it_dark(graphiql: None, own_server: str, chromium: str, tmp_path: Path) -> None:
     with browsing(chromium, tmp_path, dark=True) as page:
-        page.goto(f"{demo_server}/graphql")
+        page.goto(f"{own_server}/graphql")
         page.wait(EDITOR)
 
         for element in (".bar", ".graphiql-container"):

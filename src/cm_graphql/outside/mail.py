@@ -13,6 +13,7 @@ from typing import Final, Literal
 from uuid import uuid4
 
 import aiosmtplib
+import structlog
 from aiosmtplib import (
     SMTPAuthenticationError,
     SMTPException,
@@ -24,6 +25,8 @@ from aiosmtplib import (
 from cm_graphql.operations.document_ports import Mail, MailDelayed, MailRefused
 
 Tls = Literal["starttls", "implicit", "none"]
+
+log = structlog.get_logger("cm_graphql.mail")
 
 _PERMANENT: Final = range(500, 600)
 
@@ -75,6 +78,7 @@ class FolderMailer:
             os.replace(part, target)
         except OSError as error:
             raise MailDelayed(f"The folder {self.folder} cannot be written to: {error.strerror}.") from error
+        log.info("mail_laid_down", file=str(target.absolute()))
         return {}
 
 

@@ -71,6 +71,7 @@ async def _tell(session: Session) -> None:
         return Unit(session, _VIEWER, stamp, await rulebook(session))
 
     unit = await on(date(2026, 1, 2))
+    await reference.update_settings.run(unit, tour.LETTERHEAD)
     for period in tour.PERIODS:
         await reference.sync_accounting_periods.run(unit, period)
     for account in tour.ACCOUNTS:

@@ -18,7 +18,7 @@ from cm_graphql.domain.commands.intake import (
     SyncedProductRatePlanCharge,
     SyncedTaxItem,
 )
-from cm_graphql.domain.commands.reference import SyncedAccountingPeriod
+from cm_graphql.domain.commands.reference import SyncedAccountingPeriod, UpdateSettings
 from cm_graphql.domain.enums import (
     ChargeModel,
     ChargeType,
@@ -48,6 +48,14 @@ ONBOARDING: Final = _id("chg", "c2")
 SUPPORT: Final = _id("chg", "c3")
 REQUESTS: Final = _id("chg", "c4")
 LOYALTY: Final = _id("chg", "c5")
+
+LETTERHEAD: Final = UpdateSettings(
+    company_name="Cooperate Software Inc.",
+    company_address="500 Harbor Street\nSan Francisco, CA 94105\nbilling@cooperate.example",
+    company_country="US",
+    company_tax_id="US-94-1234567",
+    pdf_footer="Cooperate Software Inc. \N{MIDDLE DOT} Bank of the Bay \N{MIDDLE DOT} Account 0012345678",
+)
 
 PERIODS: Final = (
     SyncedAccountingPeriod(

@@ -48,7 +48,7 @@ _MEDIA_TYPES: Mapping[str, str] = {
     ".json": "application/json",
 }
 
-_OWN: Final = ("explorer.css", "explorer.js", "icon.svg")
+_OWN: Final = ("explorer.css", "explorer.js", "icon.svg", "uploads.js")
 _EXAMPLES: Final = "examples.json"
 _VENDORED: Mapping[str, assets.Asset] = {
     asset.name: asset for asset in assets.ASSETS if Path(asset.name).suffix in _MEDIA_TYPES
@@ -71,6 +71,7 @@ _PAGE: Final = """<!doctype html>
 <h1>Credit memos over GraphQL</h1>
 {controls}
 </header>
+<div id="files"></div>
 <main id="explorer">
 {body}
 </main>
@@ -119,7 +120,7 @@ def page(url: str) -> Page:
         files = "\n".join(f"<li>{escape(name)}</li>" for name in absent)
         controls, body = "", _MISSING.format(files=files, node=assets.NODE, url=escape(address, quote=True))
     else:
-        scripts.append(_script(base, "explorer.js"))
+        scripts += [_script(base, "uploads.js"), _script(base, "explorer.js")]
         controls, body = _CONTROLS, _LOADING
     text = _PAGE.format(base=base, styles="\n".join(styles), scripts="\n".join(scripts), controls=controls, body=body)
     return Page(text.encode(), HEADERS)

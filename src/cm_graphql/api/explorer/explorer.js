@@ -37,17 +37,19 @@
     render();
   });
 
-  const send = (parameters, options, accept) =>
-    fetch(endpoint, {
+  const send = (parameters, options, accept) => {
+    const { body, headers } = uploads.pack(parameters);
+    return fetch(endpoint, {
       method: "POST",
       headers: {
         accept,
-        "content-type": "application/json",
         ...(token.value.trim() && { authorization: `Bearer ${token.value.trim()}` }),
         ...options.headers,
+        ...headers,
       },
-      body: JSON.stringify(parameters),
+      body,
     });
+  };
 
   const isSubscription = ({ operationName }, { documentAST }) =>
     (documentAST?.definitions ?? []).some(
@@ -94,10 +96,18 @@
     }
   }
 
+  const ask = async (parameters, options) => {
+    try {
+      const answer = await send(parameters, options, "application/graphql-response+json, application/json;q=0.9").then(read);
+      uploads.look(answer);
+      return answer;
+    } catch (error) {
+      return { errors: [{ message: error.message }] };
+    }
+  };
+
   const fetcher = (parameters, options = {}) =>
-    isSubscription(parameters, options)
-      ? subscribe(parameters, options)
-      : send(parameters, options, "application/graphql-response+json, application/json;q=0.9").then(read);
+    isSubscription(parameters, options) ? subscribe(parameters, options) : ask(parameters, options);
 
   const plugin = GraphiQLPluginExplorer.explorerPlugin();
   const root = ReactDOM.createRoot(document.getElementById("explorer"));
@@ -110,6 +120,7 @@
         key: `${generation}:${token.value}`,
         fetcher,
         plugins: [plugin],
+        toolbar: { additionalComponent: uploads.Strip },
         defaultTabs: tabs.map((query) => ({ query })),
         defaultEditorToolsVisibility: "variables",
         inputValueDeprecation: true,
