@@ -122,8 +122,10 @@ class GraphQLOverHTTP:
         self, parameters: bodies.Parameters, request: Request, errors: ExecutionErrors, receive: Receive, send: Send
     ) -> None:
         """Send results as they come; raises what refuses the request before anything was sent."""
-        document = self._documents.prepare(parameters.query)
-        kind = document.operation_type(parameters.operation_name)
+        try:
+            kind = self._documents.prepare(parameters.query).operation_type(parameters.operation_name)
+        except DocumentRefused:
+            kind = None  # told as an event: clients of event streams see nothing of other answers
         if kind is OperationType.MUTATION and request.method != "POST":
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
         results = self._safe_results(parameters, request, errors)

@@ -188,6 +188,10 @@ class Conversation:
 
     async def _answer(self, message: dict[str, Any]) -> None:
         kind = message["type"]
+        if kind in ("connection_init", "ping", "pong") and not isinstance(message.get("payload", {}), dict | None):
+            raise Closed(4400, f"The payload of a {kind} message is an object")
+        if kind in ("subscribe", "complete") and not (isinstance(message.get("id"), str) and message["id"]):
+            raise Closed(4400, f"A {kind} message has an id")
         if kind == "connection_init":
             if self._introduced:
                 raise Closed(4429, "Too many initialisation requests")
@@ -201,7 +205,7 @@ class Conversation:
         elif kind == "subscribe":
             self._begin(message)
         elif kind == "complete":
-            task = self._open.pop(str(message.get("id")), None)
+            task = self._open.pop(message["id"], None)
             if task is not None:
                 task.cancel()
         else:
@@ -231,21 +235,24 @@ class Conversation:
     def _begin(self, message: dict[str, Any]) -> None:
         if not self._introduced:
             raise Closed(4401, "Unauthorized")
-        key, payload = message.get("id"), message.get("payload")
-        if not isinstance(key, str) or not key or not isinstance(payload, dict):
-            raise Closed(4400, "A subscribe message has an id and a payload")
+        key, payload = message["id"], message.get("payload")
+        if not isinstance(payload, dict):
+            raise Closed(4400, "A subscribe message has a payload")
+        try:
+            parameters = bodies.parameters_of(payload)
+        except ApiError as error:
+            raise Closed(4400, error.message) from error
         if key in self._open:
             raise Closed(4409, f"Subscriber for {key[:50]} already exists")
         if len(self._open) >= MOST_OPERATIONS:
             raise Closed(4400, f"A socket has at most {MOST_OPERATIONS} operations open")
-        self._open[key] = asyncio.create_task(self._tell(key, payload))
+        self._open[key] = asyncio.create_task(self._tell(key, parameters))
 
-    async def _tell(self, key: str, payload: dict[str, Any]) -> None:
+    async def _tell(self, key: str, parameters: bodies.Parameters) -> None:
         """Send what an operation answers; a client that reads slowly makes this wait, and nobody else."""
         errors = ExecutionErrors(uuid_utils.uuid7().hex)
         refused: list[FormattedError] | None = None
         try:
-            parameters = bodies.parameters_of(payload)
             results: Any = self._answering.results(parameters, self._socket, errors)
             async with aclosing(results):
                 async for result in results:
