@@ -67,11 +67,11 @@ class Databases:
         server = self._migrated_postgresql()
         name = f"test_{uuid.uuid4().hex}"
         # FILE_COPY takes half the time of the default strategy, as nothing is synced to disk here.
-        _finish(_execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}_{self.run_pid}" STRATEGY FILE_COPY'))
+        _finish(execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}_{self.run_pid}" STRATEGY FILE_COPY'))
         try:
-            yield _asyncpg_url(server, name)
+            yield asyncpg_url(server, name)
         finally:
-            _finish(_execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+            _finish(execute(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
     def _migrated_sqlite(self) -> Path:
         """Return the path of the migrated SQLite file, made by the first worker that asks."""
@@ -96,9 +96,9 @@ class Databases:
                 if not known.exists():
                     server = os.environ.get("CM_GRAPHQL_TEST_POSTGRESQL_URL") or postgres.start(self.run_pid)
                     template = f"{TEMPLATE}_{self.run_pid}"
-                    _finish(_execute(server, f'DROP DATABASE IF EXISTS "{template}"'))
-                    _finish(_execute(server, f'CREATE DATABASE "{template}"'))
-                    _finish(_upgrade(_asyncpg_url(server, template)))
+                    _finish(execute(server, f'DROP DATABASE IF EXISTS "{template}"'))
+                    _finish(execute(server, f'CREATE DATABASE "{template}"'))
+                    _finish(_upgrade(asyncpg_url(server, template)))
                     known.write_text(server)
             self._server = known.read_text()
         return self._server
@@ -111,12 +111,12 @@ class Databases:
             yield
 
 
-def _asyncpg_url(server: str, database: str) -> str:
+def asyncpg_url(server: str, database: str) -> str:
     """Return the URL of a database on `server` as the application takes it."""
     return server.replace("postgresql://", "postgresql+asyncpg://", 1).rpartition("/")[0] + f"/{database}"
 
 
-async def _execute(server: str, statement: str) -> None:
+async def execute(server: str, statement: str) -> None:
     connection = await asyncpg.connect(server)
     try:
         await connection.execute(statement)

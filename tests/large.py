@@ -41,19 +41,22 @@ class Large:
         """The request to apply it."""
         return ApplyCreditMemo(
             key=Key(self.memo),
-            invoices=tuple(InvoiceApplication(invoice_key=Key(key), amount=self._asked) for key in self.invoices),
+            invoices=tuple(
+                InvoiceApplication(invoice_key=Key(key), amount=Decimal(self.asked)) for key in self.invoices
+            ),
         )
 
     def later(self) -> ApplyCreditMemoAsync:
         """The request to apply it in a job."""
         return ApplyCreditMemoAsync(
             key=Key(self.memo),
-            invoices=tuple(InvoiceAmount(invoice_key=Key(key), amount=self._asked) for key in self.invoices),
+            invoices=tuple(InvoiceAmount(invoice_key=Key(key), amount=Decimal(self.asked)) for key in self.invoices),
         )
 
     @property
-    def _asked(self) -> Decimal:
-        return Decimal(self.amount) / 10_000
+    def asked(self) -> str:
+        """The same as a request spells it."""
+        return str(Decimal(self.amount) / 10_000)
 
 
 async def a_large_memo(desk: Desk, lines: int, *, invoices: int = 1, seed: int = 1) -> Large:

@@ -162,6 +162,7 @@ class Worker:
             await self._broke(job, error)
         finally:
             watch.cancel()
+            self.gate.database.underway.forget(job.id)
 
     async def _give_back(self, job: Job, delay: timedelta, reason: str) -> None:
         await self._end(job, "job_given_back", lambda session: store.release(session, job, delay), reason=reason)
@@ -172,13 +173,13 @@ class Worker:
         text = f"{ErrorCode.INTERNAL_ERROR}: An unexpected error occurred; nothing was changed. Job {job.id}."
         await self._end(job, "job_broken", lambda session: store.fail(session, job, text))
 
-    async def _end(self, job: Job, what: str, write: Callable[[Session], Awaitable[Any]], **more: str) -> None:
+    async def _end(self, job: Job, what: str, write: Callable[[Session], Awaitable[bool]], **more: str) -> None:
         try:
-            await self._write(write)
+            ours = await self._write(write)
         except UNREACHABLE as error:
             log.warning("job_end_not_written", job=job.id, what=what, reason=_first_line(error))
         else:
-            log.info(what, job=job.id, attempt=job.attempt, **more)
+            log.info(what if ours else "job_not_held_any_more", job=job.id, attempt=job.attempt, **more)
 
     async def _write(self, work: Callable[[Session], Awaitable[T]]) -> T:
         database = self.gate.database
@@ -210,11 +211,12 @@ class Attempt:
         self._pace = pace
         self._done = 0
         self._total = 0
+        self._committing = False
         self._fate: type[Lost] | type[CalledOff] | None = None
 
     def progress(self, done: int, total: int) -> None:
-        """Say how many lines are done; it is written down by and by."""
-        self._done, self._total = done, total
+        """Say how many lines are done; it is written down by and by, and never goes back, whatever is done anew."""
+        self._done, self._total = max(self._done, done), total
         self.check()
 
     def check(self) -> None:
@@ -239,29 +241,46 @@ class Attempt:
             if not await store.finish(session, self.job, outcome, self._total):
                 raise CalledOff if await store.standing(session, self.job) else Lost
 
-        await database.transact(commit)
+        self._committing = True
+        try:
+            await database.transact(commit)
+        finally:
+            self._committing = False
         self.finished = True
 
     async def watch(self) -> None:
-        """Hold on to the job, write its progress down, and notice when it is called off or lost."""
-        written = (0, 0)
+        """Hold on to the job, tell how far it is, and notice when it is called off or lost."""
+        told = (0, 0)
         beaten = monotonic()
         while self._fate is None:
             await asyncio.sleep(self._pace.beat)
+            now = (self._done, self._total)
             try:
                 standing = await self._standing()
                 if standing is None:
                     self._fate = Lost
                 elif standing.cancel_requested:
                     self._fate = CalledOff
-                elif written != (self._done, self._total) or monotonic() - beaten > self._pace.lease / 3:
-                    written = (self._done, self._total)
-                    if not await self._beat(*written):
-                        self._fate = Lost
+                elif (now != told and not self._alone) or self._due(beaten):
                     beaten = monotonic()
+                    if not await self._beat(*now):
+                        self._fate = Lost
+                elif now != told:
+                    self.gate.database.underway.remember(self.job.id, *now)
+                    self.gate.database.tell([self.job.id])
+                told = now
             except UNREACHABLE as error:
                 # The final commit asks again whose the job is; until then hope is cheap.
                 log.warning("job_not_held", job=self.job.id, reason=_first_line(error))
+
+    @property
+    def _alone(self) -> bool:
+        """Whether this process is the only one, so that memory tells how far a job is, and spares everybody a write."""
+        return self.gate.database.dialect == "sqlite"
+
+    def _due(self, beaten: float) -> bool:
+        """Whether the lease has to be renewed; while our own transaction keeps all others out, nobody can take it."""
+        return monotonic() - beaten > self._pace.lease / 3 and not (self._alone and self._committing)
 
     async def _standing(self) -> Job | None:
         async with self.gate.database.read() as connection:

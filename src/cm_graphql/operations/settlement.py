@@ -1,7 +1,7 @@
 """Applying a memo's money to documents and taking it off again, at once or in a job."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -17,7 +17,7 @@ from cm_graphql.domain.commands.settlement import (
 )
 from cm_graphql.domain.enums import EventAction, JobOperation
 from cm_graphql.domain.errors import ErrorCode, Faults, not_found
-from cm_graphql.domain.records import CreditMemo, Target
+from cm_graphql.domain.records import CreditMemo, Stamp, Target
 from cm_graphql.domain.rulebook import RuleBook
 from cm_graphql.domain.settlement import Application
 from cm_graphql.operations.gate import Outcome, action
@@ -155,6 +155,7 @@ class Plan:
     application: Application
     marks: dict[str, tuple[Any, ...]]
     book: RuleBook
+    progress: "_Progress"
 
 
 class Overtaken(Exception):
@@ -176,6 +177,7 @@ async def _settle(run: Run, kind: type[Asynchronous], event: EventAction) -> Non
     command = _command(run, kind)
 
     async def carry_out(unit: Unit, plan: Plan) -> Outcome:
+        unit.session.wrote = plan.progress.wrote
         await unit.save_application(plan.memo, plan.loaded, plan.application, event)
         return {"credit_memo": plan.memo.id, "applied_rule": plan.application.rule}
 
@@ -237,34 +239,77 @@ async def _plan(unit: Unit, command: Asynchronous, run: Run, *, lock: bool) -> P
     floor = None if applying else await records.ledger_floor(unit.session, memo.id)
     run.check()
 
+    stamp = progress.counting(unit.stamp)
+
     def compute() -> Application:
         if isinstance(command, ApplyCreditMemoAsync):
-            return settlement.apply(memo, loaded, command, unit.book, unit.stamp)
-        return settlement.unapply(memo, loaded, command, floor, unit.book, unit.stamp)
+            return settlement.apply(memo, loaded, command, unit.book, stamp)
+        return settlement.unapply(memo, loaded, command, floor, unit.book, stamp)
 
     application = await reading.apart(compute)
-    progress.computed()
+    progress.computed(memo, loaded, application)
     marks = await targets.marks(unit.session, ids)
-    return Plan(memo=memo, loaded=loaded, application=application, marks=marks, book=unit.book)
+    return Plan(memo=memo, loaded=loaded, application=application, marks=marks, book=unit.book, progress=progress)
+
+
+READING, COMPUTING, WRITING = 30, 10, 60
+"""What reading, computing and writing take of a job's time, in percent, as measured on both databases."""
 
 
 class _Progress:
-    """Tells lines for the rows that were read; the last fifth is for computing and writing."""
+    """Tells lines done for the rows that were read, the rows that were thought out, and the rows that were written."""
 
     def __init__(self, run: Run, lines: int, rows: int) -> None:
         self._run = run
         self._lines = lines
-        self._rows = max(rows, 1)
-        self._seen = 0
+        self._to_read = max(rows, 1)
+        self._read = 0
+        self._made = 0
+        self._to_write = 1
+        self._written = 0
+
+    def _tell(self, before: int, share: int, done: int, total: int) -> None:
+        percents = before + share * min(done, total) / total
+        # The last line is done when all are, with the commit.
+        self._run.progress(max(min(int(self._lines * percents / 100), self._lines - 1), 0), self._lines)
 
     def seen(self, rows: int) -> None:
         """Rows were read."""
-        self._seen += rows
-        self._run.progress(self._lines * 8 * min(self._seen, self._rows) // (10 * self._rows), self._lines)
+        self._read += rows
+        self._tell(0, READING, self._read, self._to_read)
 
-    def computed(self) -> None:
+    def counting(self, stamp: Stamp) -> Stamp:
+        """A stamp that shows how far computing is: most lines are given two ids, one in a part, one in the ledger."""
+
+        def new_id(prefix: str) -> str:
+            self._made += 1
+            if self._made % 1_000 == 0:
+                self._tell(READING, COMPUTING, self._made, 2 * self._lines)
+            return stamp.new_id(prefix)
+
+        return replace(stamp, new_id=new_id)
+
+    def computed(self, memo: CreditMemo, loaded: Sequence[Target], application: Application) -> None:
         """All that is left is to write."""
-        self._run.progress(self._lines * 9 // 10, self._lines)
+        changed = sum(old is not new for old, new in zip(memo.items, application.memo.items, strict=True))
+        changed += sum(
+            old is not new
+            for was, target in zip(loaded, application.targets, strict=True)
+            for old, new in zip(was.lines, target.lines, strict=True)
+        )
+        self._to_write = changed + self._made + _gone(memo, application.memo)
+        self._tell(READING, COMPUTING, 1, 1)
+
+    def wrote(self, rows: int) -> None:
+        """Rows were written; they count for good with the commit."""
+        self._written += rows
+        self._tell(READING + COMPUTING, WRITING, self._written, self._to_write)
+
+
+def _gone(before: CreditMemo, after: CreditMemo) -> int:
+    """How many item parts leave parts that stay; those of a part that goes are not deleted one by one."""
+    left = {part.id: len(part.item_parts) for part in after.parts}
+    return sum(max(len(part.item_parts) - left.get(part.id, len(part.item_parts)), 0) for part in before.parts)
 
 
 async def _require_unchanged(unit: Unit, plan: Plan) -> None:

@@ -45,6 +45,7 @@ async def delete(session: Session, table: Table, ids: Sequence[str]) -> None:
             await session.connection.exec_driver_sql(f"{statement}?", chunk)
         else:
             await session.connection.exec_driver_sql(f"{statement}ANY($1::text[])", ([key for (key,) in chunk],))
+        session.wrote(len(chunk))
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -68,6 +69,7 @@ async def _run(
         await session.connection.exec_driver_sql(
             statement, tuple(_values(table, name, rows, dialect) for name in names)
         )
+    session.wrote(len(rows))
 
 
 def _values(table: Table, name: str, rows: Sequence[Row], dialect: Dialect) -> list[Any]:

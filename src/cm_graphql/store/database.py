@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from cm_graphql.store.errors import Conflict, LockTimeout, typed
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.types import to_json
+from cm_graphql.store.underway import Underway
 
 Dialect = Literal["sqlite", "postgresql"]
 Result = TypeVar("Result")
@@ -50,6 +51,8 @@ class Database:
 
     def __init__(self, dialect: Dialect, readers: AsyncEngine, writers: AsyncEngine, lock_timeout: float) -> None:
         self.dialect: Dialect = dialect
+        self.underway = Underway()
+        """How far jobs are that this process works at."""
         self.readers = readers
         self.writers = writers
         self.lock_timeout = lock_timeout
@@ -85,7 +88,9 @@ class Database:
             # What a large transaction changes stays in memory until the commit, instead of going to the file twice.
             writers = (*checks, "cache_size = -32768")
             writing = _sqlite_engine(parsed, lock_timeout, "BEGIN IMMEDIATE", writers, pool_size=1, **pool)
-            return cls(dialect, reading, writing, lock_timeout)
+            database = cls(dialect, reading, writing, lock_timeout)
+            event.listen(reading.sync_engine, "connect", lambda opened, _record: database.underway.introduce(opened))
+            return database
         writing = _postgresql_engine(parsed, lock_timeout, statement_timeout, prepared_statements, pool_size)
         # One snapshot for all statements of a read, as on SQLite; read-only transactions never fail for it.
         reading = writing.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -130,13 +135,17 @@ class Database:
                         raise
                     await (transaction.rollback() if dry_run else transaction.commit())
                 if announced and not dry_run:
-                    for listener in self.listeners:
-                        listener(list(announced))
+                    self.tell(list(announced))
             except (DBAPIError, PoolTimeout) as error:
                 known = typed(error)
                 if known is None:
                     raise
                 raise known from error
+
+    def tell(self, changed: Sequence[str]) -> None:
+        """Have the listeners look at these."""
+        for listener in self.listeners:
+            listener(changed)
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]], *, dry_run: bool = False) -> Result:
         """Run `work` in a `write` and answer its result; repeat it from the start when the database breaks a deadlock.

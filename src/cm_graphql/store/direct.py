@@ -45,6 +45,7 @@ class SqliteDirect:
     def __init__(self, database: Database) -> None:
         self.dialect = database.readers.dialect
         self._path = str(database.readers.url.database)
+        self._underway = database.underway
         self._inline: sqlite3.Connection | None = None
         self._idle: list[sqlite3.Connection] = []
         self._threads = asyncio.Semaphore(4)
@@ -67,6 +68,7 @@ class SqliteDirect:
         connection.create_function(
             "fold", 1, lambda text: None if text is None else fold_text(text), deterministic=True
         )
+        self._underway.introduce(connection)
         for pragma in ("query_only = ON", "busy_timeout = 5000", "cache_size = -32000", "mmap_size = 268435456"):
             connection.execute(f"PRAGMA {pragma}")
         return connection

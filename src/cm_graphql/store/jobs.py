@@ -197,12 +197,14 @@ async def release(session: Session, job: Job, delay: timedelta) -> bool:
     return row is not None
 
 
-async def call_off(session: Session, job: Job) -> None:
-    """End a job as canceled; it must be locked, or held by whoever calls this."""
+async def call_off(session: Session, job: Job) -> bool:
+    """End a job as canceled; it must be locked, or held by whoever calls this. False when it had ended by itself."""
     moment = await now(session)
     values = {**_ended(moment, JobStatus.CANCELED), "cancel_requested": True}
-    await session.execute(update(_jobs).where(_c.id == job.id, _c.status.not_in(sorted(FINAL))).values(values))
+    unfinished = update(_jobs).where(_c.id == job.id, _c.status.not_in(sorted(FINAL)))
+    row = await session.first(unfinished.values(values).returning(_c.id))
     session.announce(job.id)
+    return row is not None
 
 
 async def ask_to_cancel(session: Session, job: Job) -> None:

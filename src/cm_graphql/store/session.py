@@ -1,6 +1,6 @@
 """One open transaction as the store's functions use it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from iso4217 import Currency as Iso
@@ -25,6 +25,8 @@ class Session:
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self.connection = connection
         self.dialect = dialect
+        self.wrote: Callable[[int], None] = lambda rows: None
+        """Told by `bulk` how many rows it wrote, after each chunk."""
         self._currencies: dict[str, Currency] = {}
 
     def announce(self, changed: str) -> None:

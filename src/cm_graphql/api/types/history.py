@@ -12,6 +12,7 @@ from cm_graphql.engine.declare import Node, Order, column, node, one
 from cm_graphql.engine.resolve import find_stored, loaders_of
 from cm_graphql.engine.wire import show_amount
 from cm_graphql.store import tables as t
+from cm_graphql.store.underway import told
 
 __all__ = ["CreditMemoAmounts", "CreditMemoEvent", "CreditMemoEventTarget", "CreditMemoJob"]
 
@@ -129,8 +130,17 @@ class CreditMemoJob(Node):
     reference_type = column("What `referenceId` names: always `CreditMemo`.")
     credit_memo = one("CreditMemo", "The credit memo; null when it was deleted.", key="reference_id", required=False)
     error = column("Why it failed; null unless the status is ERROR.")
-    lines_done = column("How many lines were worked through.")
-    lines_total = column("How many lines there are to work through; 0 until that is known.")
+    lines_done = column(
+        "How many lines were worked through, telling how far the job is: reading, computing and writing all count, and "
+        "it grows steadily until the last ones appear together with everything else.",
+        of=told(t.credit_memo_jobs, "lines_done"),
+        required=True,
+    )
+    lines_total = column(
+        "How many lines there are to work through; 0 until that is known.",
+        of=told(t.credit_memo_jobs, "lines_total"),
+        required=True,
+    )
     cancel_requested = column("Whether somebody asked to call it off.")
     created_by_id = column("Who asked for it: the id of a user or an API key.", type=strawberry.ID)
     created_date = column("When it was asked for.")
