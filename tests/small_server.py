@@ -25,6 +25,7 @@ class Context:
     def __init__(self) -> None:
         self.response_extensions: dict[str, object] = {}
         self.notes: list[str] = []
+        self.caller_id = ""
 
     async def planned(self, *_query: object) -> None:
         """Resolvers answer everything here."""

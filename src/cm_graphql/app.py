@@ -29,12 +29,14 @@ from cm_graphql.api import explorer, logs
 from cm_graphql.api.authentication import Authentication
 from cm_graphql.api.connections import Connection
 from cm_graphql.api.context import Api, Context
+from cm_graphql.api.errors import Code, RequestRefused
 from cm_graphql.api.files import FileEndpoint
 from cm_graphql.api.frame import Frame
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
 from cm_graphql.api.streams import Sockets
+from cm_graphql.api.traffic import NoStorage, Traffic, TrafficRules, address_of
 from cm_graphql.engine.runner import Engine
 from cm_graphql.jobs.runners import RUNNERS
 from cm_graphql.jobs.worker import Pace, Worker
@@ -59,6 +61,9 @@ from cm_graphql.store.documents import FILES_PATH
 if TYPE_CHECKING:
     from cm_graphql.operations.tokens import Tokens
 
+DEFAULT_RATE: Final = "60000/minute"
+"""Requests of a caller with a key or a token, unless set: what no person and few programs reach."""
+
 PROBE_SECONDS: Final = 2.0
 """How long the readiness probe waits for the database; probers ask again soon."""
 
@@ -80,6 +85,7 @@ def create_app(settings: Settings) -> Starlette:
         **({} if secret is None else {"secret": secret.get_secret_value().encode()}), seconds=settings.link_seconds
     )
     tokens = open_tokens(settings)
+    traffic = open_traffic(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -116,13 +122,21 @@ def create_app(settings: Settings) -> Starlette:
             await database.dispose()
 
     async def make_context(request: HTTPConnection, request_id: str) -> Context:
-        viewer = await request.app.state.authentication.viewer(request.headers.getlist("authorization"))
+        address = address_of(request)
+        await traffic.check_failures(address)
+        try:
+            viewer = await request.app.state.authentication.viewer(request.headers.getlist("authorization"))
+        except RequestRefused as refused:
+            if refused.code is Code.UNAUTHENTICATED:
+                await traffic.count_failure(address)
+            raise
         return Context.of(request.app.state.api, viewer=viewer, request_id=request_id)
 
     endpoint = GraphQLOverHTTP(
         schema._schema,
         make_context,
         limits=settings.limits(),
+        traffic=traffic,
         introspection=settings.introspection,
         page=explorer.page if settings.shows_explorer else plain,
     )
@@ -131,7 +145,7 @@ def create_app(settings: Settings) -> Starlette:
         routes=[
             Route("/", _to_graphql),
             Route("/graphql", endpoint),
-            WebSocketRoute("/graphql", Sockets(endpoint, settings.limits())),
+            WebSocketRoute("/graphql", Sockets(endpoint, settings.limits(), traffic)),
             *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
             Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context).__call__, methods=["GET", "HEAD"]),
             Route("/healthz", _alive),
@@ -275,6 +289,28 @@ def open_tokens(settings: Settings) -> "Tokens | None":
     )
 
 
+def open_traffic(settings: Settings) -> Traffic:
+    """Make ready who keeps callers within their limits; raises StartupError where requests cannot be counted."""
+    rate = settings.rate_limit or (None if settings.auth == "none" else DEFAULT_RATE)
+    url = settings.rate_limit_url
+    try:
+        return Traffic(
+            TrafficRules(
+                rate=rate,
+                failures=settings.rate_limit_failures,
+                storage_url=None if url is None else url.get_secret_value(),
+                running=settings.max_running,
+                waiting=settings.max_waiting,
+                heavy=settings.max_heavy,
+                seconds=settings.request_timeout,
+                sockets=settings.max_sockets,
+                streams=settings.max_streams,
+            )
+        )
+    except NoStorage as error:
+        raise StartupError(f"{variable('rate_limit_url')}: {error}") from None
+
+
 async def _finish_refunds(api: Api) -> None:
     """Conclude refunds that were left at the payment gateway, now and every minute (docs/decisions/0004)."""
     while True:
@@ -375,6 +411,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         log_config=None,
         access_log=False,  # the frame writes it, with the request's id
         server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=settings.shutdown_timeout,
     )
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl+C is how it is meant to end
@@ -424,6 +461,7 @@ def _check(settings: Settings, addresses: list[tuple[socket.AddressFamily, str]]
     """Refuse what would be unsafe, before anything is opened."""
     tax_engines(settings)
     open_tokens(settings)
+    open_traffic(settings)
     local = all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses)
     if settings.auth == "none" and not local:
         raise StartupError(
@@ -497,4 +535,5 @@ async def _ready(request: Request) -> Response:
         # A probe needs the answer, not the reason; the reason is for the log.
         log.warning("not_ready", reason=_first_line(error))
         status, code = "the database does not answer", 503
-    return JSONResponse({"status": status}, status_code=code, headers={"cache-control": "no-store"})
+    later = {} if code == 200 else {"retry-after": "5"}
+    return JSONResponse({"status": status}, status_code=code, headers={"cache-control": "no-store", **later})

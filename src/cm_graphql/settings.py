@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.logs import LogFormat
+from cm_graphql.api.traffic import refuse_unless_rate
 from cm_graphql.domain.documents import is_address
 
 PREFIX = "CM_GRAPHQL_"
@@ -23,7 +24,14 @@ TEST_PREFIX = f"{PREFIX}TEST_"
 LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 """By these a machine calls itself, and nobody else calls it."""
 
-SECRET: Final = ("database_url", "files_options", "link_secret", "listen_database_url", "smtp_password")
+SECRET: Final = (
+    "database_url",
+    "files_options",
+    "link_secret",
+    "listen_database_url",
+    "rate_limit_url",
+    "smtp_password",
+)
 """Settings whose values are never repeated."""
 
 JwtAlgorithm = Literal[
@@ -191,6 +199,34 @@ class Settings(BaseSettings):
         default=None,
         description="The database past a connection pooler, which does not know LISTEN; unless set, `database_url`.",
     )
+    rate_limit: str | None = Field(
+        default=None,
+        description="Requests that one caller may send in a time, as in `600/minute` or `20/second`. Unless set, "
+        "60,000 per minute for callers with a key or token, and as many as they like without `auth`.",
+    )
+    rate_limit_failures: str = Field(
+        default="300/minute", description="Requests without a valid token that one address may send in a time."
+    )
+    rate_limit_url: SecretStr | None = Field(
+        default=None,
+        description="The Redis in which all servers count requests together, as in `redis://host:6379/0`; needs the "
+        "extra `redis`. Unless set, each process counts its own.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("127.0.0.1", "::1"),
+        description="Addresses or networks of proxies, separated by commas, whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed.",
+    )
+    request_timeout: float = Field(
+        default=60.0, gt=0, le=3_600, description="Seconds after which a request is stopped, and undone."
+    )
+    max_running: int = Field(default=32, ge=1, description="Requests of one caller that run at once in a process.")
+    max_waiting: int = Field(default=1_000, ge=0, description="Requests of one caller that wait for their turn.")
+    max_heavy: int = Field(
+        default=2, ge=1, description="Requests of one caller that run at once of those that cost 100,000 and more."
+    )
+    max_sockets: int = Field(default=200, ge=1, description="Sockets that one caller has open at a process.")
+    max_streams: int = Field(default=500, ge=1, description="Subscriptions that one caller has open at a process.")
     max_body_bytes: int = Field(default=_LIMITS.body_bytes, ge=1_024, description="Bytes of a request's body.")
     max_json_depth: int = Field(
         default=_LIMITS.json_depth, ge=8, le=200, description="Levels of arrays and objects in a request's JSON."
@@ -249,7 +285,14 @@ class Settings(BaseSettings):
             raise ValueError("it has to begin with https://")
         return value
 
-    @field_validator("allowed_hosts", "jwt_algorithms", mode="before")
+    @field_validator("rate_limit", "rate_limit_failures")
+    @classmethod
+    def _rate(cls, value: str | None) -> str | None:
+        if value is not None:
+            refuse_unless_rate(value)
+        return value
+
+    @field_validator("allowed_hosts", "jwt_algorithms", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -72,6 +72,11 @@ class Context:
         return cls(api, viewer, request_id)
 
     @property
+    def caller_id(self) -> str:
+        """Who asks; empty where nobody has to say."""
+        return "" if self.viewer is LOCAL else self.viewer.id
+
+    @property
     def database(self) -> Database:
         """The database that is read."""
         return self.api.database

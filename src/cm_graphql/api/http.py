@@ -1,8 +1,10 @@
 """GraphQL over HTTP as its specification has it: POST and GET, both media types, and a status that tells the truth."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import aclosing
-from typing import Any, Protocol
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from graphql import ExecutionResult, GraphQLError, GraphQLSchema, OperationType
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -23,6 +25,7 @@ from cm_graphql.api.limits import LimitExceeded, Limits
 from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
 from cm_graphql.api.streams import encode, send_events
+from cm_graphql.api.traffic import HEAVY, TookTooLong, Traffic, TrafficRules, address_of
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 
@@ -42,13 +45,28 @@ class Context(execution.RequestContext, Protocol):
     """What this endpoint asks of the context it is given for each request."""
 
     @property
+    def caller_id(self) -> str:
+        """Who asks; empty where nobody said, and only the address tells callers apart."""
+        ...
+
+    @property
     def response_extensions(self) -> MutableMapping[str, Any]:
         """What the answer carries as `extensions`, such as `idempotentReplay`; nothing if empty."""
         ...
 
 
+T = TypeVar("T")
+
 MakeContext = Callable[[HTTPConnection, str], Awaitable[Context]]
 """Makes a request's context from the request and its id; an ApiError that it raises refuses the whole request."""
+
+
+@dataclass
+class Stage:
+    """How far a request has come."""
+
+    kind: OperationType | None = None
+    """What is being executed; None as long as nothing is."""
 
 
 class GraphQLOverHTTP:
@@ -60,6 +78,7 @@ class GraphQLOverHTTP:
         make_context: MakeContext,
         *,
         limits: Limits | None = None,
+        traffic: Traffic | None = None,
         introspection: bool = True,
         page: Callable[[str], Page] = plain,
     ) -> None:
@@ -67,6 +86,7 @@ class GraphQLOverHTTP:
         self._make_context = make_context
         self._page = page
         self._limits = limits or Limits()
+        self._traffic = traffic or Traffic(TrafficRules())
         self._documents = Documents(schema, self._limits, introspection=introspection)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,16 +127,40 @@ class GraphQLOverHTTP:
             return False
         # Who asks comes before what they ask: strangers do not make us read bodies.
         context = await self._make_context(request, errors.request_id)
-        if by_post:
-            parameters = await bodies.from_post(request, self._limits)
-        else:
-            parameters = bodies.from_url(request.scope["query_string"], self._limits)
+        caller = _caller(request, context)
+        await self._traffic.count(caller)
+        stage = Stage()
         if answer.media_type == EVENTS:
+            parameters = await self._in_time(self._parameters(request), stage)
             await self._stream(parameters, request, errors, receive, send)
             return True
-        result = await self._execute(parameters, context, request, by_post=by_post)
+        # A turn comes before the body, so that nobody has more bodies lying here than requests running.
+        async with self._traffic.turn(caller):
+            result = await self._in_time(self._result(request, context, stage), stage)
         answer.body = encode(_format(result, errors, context.response_extensions))
         return False
+
+    async def _parameters(self, request: Request) -> bodies.Parameters:
+        if request.method == "POST":
+            return await bodies.from_post(request, self._limits)
+        return bodies.from_url(request.scope["query_string"], self._limits)
+
+    async def _result(self, request: Request, context: Context, stage: Stage) -> ExecutionResult:
+        parameters = await self._parameters(request)
+        return await self._execute(parameters, context, request, stage, by_post=request.method == "POST")
+
+    async def _in_time(self, work: Awaitable[T], stage: Stage) -> T:
+        """Do something, or stop it at its deadline; what it has open is closed by then, and undone."""
+        seconds = self._traffic.rules.seconds
+        patience = asyncio.timeout(seconds)
+        try:
+            async with patience:
+                return await work
+        except TimeoutError:
+            if not patience.expired():
+                raise
+            mutates = stage.kind is OperationType.MUTATION
+            raise TookTooLong(seconds, is_mutation=mutates, has_begun=stage.kind is not None) from None
 
     async def _stream(
         self, parameters: bodies.Parameters, request: Request, errors: ExecutionErrors, receive: Receive, send: Send
@@ -131,16 +175,16 @@ class GraphQLOverHTTP:
         results = self._safe_results(parameters, request, errors)
         await send_events(results, receive, send, lambda: self.admit(request, errors.request_id))
 
-    async def admit(self, connection: HTTPConnection, request_id: str) -> None:
-        """See whether the caller is known, and may still be answered; raises ApiError where not."""
-        await self._make_context(connection, request_id)
+    async def admit(self, connection: HTTPConnection, request_id: str) -> str:
+        """Tell who the caller is, if they may still be answered; raises ApiError where not."""
+        return _caller(connection, await self._make_context(connection, request_id))
 
     async def _safe_results(
         self, parameters: bodies.Parameters, request: Request, errors: ExecutionErrors
     ) -> AsyncIterator[dict[str, Any]]:
         """The results, and what refuses the operation as the last of them, for the status was sent already."""
         try:
-            async for result in self.results(parameters, request, errors):
+            async for result in self.results(parameters, request, errors, counted=True):
                 yield result
         except DocumentRefused as refused:
             yield {"errors": refused.errors}
@@ -150,16 +194,34 @@ class GraphQLOverHTTP:
             yield {"errors": [errors.crashed(error)]}
 
     async def results(
-        self, parameters: bodies.Parameters, connection: HTTPConnection, errors: ExecutionErrors
+        self,
+        parameters: bodies.Parameters,
+        connection: HTTPConnection,
+        errors: ExecutionErrors,
+        *,
+        counted: bool = False,
     ) -> AsyncIterator[dict[str, Any]]:
         """The results of an operation, formatted: one of a query or mutation, any number of a subscription."""
         context = await self._make_context(connection, errors.request_id)
+        caller = _caller(connection, context)
+        if not counted:
+            await self._traffic.count(caller)
         document = self._documents.prepare(parameters.query)
         if document.operation_type(parameters.operation_name) is not OperationType.SUBSCRIPTION:
-            result = await self._execute(parameters, context, connection, by_post=True)
+            stage = Stage()
+            async with self._traffic.turn(caller):
+                work = self._execute(parameters, context, connection, stage, by_post=True)
+                result = await self._in_time(work, stage)
             yield _format(result, errors, context.response_extensions)
             return
         self._price(document, parameters, connection, context)
+        with self._traffic.stream(caller):
+            async for formatted in self._subscribed(document, parameters, context, errors):
+                yield formatted
+
+    async def _subscribed(
+        self, document: Document, parameters: bodies.Parameters, context: Context, errors: ExecutionErrors
+    ) -> AsyncIterator[dict[str, Any]]:
         subscribed = execution.subscribe(
             self._schema, document.node, parameters.operation_name, parameters.variables, context
         )
@@ -174,7 +236,13 @@ class GraphQLOverHTTP:
                 yield {"errors": [errors.format(located)]}
 
     async def _execute(
-        self, parameters: bodies.Parameters, context: Context, connection: HTTPConnection, *, by_post: bool
+        self,
+        parameters: bodies.Parameters,
+        context: Context,
+        connection: HTTPConnection,
+        stage: Stage,
+        *,
+        by_post: bool,
     ) -> ExecutionResult:
         document = self._documents.prepare(parameters.query)
         operation_type = document.operation_type(parameters.operation_name)
@@ -185,18 +253,24 @@ class GraphQLOverHTTP:
             )
         if operation_type is OperationType.MUTATION and not by_post:
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
-        self._price(document, parameters, connection, context)
-        return await execution.answer(self._schema, document, parameters.operation_name, parameters.variables, context)
+        cost = self._price(document, parameters, connection, context)
+        stage.kind = operation_type
+        heavy = self._traffic.turn(_caller(connection, context), heavy=True) if cost >= HEAVY else nullcontext()
+        async with heavy:
+            return await execution.answer(
+                self._schema, document, parameters.operation_name, parameters.variables, context
+            )
 
     def _price(
         self, document: Document, parameters: bodies.Parameters, connection: HTTPConnection, context: Context
-    ) -> None:
+    ) -> int:
         """Refuse what costs too much, and tell the cost to whoever asks for it."""
         bill, most = document.bill(parameters.operation_name, parameters.variables), self._limits.cost
         if bill.total > most:
             raise DocumentRefused([from_api_error(LimitExceeded("cost", most, bill.total, bill.explanation(most)))])
         if (parameters.extensions or {}).get("cost") or COST_HEADER in connection.headers:
             context.response_extensions["cost"] = {"requested": bill.total, "maximum": most}
+        return bill.total
 
 
 class Answer:
@@ -225,6 +299,11 @@ class Answer:
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def _caller(connection: HTTPConnection, context: Context) -> str:
+    """For whom a request counts."""
+    return context.caller_id or address_of(connection)
 
 
 def _negotiate(request: Request, *, page_instead: bool) -> str:

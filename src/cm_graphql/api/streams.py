@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cm_graphql.api import bodies
 from cm_graphql.api.errors import ApiError, DocumentRefused, ExecutionErrors, FormattedError, from_api_error
 from cm_graphql.api.limits import Limits
+from cm_graphql.api.traffic import TooMuch, Traffic, TrafficRules, address_of
 
 PROTOCOL: Final = "graphql-transport-ws"
 KEEP_ALIVE_SECONDS: Final = 12.0
@@ -41,8 +42,8 @@ class Answering(Protocol):
         """The results of an operation, one after another."""
         ...
 
-    async def admit(self, connection: HTTPConnection, request_id: str) -> None:
-        """See whether the caller is known, and may still be answered; raises ApiError where not."""
+    async def admit(self, connection: HTTPConnection, request_id: str) -> str:
+        """Tell who the caller is, if they may still be answered; raises ApiError where not."""
         ...
 
 
@@ -50,7 +51,7 @@ class Answering(Protocol):
 
 
 async def send_events(
-    results: AsyncIterator[Result], receive: Receive, send: Send, admit: Callable[[], Awaitable[None]]
+    results: AsyncIterator[Result], receive: Receive, send: Send, admit: Callable[[], Awaitable[object]]
 ) -> None:
     """Send results as events, each a message of its own, until they end, nobody listens any more, or nobody may."""
     headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -84,7 +85,7 @@ async def send_events(
             await asyncio.gather(telling, *others, return_exceptions=True)
 
 
-async def until_refused(admit: Callable[[], Awaitable[None]]) -> None:
+async def until_refused(admit: Callable[[], Awaitable[object]]) -> None:
     """Wait until the caller's token holds no longer."""
     with suppress(ApiError):
         while True:
@@ -116,9 +117,10 @@ class Closed(Exception):
 class Sockets:
     """The ASGI application behind `/graphql` for WebSocket connections."""
 
-    def __init__(self, answering: Answering, limits: Limits) -> None:
+    def __init__(self, answering: Answering, limits: Limits, traffic: Traffic | None = None) -> None:
         self._answering = answering
         self._limits = limits
+        self._traffic = traffic or Traffic(TrafficRules())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
@@ -131,16 +133,27 @@ class Sockets:
             await socket.close(4406, "Subprotocol not acceptable")
             return
         await socket.accept(PROTOCOL)
-        await Conversation(self._answering, self._limits, socket).hold()
+        with ExitStack() as held:
+            try:
+                # Strangers count by their address, until they are known.
+                held.enter_context(self._traffic.socket(f"stranger {address_of(socket)}"))
+            except TooMuch as refused:
+                await socket.close(4429, refused.message[:120])
+                return
+            await Conversation(self._answering, self._limits, socket, self._traffic, held).hold()
 
 
 class Conversation:
     """One socket, from its introduction to its end."""
 
-    def __init__(self, answering: Answering, limits: Limits, socket: WebSocket) -> None:
+    def __init__(
+        self, answering: Answering, limits: Limits, socket: WebSocket, traffic: Traffic, held: ExitStack
+    ) -> None:
         self._answering = answering
         self._limits = limits
         self._socket = socket
+        self._traffic = traffic
+        self._held = held
         self._introduced = False
         self._open: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -217,13 +230,17 @@ class Conversation:
         if isinstance(token, str):
             self._socket.scope["headers"].append((b"authorization", token.encode("latin-1", "replace")))
         try:
-            await self._admit()
+            caller = await self._admit()
+            self._held.close()
+            self._held.enter_context(self._traffic.socket(caller))
+        except TooMuch as refused:
+            raise Closed(4429, refused.message) from refused
         except ApiError as refused:
             raise Closed(4403, "Forbidden") from refused
         self._watching = asyncio.create_task(self._watch())
 
-    async def _admit(self) -> None:
-        await self._answering.admit(self._socket, "")
+    async def _admit(self) -> str:
+        return await self._answering.admit(self._socket, "")
 
     async def _watch(self) -> None:
         """Close the socket when the caller's token ends."""

@@ -6,11 +6,13 @@ PostgreSQL locks rows: whoever changes a row says FOR UPDATE first, in one globa
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
 
+import aiosqlite
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -133,9 +135,14 @@ class Database:
                     except BaseException:
                         await transaction.rollback()
                         raise
-                    await (transaction.rollback() if dry_run else transaction.commit())
-                if announced and not dry_run:
+                    if dry_run:
+                        await transaction.rollback()
+                        return
+                    stopped = await to_the_end(transaction.commit())
+                if announced:
                     self.tell(list(announced))
+                if stopped is not None:
+                    raise stopped
             except (DBAPIError, PoolTimeout) as error:
                 known = typed(error)
                 if known is None:
@@ -179,6 +186,19 @@ class Database:
             self._writer.release()
 
 
+async def to_the_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Commit without being stopped halfway; give back the cancellation that came meanwhile."""
+    task = asyncio.ensure_future(commit)
+    stopped: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            stopped = error
+    task.result()
+    return stopped
+
+
 def announce(connection: AsyncConnection, changed: str) -> None:
     """Have an id told to the listeners of the database, once the transaction of this connection is committed."""
     connection.info.setdefault(_ANNOUNCED, {})[changed] = None
@@ -212,9 +232,34 @@ def migration_engine(url: str) -> AsyncEngine:
     return create_async_engine(parsed, poolclass=NullPool, connect_args=options)
 
 
+class _Connection(aiosqlite.Connection):
+    """Stops its statement when whoever waits for it is cancelled: its thread would go on to the end.
+
+    The transaction is undone at once. SQLAlchemy closes the connection only, and as long as any traceback still holds
+    the statement, a closed connection holds its locks.
+    """
+
+    async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                self._connection.interrupt()
+                self._tx.put_nowait((None, self._connection.rollback))
+            raise
+
+
+def _connect(database: str, **options: Any) -> _Connection:
+    connection = _Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    connection._thread.daemon = True  # whoever ends the process does not wait for it
+    return connection
+
+
 def _sqlite_engine(url: URL, lock_timeout: float, begin: str, pragmas: tuple[str, ...], **options: Any) -> AsyncEngine:
     """An engine whose every transaction starts with `begin`, on connections with `pragmas` beside the usual ones."""
-    engine = create_async_engine(url, json_serializer=to_json, hide_parameters=True, **options)
+    engine = create_async_engine(
+        url, json_serializer=to_json, hide_parameters=True, connect_args={"async_creator_fn": _connect}, **options
+    )
     usual = (f"busy_timeout = {int(lock_timeout * 1000)}", "journal_mode = WAL", "synchronous = FULL")
 
     def prepare(dbapi_connection: Any, _record: object) -> None:

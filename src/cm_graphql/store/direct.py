@@ -5,8 +5,10 @@ Whoever reads gives a generator that yields statements with their parameters and
 
 import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import asyncpg
 from sqlalchemy.engine import Dialect
@@ -16,6 +18,13 @@ from cm_graphql.store.errors import StoreError
 from cm_graphql.store.fold import fold_text
 
 Work: TypeAlias = Generator[tuple[str, Sequence[Any]], list[Any], Any]
+
+
+INLINE_SECONDS: Final = 0.25
+"""A reading that was thought short has so long, since all others wait meanwhile; then it goes the ordinary way."""
+
+PROGRESS_STEPS: Final = 50_000
+"""So many steps of SQLite's machine lie between two looks at the clock: about a millisecond."""
 
 
 class ReadingFailed(StoreError):
@@ -47,6 +56,7 @@ class SqliteDirect:
         self._path = str(database.readers.url.database)
         self._underway = database.underway
         self._inline: sqlite3.Connection | None = None
+        self._until = 0.0
         self._idle: list[sqlite3.Connection] = []
         self._threads = asyncio.Semaphore(4)
 
@@ -55,11 +65,22 @@ class SqliteDirect:
         if short:
             if self._inline is None:
                 self._inline = self._connect()
+                self._inline.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
+            self._until = time.monotonic() + INLINE_SECONDS
             return _carry_out(self._inline, work)
         async with self._threads:
             connection = self._idle.pop() if self._idle else self._connect()
+            stopped = threading.Event()
+            task = asyncio.ensure_future(asyncio.to_thread(_carry_out, connection, work, stopped))
             try:
-                return await asyncio.to_thread(_carry_out, connection, work)
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                stopped.set()
+                while not task.done():  # nobody else may have the connection before the thread has let go of it
+                    connection.interrupt()
+                    await asyncio.wait([task], timeout=0.02)
+                task.exception()
+                raise
             finally:
                 self._idle.append(connection)
 
@@ -80,12 +101,14 @@ class SqliteDirect:
         self._idle, self._inline = [], None
 
 
-def _carry_out(connection: sqlite3.Connection, work: Work) -> Any:
+def _carry_out(connection: sqlite3.Connection, work: Work, stopped: threading.Event | None = None) -> Any:
     rows: Any = None
     try:
         connection.execute("BEGIN")
         while True:
             sql, parameters = work.send(rows)
+            if stopped is not None and stopped.is_set():
+                raise ReadingFailed("nobody waits for it any more")
             rows = connection.execute(sql, parameters).fetchall()
     except StopIteration as done:
         return done.value

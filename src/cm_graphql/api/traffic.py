@@ -1,0 +1,284 @@
+"""How much one caller may ask for at a time: requests per minute, requests at once, seconds each, sockets and streams.
+
+Whoever stays below never notices. Whoever asks for more waits their turn behind themselves, not behind others, and is
+told when to come back where even that would take too long.
+"""
+
+import asyncio
+import ipaddress
+import math
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import ConfigurationError, StorageError
+from limits.storage import storage_from_string
+from starlette.requests import HTTPConnection
+
+from cm_graphql.api.errors import Code, RequestRefused
+
+HEAVY: Final = 100_000
+"""From this cost on a query is one of the few of its caller's that run at a time: it holds what it reads in memory."""
+
+MOST_SUSPECTS: Final = 10_000
+"""Addresses that are remembered for tokens that were not good; of others nothing has to be looked up."""
+
+log = structlog.get_logger("cm_graphql.traffic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrafficRules:
+    """What one caller may ask of one process; requests per minute can be counted over all processes."""
+
+    rate: str | None = None
+    """Requests in a time, such as `600/minute`; None: as many as they like."""
+    failures: str | None = "300/minute"
+    """Requests with a wrong token, or none, from one address."""
+    storage_url: str | None = None
+    """Where requests are counted, `redis://...`; None: in this process."""
+    running: int = 32
+    waiting: int = 1_000
+    """How many requests wait for their turn; what comes after those is refused."""
+    heavy: int = 2
+    seconds: float = 60.0
+    sockets: int = 200
+    streams: int = 500
+    """Subscriptions that are open, over all sockets and streams of events."""
+
+
+class TooMuch(RequestRefused):
+    """A caller asks for more than they may at this time; says when to come back."""
+
+    def __init__(self, limit: str, maximum: object, message: str, retry_after: float = 1.0) -> None:
+        seconds = max(1, math.ceil(retry_after))
+        super().__init__(429, message, Code.RATE_LIMITED, headers={"retry-after": str(seconds)})
+        self.extensions |= {"limit": limit, "maximum": maximum, "retryAfter": seconds}
+
+
+class TookTooLong(RequestRefused):
+    """A request was stopped at its deadline."""
+
+    def __init__(self, seconds: float, *, is_mutation: bool, has_begun: bool) -> None:
+        message = f"The request was stopped, because it took longer than {seconds:g} seconds."
+        if is_mutation:
+            message += (
+                " Each action of it was done as a whole or not at all: read what it was about again, or repeat the "
+                "request with its idempotencyKey."
+            )
+        elif has_begun:
+            message += " Ask for smaller pages, or for less of each thing."
+        super().__init__(503 if has_begun else 408, message, Code.LIMIT_EXCEEDED, headers={"connection": "close"})
+        self.extensions |= {"limit": "request_timeout", "maximum": seconds}
+
+
+class Traffic:
+    """Keeps every caller within the rules. It belongs to the event loop that first uses it."""
+
+    def __init__(self, rules: TrafficRules) -> None:
+        self.rules = rules
+        self._rate = None if rules.rate is None else Rate(parse(rules.rate), rules.storage_url)
+        self._failures = None if rules.failures is None else Rate(parse(rules.failures), rules.storage_url)
+        self._turns: dict[str, Turns] = {}
+        self._held: Counter[tuple[str, str]] = Counter()
+        self._suspects: OrderedDict[str, None] = OrderedDict()
+
+    async def count(self, caller: str) -> None:
+        """Count one request; raises TooMuch where the caller has had their share."""
+        if self._rate is not None:
+            await self._rate.count(caller, "rate_limit", "requests")
+
+    async def count_failure(self, address: str) -> None:
+        """Count a request that did not say who sends it."""
+        if self._failures is not None:
+            self._suspects[address] = None
+            if len(self._suspects) > MOST_SUSPECTS:
+                self._suspects.popitem(last=False)
+            await self._failures.count(address, "rate_limit_failures", "requests without a valid token")
+
+    async def check_failures(self, address: str) -> None:
+        """Refuse an address that has guessed too often, before its next guess is looked at."""
+        if self._failures is not None and address in self._suspects:
+            await self._failures.check(address, "rate_limit_failures", "requests without a valid token")
+
+    @asynccontextmanager
+    async def turn(self, caller: str, *, heavy: bool = False) -> AsyncIterator[None]:
+        """Wait for the caller's next turn, and have it until the block ends; raises TooMuch."""
+        most, waiting = (self.rules.heavy if heavy else self.rules.running), self.rules.waiting
+        key = f"{caller} heavy" if heavy else caller
+        turns = self._turns.setdefault(key, Turns())
+        try:
+            if not turns.take(most):
+                if len(turns.queue) >= waiting:
+                    message = f"You have {most} requests running and {waiting} waiting: send no more until some end."
+                    raise TooMuch("max_waiting", waiting, message)
+                await turns.wait()
+            try:
+                yield
+            finally:
+                turns.give_back()
+        finally:
+            if turns.is_idle:
+                self._turns.pop(key, None)
+
+    @contextmanager
+    def socket(self, caller: str) -> Iterator[None]:
+        """Have a socket open."""
+        with self._hold(caller, "max_sockets", self.rules.sockets, "sockets"):
+            yield
+
+    @contextmanager
+    def stream(self, caller: str) -> Iterator[None]:
+        """Have a subscription open."""
+        with self._hold(caller, "max_streams", self.rules.streams, "subscriptions"):
+            yield
+
+    @contextmanager
+    def _hold(self, caller: str, limit: str, most: int, what: str) -> Iterator[None]:
+        key = caller, limit
+        if self._held[key] >= most:
+            raise TooMuch(limit, most, f"You have {most} {what} open, which is as many as you may: close some first.")
+        self._held[key] += 1
+        try:
+            yield
+        finally:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+
+class Turns:
+    """The requests of one caller that run, and those that wait, in the order they came."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody needs it any more."""
+        return not self.running and not self.queue
+
+    def take(self, most: int) -> bool:
+        """Take a turn, if one is free."""
+        if self.running >= most or self.queue:
+            return False
+        self.running += 1
+        return True
+
+    async def wait(self) -> None:
+        """Wait until a turn is handed over."""
+        handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.queue.append(handed)
+        try:
+            await handed
+        except asyncio.CancelledError:
+            if handed.done() and not handed.cancelled():
+                self.give_back()  # it was handed over at the moment that nobody wanted it any more
+            elif handed in self.queue:
+                self.queue.remove(handed)
+            raise
+
+    def give_back(self) -> None:
+        """End a turn: whoever waits longest has it."""
+        while self.queue:
+            handed = self.queue.popleft()
+            if not handed.done():
+                handed.set_result(None)
+                return
+        self.running -= 1
+
+
+class Rate:
+    """Counts requests in a moving window, in this process or in Redis for all of them."""
+
+    def __init__(self, item: RateLimitItem, storage_url: str | None) -> None:
+        self._item = item
+        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._shared = None if storage_url is None else MovingWindowRateLimiter(shared_storage(storage_url))
+        self._warned = -math.inf
+
+    async def count(self, caller: str, limit: str, what: str) -> None:
+        """Count one request; raises TooMuch where there were as many as there may be."""
+        if not await self._ask("hit", caller, limit):
+            raise await self._refusal(caller, limit, what)
+
+    async def check(self, caller: str, limit: str, what: str) -> None:
+        """Raise TooMuch where there were as many as there may be, without counting."""
+        if not await self._ask("test", caller, limit):
+            raise await self._refusal(caller, limit, what)
+
+    async def _ask(self, how: str, *key: str) -> bool:
+        if self._shared is not None:
+            try:
+                return bool(await getattr(self._shared, how)(self._item, *key))
+            except Exception as error:
+                # Without Redis each process counts for itself: that limits still, and nobody is turned away for it.
+                self._warn(error)
+        return bool(await getattr(self._own, how)(self._item, *key))
+
+    async def _refusal(self, caller: str, limit: str, what: str) -> TooMuch:
+        limiter = self._shared or self._own
+        try:
+            reset = (await limiter.get_window_stats(self._item, caller, limit)).reset_time
+        except Exception as error:
+            self._warn(error)
+            reset = time.time() + 1
+        seconds = max(1, math.ceil(reset - time.time()))
+        allowed = f"{self._item.amount} per {self._item.multiples if self._item.multiples > 1 else ''} "
+        allowed = f"{allowed.strip()} {self._item.GRANULARITY.name}"
+        message = f"That were more {what} than you may send ({allowed}): come back in {seconds} s."
+        return TooMuch(limit, self._item.amount, message, seconds)
+
+    def _warn(self, error: Exception) -> None:
+        if time.monotonic() - self._warned > 60:
+            self._warned = time.monotonic()
+            log.warning("rate_storage_fails", reason=type(error).__name__)  # its text can hold the URL
+
+
+class NoStorage(Exception):
+    """Requests cannot be counted where the settings say; the message says why."""
+
+
+def shared_storage(url: str) -> Storage:
+    """The Redis that several processes count in; raises NoStorage."""
+    try:
+        storage = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
+    except (ConfigurationError, StorageError, ValueError) as error:
+        reason = "the extra `redis` is missing" if "prerequisite" in str(error) else "it is no Redis URL"
+        raise NoStorage(f"Requests cannot be counted in Redis: {reason}.") from None
+    assert isinstance(storage, Storage)
+    return storage
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """The address that a connection comes from; of IPv6 the network, since a home has 2^64 addresses."""
+    host = connection.client.host if connection.client else ""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return "elsewhere"
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
+
+
+def refuse_unless_rate(text: str) -> None:
+    """Raise ValueError for a text that is no rate."""
+    try:
+        item = parse(text)
+    except ValueError:
+        item = None
+    if item is None or item.amount < 1:
+        raise ValueError("it has to be a number of requests in a time, as in 600/minute or 20/second")
+
+
+__all__ = ["TooMuch", "TookTooLong", "Traffic", "TrafficRules", "address_of"]
