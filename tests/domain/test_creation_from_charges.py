@@ -224,9 +224,10 @@ def test_all_shape_faults_are_told_together() -> None:
         ("", ErrorCode.INVALID_VALUE),
         ("Käse", ErrorCode.INVALID_VALUE),
         ("0123456789abcdef0123456789abcdef", ErrorCode.INVALID_VALUE),
+        ("TMP-CM-00000004", ErrorCode.INVALID_VALUE),
     ],
 )
-def test_a_number_of_ones_own_is_32_plain_characters_and_not_like_an_id(number: str, code: ErrorCode) -> None:
+def test_a_number_of_ones_own_is_32_plain_characters_and_like_no_id_and_no_draft(number: str, code: ErrorCode) -> None:
     with refused(code, "number"):
         draft_of(asking_charges(of_charge(SUPPORT), number=number), SUPPORT)
     draft_of(asking_charges(of_charge(SUPPORT), number="A_b-9" * 6), SUPPORT)

@@ -404,6 +404,26 @@ async def test_payment_methods_are_found_fit_and_belong_to_the_account(desk: Des
     assert await refused(foreign) == [(ErrorCode.PAYMENT_METHOD_NOT_FOUND, "payment_method_id")]
 
 
+async def test_lines_must_exist_and_be_of_the_memo(desk: Desk) -> None:
+    memo = await desk.posted("30.00")
+    other = (await desk.memo(await desk.posted("30.00"))).items[0].id
+
+    async def refused(**line: Key) -> Any:
+        item = CreditMemoRefundItem(amount=Decimal("1.00"), **line)
+        return await desk.refused(refunds.refund, external(memo, "1.00", items=(item,), if_version=99))
+
+    assert await refused(credit_memo_item_id=Key(f"cmi_{0:032x}")) == [
+        (ErrorCode.CREDIT_MEMO_ITEM_NOT_FOUND, "items", 0, "credit_memo_item_id")
+    ]
+    assert await refused(credit_tax_item_id=Key(f"cmt_{0:032x}")) == [
+        (ErrorCode.TAXATION_ITEM_NOT_FOUND, "items", 0, "credit_tax_item_id")
+    ]
+    item = CreditMemoRefundItem(amount=Decimal("1.00"), credit_memo_item_id=Key(other))
+    assert await desk.refused(refunds.refund, external(memo, "1.00", items=(item,))) == [
+        (ErrorCode.ITEM_PAIR_INVALID, "items", 0, "credit_memo_item_id")
+    ]
+
+
 async def test_drafts_are_not_refunded(desk: Desk) -> None:
     memo = await desk.draft("30.00")
 

@@ -238,6 +238,11 @@ def _check_shape_from_charges(command: CreditMemoFromCharges, sources: list[Char
     faults = Faults()
     check_header(command, faults)
     shape.document_number(command.number, faults, "number")
+    if command.number is not None and shape.is_temporary(command.number):
+        message = (
+            f"Number {command.number} would give way to another at posting, as those of drafts do: choose another."
+        )
+        faults.add(ErrorCode.INVALID_VALUE, message, "number")
     if not currency.active:
         faults.add(
             ErrorCode.CURRENCY_INACTIVE, f"Currency {currency.code} is not active: choose an active one.", "currency"

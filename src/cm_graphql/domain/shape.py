@@ -16,6 +16,7 @@ NET_SUITE_FIELDS = ("integration_id", "integration_status", "origin", "sync_date
 
 _CUSTOM_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*__c\Z")
 _NUMBER = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
+_TEMPORARY = re.compile(r"TMP-CM-[0-9]{8,}\Z")
 _LIKE_AN_ID = re.compile(r"([a-z]{2,3}_)?[0-9a-f]{32}\Z")
 
 
@@ -75,6 +76,11 @@ def document_number(value: str | None, faults: Faults, *path: str | int) -> None
         faults.add(
             ErrorCode.INVALID_VALUE, f"Number {value!r} looks like an id, which a key could not tell apart.", *path
         )
+
+
+def is_temporary(number: str) -> bool:
+    """Tell whether a number is one of drafts that get their formal one at posting (domain.md 0, Numbers)."""
+    return _TEMPORARY.match(number) is not None
 
 
 def as_id(key: str, prefix: str) -> str:

@@ -97,6 +97,7 @@ async def refund(unit: Unit, command: RefundCreditMemo) -> Outcome:
     """
     memo = await unit.memo(command.key)
     method = await _payment_method(unit, command)
+    await _require_lines(unit, command, memo)
     unit.expect_version(memo, command.if_version)
     gateway_id = command.gateway_id or (await unit.account(memo.account_id)).gateway_id or DEFAULT_GATEWAY
     plan = refunds.prepare(memo, command, method, gateway_id, unit.book, unit.stamp)
@@ -137,6 +138,18 @@ async def _payment_method(unit: Unit, command: RefundCreditMemo) -> PaymentMetho
     if method is None or not unit.viewer.sees(method.account_id):
         raise Refusal(not_found(ErrorCode.PAYMENT_METHOD_NOT_FOUND, key, "payment_method_id"))
     return method
+
+
+async def _require_lines(unit: Unit, command: RefundCreditMemo, memo: CreditMemo) -> None:
+    """Refuse lines that do not exist at all; those of other memos are the rules' business."""
+    named = [
+        (key, ("items", index, name))
+        for index, item in enumerate(command.items or ())
+        for name in ("credit_memo_item_id", "credit_tax_item_id")
+        if (key := getattr(item, name)) is not None
+    ]
+    if named:
+        await unit.require_known(named, (line.id for line in memo.lines))
 
 
 async def _save_paid_out(unit: Unit, memo: CreditMemo, done: Refunding) -> None:

@@ -1,13 +1,12 @@
 """One action's transaction: what it loads is locked until the end, what it saves is remembered with who and why."""
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from sqlalchemy import Table
 
-from cm_graphql.domain import requests
+from cm_graphql.domain import requests, shape
 from cm_graphql.domain.billing import Account
 from cm_graphql.domain.enums import DocumentType, EventAction
 from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
@@ -38,9 +37,6 @@ KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
     "cmf": (t.credit_memo_files, ErrorCode.FILE_NOT_FOUND),
 }
 """Of each kind of thing that a request names by id: its table, and how its absence is called."""
-
-TEMPORARY: Final = re.compile(r"TMP-CM-[0-9]{8,}\Z")
-"""The number of a draft that gets its formal one at posting; a caller's own that begins alike is kept."""
 
 
 def check_held(memo: CreditMemo | MemoHead, holder: str | None) -> None:
@@ -200,7 +196,7 @@ class Unit:
 
     async def formal_number(self, memo: CreditMemo) -> str | None:
         """The number that a draft gets at posting, where it has a temporary one (domain.md 0, Numbers); else none."""
-        if memo.number is None or not TEMPORARY.match(memo.number):
+        if memo.number is None or not shape.is_temporary(memo.number):
             return None
         return await self.next_number(memo.account_id, DocumentType.CREDIT_MEMO)
 
