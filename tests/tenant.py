@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +25,7 @@ from cm_graphql.domain.commands.settlement import (
 from cm_graphql.domain.enums import TaxEngineKind
 from cm_graphql.domain.errors import ErrorCode
 from cm_graphql.domain.money import SCALE
-from cm_graphql.operations.gate import Action, Answer, BulkAction
+from cm_graphql.operations.gate import Action, Answer, BulkAction, Rehearsal
 from cm_graphql.store.session import DECIMALS
 from databases import Databases, Kind
 from operating import TODAY, Desk, a_desk
@@ -146,21 +146,40 @@ class Tenant(RuleBasedStateMachine):
     async def _rehearse(self, what: Action[Any], command: Command) -> tuple[list[Any], bookkeeping.Books]:
         gate, viewer = self.desk.gate, self.desk.viewer
         answer, rehearsal = await gate.act(what, replace(command, dry_run=True), viewer, "req-1")
+        return [(fault.code, fault.field) for fault in answer.faults], await self._undone(rehearsal)
+
+    def act_on_many(self, data: st.DataObject, what: BulkAction[Any, Any], command: Command) -> None:
+        """Do something to several, now and then after a rehearsal of all."""
+        rehearsed = self.run(self._rehearse_many(what, command)) if data.draw(SELDOM, "rehearse") else None
+        answers: list[Answer] = self.run(self.desk.each(what, command))
+        codes = [[(fault.code, fault.field) for fault in answer.faults] for answer in answers]
+        for faults in codes:
+            event(f"{what.name}: {faults[0][0] if faults else 'done'}")
+        assert ErrorCode.INTERNAL_ERROR not in {code for faults in codes for code, _ in faults}
+        before = self.books
+        self.look()
+        if all(codes):
+            assert self.books == before, "refusals leave the database as it was"
+        if rehearsed is not None:
+            told, after = rehearsed
+            assert told == codes, "a dry run is refused as the real thing is"
+            assert bookkeeping.changes(before, after) == bookkeeping.changes(before, self.books)
+
+    async def _rehearse_many(self, what: BulkAction[Any, Any], command: Command) -> tuple[list[Any], bookkeeping.Books]:
+        gate, viewer = self.desk.gate, self.desk.viewer
+        answers, rehearsal = await gate.act_each(what, replace(command, dry_run=True), viewer, "req-1")
+        return [[(fault.code, fault.field) for fault in answer.faults] for answer in answers], await self._undone(
+            rehearsal
+        )
+
+    async def _undone(self, rehearsal: Rehearsal | None) -> bookkeeping.Books:
+        """What a dry run came to; it must leave nothing."""
         assert rehearsal is not None
         after = await bookkeeping.read(rehearsal.connection)
         await rehearsal.undo()
         async with self.desk.database.read() as connection:
             assert await bookkeeping.read(connection) == self.books, "a dry run leaves nothing"
-        return [(fault.code, fault.field) for fault in answer.faults], after
-
-    def act_on_many(self, what: BulkAction[Any, Any], command: Command) -> None:
-        answers: list[Answer] = self.run(self.desk.each(what, command))
-        codes = {fault.code for answer in answers for fault in answer.faults}
-        assert ErrorCode.INTERNAL_ERROR not in codes
-        before = self.books
-        self.look()
-        if all(answer.faults for answer in answers):
-            assert self.books == before, "refusals leave the database as it was"
+        return after
 
     def look(self) -> None:
         """Read everything, and add everything up again."""
@@ -214,6 +233,7 @@ class Tenant(RuleBasedStateMachine):
         """Pairs of like lines, with what could move between them; what lies between them when it is to be taken off."""
         is_invoice = target["id"].startswith("inv_")
         item_field = "invoice_item_id" if is_invoice else "debit_memo_item_id"
+        cross = data.draw(SELDOM, "cross pairs")
         if applied:
             column = "invoice_id" if is_invoice else "debit_memo_id"
             found = [
@@ -242,7 +262,7 @@ class Tenant(RuleBasedStateMachine):
                 )
                 for line in self.lines(memo["id"])
                 for field, row in owed
-                if (field == "tax_item_id") == (source_field(line) == "credit_tax_item_id")
+                if cross or (field == "tax_item_id") == (source_field(line) == "credit_tax_item_id")
             ]
         some = data.draw(st.lists(st.integers(0, max(len(found) - 1, 0)), max_size=2, unique=True), "pairs")
         return [found[place] for place in some if found]
@@ -276,7 +296,15 @@ class Tenant(RuleBasedStateMachine):
                 wanted["invoices"].append(_onto_invoice(target["id"], amount, shares))
             else:
                 wanted["debit_memos"].append(_onto_debit_memo(target["id"], amount, shares))
-        return {name: tuple(asked) for name, asked in wanted.items()}
+        return {
+            **{name: tuple(asked) for name, asked in wanted.items()},
+            "effective_date": self.day(data),
+        }
+
+    def day(self, data: st.DataObject) -> date | None:
+        """A day for an action, mostly left to be chosen."""
+        days = [TODAY, TODAY + timedelta(days=20), IN_A_CLOSED_PERIOD, TODAY - timedelta(days=60)]
+        return data.draw(st.sampled_from(days), "day") if data.draw(SELDOM, "dated") else None
 
 
 Shares = Sequence[tuple[Mapping[str, Key], Decimal]]

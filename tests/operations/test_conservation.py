@@ -48,23 +48,22 @@ from cm_graphql.domain.commands.settlement import (
 from cm_graphql.domain.commands.taxation import CreateCreditMemoTaxationItems, NewTaxationItem
 from cm_graphql.domain.enums import (
     ApplicationRule,
-    AvailableToCreditRule,
     PaymentMethodType,
     RefundType,
     TaxMode,
     TaxRateType,
+    TransferredToAccounting,
 )
 from cm_graphql.domain.money import SCALE
 from cm_graphql.operations import creation, editing, lifecycle, refunds, settlement, taxation
 from cm_graphql.operations.gate import Action
-from cm_graphql.store import tables as t
 from databases import Databases, Kind, chosen_kinds
 from operating import TODAY
+from surroundings import Surroundings
 from tenant import (
     IN_A_CLOSED_PERIOD,
     OFTEN,
     SELDOM,
-    Tenant,
     Want,
     has_money,
     is_applied,
@@ -86,8 +85,8 @@ _BY_KEY: dict[type[Command], Action[Any]] = {
 }
 
 
-class Business(Tenant):
-    """What can happen."""
+class Business(Surroundings):
+    """What is done with credit memos, beside all else."""
 
     # --- making and changing drafts -----------------------------------------------------------------------------------
 
@@ -153,7 +152,7 @@ class Business(Tenant):
             else NewCreditMemo(from_charges=self._from_charges(data))
             for _ in range(data.draw(st.integers(1, 3), "memos"))
         )
-        self.act_on_many(creation.create_each, CreateCreditMemos(memos=memos))
+        self.act_on_many(data, creation.create_each, CreateCreditMemos(memos=memos))
 
     def _update(self, data: st.DataObject) -> CreditMemoUpdate:
         memo = self.memo(data, is_draft)
@@ -170,7 +169,9 @@ class Business(Tenant):
         if data.draw(SELDOM, "add"):
             charge = Key(self.charges[memo["account_id"]])
             changes.append(CreditMemoItemUpdate(product_rate_plan_charge_id=charge))
-        header: dict[str, Any] = {"comment": "Seen"}
+        header: dict[str, Any] = {"comment": "Seen"} if data.draw(OFTEN, "comment") else {}
+        if data.draw(SELDOM, "transfer"):
+            header["transferred_to_accounting"] = TransferredToAccounting.YES
         if data.draw(SELDOM, "move"):
             header["effective_date"] = data.draw(st.sampled_from([TODAY, IN_A_CLOSED_PERIOD]), "day")
         return CreditMemoUpdate(key=Key(memo["id"]), items=tuple(changes) or None, **header)
@@ -184,7 +185,7 @@ class Business(Tenant):
     @rule(data=st.data())
     def update_many(self, data: st.DataObject) -> None:
         memos = tuple(self._update(data) for _ in range(data.draw(st.integers(1, 2), "memos")))
-        self.act_on_many(editing.update_each, UpdateCreditMemos(memos=memos))
+        self.act_on_many(data, editing.update_each, UpdateCreditMemos(memos=memos))
 
     @precondition(there_is(is_untaxed))
     @rule(data=st.data())
@@ -204,10 +205,10 @@ class Business(Tenant):
 
     # --- statuses -----------------------------------------------------------------------------------------------------
 
-    def _change_status(self, data: st.DataObject, command: type[Command], want: Want) -> None:
+    def _change_status(self, data: st.DataObject, command: type[Command], want: Want, **fields: Any) -> None:
         memo = self.memo(data, want)
         make: Callable[..., Command] = command
-        self.act(data, _BY_KEY[command], make(key=Key(memo["id"])))
+        self.act(data, _BY_KEY[command], make(key=Key(memo["id"]), **fields))
 
     @precondition(there_is(is_draft))
     @rule(data=st.data())
@@ -232,7 +233,7 @@ class Business(Tenant):
     @precondition(there_is(is_unused))
     @rule(data=st.data(), command=st.sampled_from([WriteOffCreditMemo, ReverseCreditMemo]))
     def undo(self, data: st.DataObject, command: type[Command]) -> None:
-        self._change_status(data, command, is_unused)
+        self._change_status(data, command, is_unused, memo_date=self.day(data))
 
     @precondition(there_is(has_money))
     @rule(data=st.data(), by_source=SELDOM)
@@ -264,36 +265,10 @@ class Business(Tenant):
         how: dict[str, Any] = (
             {"type": RefundType.ELECTRONIC, "payment_method_id": Key(self.cards[memo["account_id"]])}
             if electronic
-            else {"type": RefundType.EXTERNAL, "method_type": PaymentMethodType.CHECK}
+            else {"type": RefundType.EXTERNAL, "method_type": PaymentMethodType.CHECK, "refund_date": self.day(data)}
         )
         command = RefundCreditMemo(key=Key(memo["id"]), total_amount=amount, items=items, **how)
         self.act(data, refunds.refund, command)
-
-    # --- the world around ---------------------------------------------------------------------------------------------
-
-    @rule(
-        rule=st.sampled_from([ApplicationRule.PRORATION, ApplicationRule.FIFO]),
-        available=st.sampled_from(list(AvailableToCreditRule)),
-        later=st.booleans(),
-    )
-    def choose_rules(self, rule: ApplicationRule, available: AvailableToCreditRule, later: bool) -> None:
-        self.run(self.desk.set(application_rule=rule, available_to_credit_rule=available, number_on_posting=later))
-        self.look()
-
-    @rule(data=st.data())
-    def receive_a_payment(self, data: st.DataObject) -> None:
-        item = self.pick(data, "invoice_items")
-        paid = item["balance"] // 2 // SCALE * SCALE
-        invoice = self.rows("invoices", id=item["invoice_id"])[0]
-        if 0 < paid <= invoice["balance"]:
-            self.run(self._pay(item["id"], invoice["id"], paid))
-            self.look()
-
-    async def _pay(self, item: str, invoice: str, amount: int) -> None:
-        async with self.desk.database.write() as connection:
-            for table, key in ((t.invoice_items, item), (t.invoices, invoice)):
-                more = table.c.payment_amount + amount
-                await connection.execute(table.update().where(table.c.id == key).values(payment_amount=more))
 
 
 def upon(databases: Databases, kind: Kind) -> type[Business]:
