@@ -1,8 +1,10 @@
 """Posting, unposting, canceling, deleting, writing off and reversing memos, on the real store."""
 
+import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -19,10 +21,11 @@ from cm_graphql.domain.commands.lifecycle import (
     UnpostCreditMemo,
     WriteOffCreditMemo,
 )
+from cm_graphql.domain.commands.refunds import RefundCreditMemo
 from cm_graphql.domain.commands.settlement import DebitMemoApplication, UnapplyCreditMemo
-from cm_graphql.domain.enums import EventAction, LedgerKind, MemoStatus
+from cm_graphql.domain.enums import EventAction, LedgerKind, MemoStatus, PaymentMethodType, RefundType
 from cm_graphql.domain.errors import ErrorCode
-from cm_graphql.operations import creation, lifecycle, settlement
+from cm_graphql.operations import creation, lifecycle, refunds, settlement
 from cm_graphql.operations.viewer import ADMIN, Forbidden, Viewer
 from cm_graphql.store import tables as t
 from operating import TODAY, Desk, money, worths
@@ -238,6 +241,21 @@ async def test_writing_off_needs_the_right_to_apply_as_well(desk: Desk, missing:
 
     with pytest.raises(Forbidden, match=missing):
         await desk.ask(lifecycle.write_off, WriteOffCreditMemo(key=Key(memo)))
+
+
+async def test_histories_tell_things_in_their_order_even_when_many_wait_for_each_other(desk: Desk) -> None:
+    memo = await desk.posted("30.00")
+    cash: dict[str, Any] = {
+        "type": RefundType.EXTERNAL,
+        "method_type": PaymentMethodType.CASH,
+        "total_amount": Decimal(1),
+    }
+
+    await asyncio.gather(*(desk.do(refunds.refund, RefundCreditMemo(key=Key(memo), **cash)) for _ in range(8)))
+
+    events = await desk.rows(t.credit_memo_events, credit_memo_id=memo, action=EventAction.REFUNDED)
+    told = [event.amounts_after["refund_amount"] for event in sorted(events, key=lambda event: event.at)]
+    assert told == [money * 10_000 for money in range(1, 9)]
 
 
 # --- posting ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, TypeVar
 
 from sqlalchemy import Table
@@ -55,14 +56,16 @@ class Unit:
         stamp: Stamp,
         book: RuleBook,
         *,
+        now: Callable[[], datetime] | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
         quoted: Quoted | None = None,
     ) -> None:
         self.session = session
         self.viewer = viewer
-        self.stamp = stamp
         self.book = book
+        self.stamp = stamp
+        self._now = now
         self.request_id = request_id
         self.dry_run = dry_run
         self.quoted = quoted or Quoted({})
@@ -81,7 +84,7 @@ class Unit:
         """Look up the rules in force and read the clock."""
         book = await reference.rulebook(session)
         stamp = Stamp(by=viewer.id, at=clock.now(), today=clock.today(book.settings.time_zone), new_id=new_id)
-        return cls(session, viewer, stamp, book, request_id=request_id, dry_run=dry_run, quoted=quoted)
+        return cls(session, viewer, stamp, book, now=clock.now, request_id=request_id, dry_run=dry_run, quoted=quoted)
 
     # --- load ---------------------------------------------------------------------------------------------------------
 
@@ -102,6 +105,7 @@ class Unit:
             self.session, t.credit_memos, "cm", "number", [key], accounts=self.viewer.accounts, trust_ids=True
         )
         memo = await load(self.session, found[key]) if key in found else None
+        self._arrive()
         if memo is None or not self.viewer.sees(memo.account_id):
             raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
         check_held(memo, (await holds.holders(self.session, [memo.id])).get(memo.id))
@@ -111,7 +115,13 @@ class Unit:
         """A memo that exists, locked, for whoever holds it."""
         memo = await memos.load(self.session, memo_id)
         assert memo is not None, "a memo that is held is not deleted"
+        self._arrive()
         return memo
+
+    def _arrive(self) -> None:
+        """Let it be now: who waited for a lock comes after who had it, in histories too."""
+        if self._now is not None:  # else the moment is told, and stays
+            self.stamp = replace(self.stamp, at=self._now())
 
     def expect_version(self, memo: CreditMemo | MemoHead, version: int | None) -> None:
         """Refuse with STALE_VERSION when the caller has seen another version of the memo."""
