@@ -10,10 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from attempts import LOOKED_INTO_ELSEWHERE, refusals, states
 from cm_graphql.domain.commands.base import Command, Key
 from cm_graphql.domain.commands.creation import (
     CreateCreditMemoFromCharges,
@@ -48,6 +49,7 @@ from cm_graphql.domain.commands.settlement import (
 from cm_graphql.domain.commands.taxation import CreateCreditMemoTaxationItems, NewTaxationItem
 from cm_graphql.domain.enums import (
     ApplicationRule,
+    MemoAction,
     PaymentMethodType,
     RefundType,
     TaxMode,
@@ -269,6 +271,30 @@ class Business(Surroundings):
         )
         command = RefundCreditMemo(key=Key(memo["id"]), total_amount=amount, items=items, **how)
         self.act(data, refunds.refund, command)
+
+    # --- what was promised --------------------------------------------------------------------------------------------
+
+    @rule(data=st.data())
+    def keep_what_is_promised(self, data: st.DataObject) -> None:
+        """Each action that is said to be possible is, and each other is refused for the reason given."""
+        memo = self.pick(data, "credit_memos")
+        invoices = self.rows("invoices", account_id=memo["account_id"], status="POSTED")
+        owed = [row["id"] for row in invoices if row["balance"] > 0]
+        items = self.rows("credit_memo_items", credit_memo_id=memo["id"])
+        line = data.draw(st.integers(0, len(items) - 1), "line to be taxed")
+        (told,) = self.run(states(self.desk, memo["id"]))
+        met = self.run(refusals(self.desk, memo["id"], owed[0] if owed else invoices[0]["id"], line))
+        unsure = {
+            *LOOKED_INTO_ELSEWHERE,
+            MemoAction.GENERATE_PDF,
+            MemoAction.CREATE_TAXATION_ITEMS,  # depends on the line
+            *([] if owed and memo["unapplied_amount"] else [MemoAction.APPLY]),  # lines that net to 0 can be open
+        }
+        for action, state in told.items():
+            event(f"promised: {action} {state.code or 'possible'}")
+            assert action in unsure or state.code is met[action], action
+        if not told[MemoAction.CREATE_TAXATION_ITEMS].allowed:
+            assert met[MemoAction.CREATE_TAXATION_ITEMS] is not None
 
 
 def upon(databases: Databases, kind: Kind) -> type[Business]:
