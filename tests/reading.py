@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,11 @@ from cm_graphql.store.direct import open_direct
 from rows import Rows
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
+
+
+def unsigned(answer: bytes) -> bytes:
+    """An answer without what differs each second: the ends and signatures of links."""
+    return re.sub(rb"expires=\d+&signature=[0-9a-f]+", b"", answer)
 
 
 class Reader:
@@ -71,7 +77,7 @@ class Reader:
         planned = await self._by_plans.post("/graphql", content=content, headers=headers)
         self.statements.clear()
         resolved = await self._by_resolvers.post("/graphql", content=content, headers=headers)
-        assert (planned.status_code, planned.content) == (resolved.status_code, resolved.content)
+        assert (planned.status_code, unsigned(planned.content)) == (resolved.status_code, unsigned(resolved.content))
         return resolved
 
     def ask(self, query: str, **variables: Any) -> Any:

@@ -127,7 +127,7 @@ class Context:
     async def planned(self, operation: Operation, variables: Mapping[str, Any] | None) -> Planned | None:
         """What plans can answer of a query; None where resolvers must answer all of it."""
         engine = self.api.engine
-        return None if engine is None else await engine.answer(operation, variables, self.loaders)
+        return None if engine is None else await engine.answer(operation, variables, self)
 
     async def after_root_field(self) -> None:
         """Undo a dry run, now that its payload was read."""

@@ -15,7 +15,7 @@ from cm_graphql.domain.enums import MemoStatus
 from cm_graphql.engine.errors import RequestError
 from cm_graphql.engine.filters import condition, filter_input
 from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.resolve import find_stored, loaders_of
+from cm_graphql.engine.resolve import loaders_of, one_of_object
 from cm_graphql.engine.wire import show_amount
 from cm_graphql.store import tables as t
 
@@ -53,11 +53,7 @@ class CreditMemoSummaryKey:
     )
     month: str | None = strawberry.field(description='The month of `creditMemoDate`, such as "2026-03".', default=None)
 
-    @strawberry.field(description="The account.")
-    async def account(self, info: strawberry.Info) -> Account | None:
-        """Find it."""
-        found: Account | None = await find_stored(loaders_of(info), self.account_id)
-        return found
+    account: Account | None = one_of_object("Account", "The account.", "account_id")
 
 
 @strawberry.type(description="Totals of a group of credit memos, in the group's currency.")

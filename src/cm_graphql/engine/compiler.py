@@ -7,6 +7,7 @@ do there. Where a field has no declaration, `Unplanned` says that the operation 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from operator import attrgetter, itemgetter
 from typing import Any, cast
 
 from graphql import (
@@ -19,7 +20,6 @@ from graphql import (
     OperationDefinitionNode,
     get_named_type,
     is_leaf_type,
-    is_list_type,
     is_object_type,
 )
 from graphql.execution.collect_fields import (
@@ -32,11 +32,22 @@ from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.declare import NAMES, PREFIXES, Derived, Embedded, NodeType, One, Stored
+from cm_graphql.engine.code import Code
+from cm_graphql.engine.declare import (
+    NAMES,
+    PREFIXES,
+    Computed,
+    Derived,
+    Embedded,
+    Loaded,
+    NodeType,
+    One,
+    Stored,
+)
 from cm_graphql.engine.ids import id_of, kind_of, read_key
 from cm_graphql.engine.pages import Slice, write_cursor
 from cm_graphql.engine.plan import (
-    Child,
+    Finding,
     IdRoot,
     KeyRoot,
     ListRoot,
@@ -44,17 +55,18 @@ from cm_graphql.engine.plan import (
     ManyChild,
     OneChild,
     PageOf,
+    PlainChild,
     Plan,
     Rest,
     Root,
     Row,
     Rowset,
-    Shape,
+    RowView,
     Site,
     Unplanned,
     View,
 )
-from cm_graphql.engine.raw import leaf, python_values
+from cm_graphql.engine.raw import leaf, processor, python_values, row_reader
 from cm_graphql.engine.resolve import ById, ByKey, ListSpec
 
 Details = Sequence[FieldDetails]
@@ -65,6 +77,10 @@ MOST_ROWS = 1_000_000
 MOST_VIEWS = 500
 """Kinds of objects, each at its place, that one operation may have planned. A field of an interface has one for each
 type, so that a document of a few kilobytes could ask for tens of thousands."""
+
+MOST_OBJECTS = 100
+"""Objects in a list that stands ready in a row, for the estimate of what a plan reads."""
+
 TOKENS_OF_A_VIEW = 16
 """What a view takes in memory, measured against a token of a parsed document; a field takes about one."""
 
@@ -83,7 +99,7 @@ class Compiler:
     variables: VariableValues
     """Only those in @skip and @include matter here; they are part of the plan's key."""
     _rows: int = 0
-    _statements: int = 0
+    statements: int = 0
     _fields: int = 0
     _views: int = 0
     _scopes: set[str] = field(default_factory=set)
@@ -108,7 +124,7 @@ class Compiler:
             roots[key].scopes = frozenset(self._scopes)
         nodes = {key: [one.node for one in details] for key, details in collected.grouped_field_set.items()}
         rest = Rest(self.operation, [fragment.definition for fragment in self.fragments.values()], nodes)
-        return Plan(roots, constants, rest, self._rows, self._statements, self._fields + TOKENS_OF_A_VIEW * self._views)
+        return Plan(roots, constants, rest, self._rows, self.statements, self._fields + TOKENS_OF_A_VIEW * self._views)
 
     # --- roots --------------------------------------------------------------------------------------------------------
 
@@ -116,10 +132,10 @@ class Compiler:
         site = Site(graphql_field, details[0].node)
         declared = _declared(graphql_field)
         if isinstance(declared, ListSpec):
-            return ListRoot(self._lists(declared, site, details, 1))
+            return ListRoot(self.lists(declared, site, details, 1))
         if isinstance(declared, ByKey):
             kind: NodeType = NAMES[declared.target].__node__
-            view = self._view(Rowset(kind), self._type(kind.name), details, 1)
+            view = self.row_view(Rowset(kind), details, 1)
             return KeyRoot(site, view, declared.number, next(_NUMBERS), lambda key: read_key(key, kind.prefix))
         if isinstance(declared, ById):
             kinds = (
@@ -127,7 +143,7 @@ class Compiler:
                 if declared.target == "Node"
                 else {p: k for p, k in PREFIXES.items() if k.name == declared.target}
             )
-            views = {p: self._view(Rowset(k), self._type(k.name), details, 1) for p, k in kinds.items()}
+            views = {p: self.row_view(Rowset(k), details, 1) for p, k in kinds.items()}
             prefixes = list(kinds)
             read: Callable[[str], str] = _checked if declared.target == "Node" else (lambda key: id_of(key, *prefixes))
             return IdRoot(site, declared.argument, views, next(_NUMBERS), read, declared.most)
@@ -135,143 +151,68 @@ class Compiler:
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
-    def _view(self, rowset: Rowset, object_type: GraphQLObjectType, details: Details, rows: int) -> View:
-        """How rows become objects of what is selected below these fields."""
-        self._needs(rowset.kind)
-        self._count(rows)
-        self._statements += 1
+    def row_view(self, rowset: Rowset, details: Details, rows: int) -> RowView:
+        """How at most so many rows become objects of what is selected below these fields."""
+        self.needs(rowset.kind.scope)
+        self._rows = min(self._rows + rows, MOST_ROWS)
+        self.statements += 1
+        view = self._view(_OfRow(self, rowset, rows), self._type(rowset.kind.name), details)
+        return RowView(view.shape, view.children, rowset)
+
+    def _view(self, source: "_OfRow | _OfObject", object_type: GraphQLObjectType, details: Details) -> View:
         self._views += 1
         if self._views > MOST_VIEWS:
             raise Unplanned
-        code = _Code()
-        entries = self._entries(rowset, object_type, details, code, rows)
-        return View(rowset, code.shape(entries), code.children)
+        code = Code()
+        return View(code.shape(self.entries(source, object_type, details, code)), code.children)
 
-    def _entries(
-        self, rowset: Rowset, object_type: GraphQLObjectType, details: Details, code: "_Code", rows: int
+    def entries(
+        self, source: "_OfRow | _OfObject", object_type: GraphQLObjectType, details: Details, code: Code
     ) -> str:
         """The source of a dictionary of the selected fields."""
-        collected = collect_subfields(
-            self.schema, self.fragments, self.variables, self.operation, object_type, list(details)
-        )
         parts = []
-        for key, inner in collected.grouped_field_set.items():
+        for key, inner in self.subfields(object_type, details).items():
             name = inner[0].node.name.value
             self._fields += 1
-            if name == "__typename":
-                parts.append(f"{key!r}: {object_type.name!r}")
-            else:
-                parts.append(f"{key!r}: {self._value(rowset, self._field(object_type, name), inner, code, rows)}")
+            value = (
+                repr(object_type.name)
+                if name == "__typename"
+                else source.value(self._field(object_type, name), inner, code)
+            )
+            parts.append(f"{key!r}: {value}")
         return "{" + ", ".join(parts) + "}"
 
-    def _value(self, rowset: Rowset, graphql_field: GraphQLField, details: Details, code: "_Code", rows: int) -> str:
-        """The source of one field's value, of the row `r`."""
-        declared = _declared(graphql_field)
-        name = _python_name(graphql_field)
-        if declared is None and name == "id":
-            return "r[0]"
-        match declared:
-            case Stored():
-                return self._stored(rowset, name, declared, graphql_field, details, code)
-            case Derived():
-                source = declared.expression(rowset.kind.table)
-                return self._leaf(rowset, f"derived_{name}", source, code)
-            case Embedded():
-                target = cast(GraphQLObjectType, get_named_type(graphql_field.type))
-                return self._entries(rowset, target, details, code, rows)
-            case One():
-                return self._one(rowset, declared.key or f"{name}_id", graphql_field, details, code, rows)
-            case ListSpec():
-                lists = self._lists(declared, Site(graphql_field, details[0].node), details, rows)
-                return f"{code.child(ManyChild(lists))}[r[0]]"
-        raise Unplanned
-
-    def _stored(
-        self,
-        rowset: Rowset,
-        name: str,
-        declared: Stored,
-        graphql_field: GraphQLField,
-        details: Details,
-        code: "_Code",
+    def one(
+        self, key: Callable[[Any], Any], source: str, field: GraphQLField, inner: Details, code: Code, rows: int
     ) -> str:
-        value = self._leaf(rowset, name, rowset.kind.sources[name], code)
-        if declared.shown is None:
-            return value
-        shown = code.constant(declared.shown)
-        currency = f", r[{rowset.stored('currency')}]" if declared.with_currency else ""
-        value = f"{shown}({value}{currency})"
-        named = get_named_type(graphql_field.type)
-        if is_leaf_type(named):
-            return value
-        return f"{code.constant(self._plain(graphql_field.type, details))}({value})"
-
-    def _leaf(self, rowset: Rowset, label: str, source: ColumnElement[Any], code: "_Code") -> str:
-        at = rowset.index(label, source)
-        currency = rowset.stored("currency") if "currency" in rowset.kind.sources else None
-        return leaf(
-            source.type, self.dialect.name, f"r[{at}]", None if currency is None else f"r[{currency}]", code.constant
-        )
-
-    def _one(
-        self, rowset: Rowset, key: str, graphql_field: GraphQLField, details: Details, code: "_Code", rows: int
-    ) -> str:
-        at = rowset.stored(key)
-        named = get_named_type(graphql_field.type)
-        named_kind = {p: k for p, k in PREFIXES.items() if k.name == named.name}
-        kinds = named_kind if is_object_type(named) else PREFIXES
-        views = {p: self._view(Rowset(k), self._type(k.name), details, rows) for p, k in kinds.items()}
-        child = code.child(OneChild(at, views, next(_NUMBERS)))
+        """The source of the row whose id `source` is the source of, and `key` takes from a row or object."""
+        named = get_named_type(field.type)
+        kinds = [k for k in PREFIXES.values() if k.name == named.name] if is_object_type(named) else PREFIXES.values()
+        views = {kind.prefix: self.row_view(Rowset(kind), inner, rows) for kind in kinds}
+        child = code.child(OneChild(key, views, next(_NUMBERS)))
         # A missing row under a non-null field is an error with a path, which graphql-core words.
-        return f"{child}[r[{at}]]" if isinstance(graphql_field.type, GraphQLNonNull) else f"{child}.get(r[{at}])"
+        return f"{child}[{source}]" if isinstance(field.type, GraphQLNonNull) else f"{child}.get({source})"
 
-    def _plain(self, type_: Any, details: Details) -> Callable[[Any], Any]:
-        """How to show an object, or a list of them, that stands ready in Python."""
-        if isinstance(type_, GraphQLNonNull):
-            return self._plain(type_.of_type, details)
-        if is_list_type(type_):
-            one = self._plain(cast(Any, type_).of_type, details)
-            return lambda values: None if values is None else [one(value) for value in values]
-        object_type = cast(GraphQLObjectType, type_)
-        collected = collect_subfields(
-            self.schema, self.fragments, self.variables, self.operation, object_type, list(details)
-        )
-        getters: list[tuple[str, str | None, Any]] = []
-        for key, inner in collected.grouped_field_set.items():
-            name = inner[0].node.name.value
-            if name == "__typename":
-                getters.append((key, None, object_type.name))
-                continue
-            graphql_field = self._field(object_type, name)
-            definition = _definition(graphql_field)
-            if (
-                definition is None
-                or definition.base_resolver is not None
-                or not is_leaf_type(get_named_type(graphql_field.type))
-            ):
-                raise Unplanned
-            serialize = cast(Any, get_named_type(graphql_field.type)).serialize
-            getters.append((key, definition.python_name, serialize))
-
-        def show(value: Any) -> Any:
-            if value is None:
-                return None
-            return {
-                key: extra if name is None else _serialized(getattr(value, name), extra) for key, name, extra in getters
-            }
-
-        return show
+    def plain(
+        self, child: Callable[[View], PlainChild], field: GraphQLField, inner: Details, code: Code, rows: int
+    ) -> str:
+        """The source of an object, or of a list of them, that stands ready in Python for a row."""
+        object_type = get_named_type(field.type)
+        if not is_object_type(object_type):
+            raise Unplanned
+        view = self._view(_OfObject(self, min(rows * MOST_OBJECTS, MOST_ROWS)), object_type, inner)
+        return f"{code.child(child(view))}[r[0]]"
 
     # --- lists --------------------------------------------------------------------------------------------------------
 
-    def _lists(self, spec: ListSpec, site: Site, details: Details, rows: int) -> Lists:
+    def lists(self, spec: ListSpec, site: Site, details: Details, rows: int) -> Lists:
         connection = cast(GraphQLObjectType, get_named_type(site.field.type))
-        self._needs(spec.node_type)
+        self.needs(spec.node_type.scope)
         rowset = Rowset(spec.node_type)
         rows = min(rows * (_literal_size(site.node) or spec.most_rows), MOST_ROWS)
-        page = _Connection(self, rowset, self._type(spec.node_type.name), rows)
+        page = _Connection(self, rowset, rows)
         shape = page.shape(connection, details)
-        self._statements += page.counts
+        self.statements += page.counts
         values = python_values(spec.node_type, self.dialect)
 
         def cursor(row: Row, wanted: Slice, start: int) -> str:
@@ -281,12 +222,10 @@ class Compiler:
 
     # --- the schema ---------------------------------------------------------------------------------------------------
 
-    def _needs(self, kind: NodeType) -> None:
-        if kind.scope is not None:
-            self._scopes.add(kind.scope)
-
-    def _count(self, rows: int) -> None:
-        self._rows = min(self._rows + rows, MOST_ROWS)
+    def needs(self, scope: str | None) -> None:
+        """Note what a caller must be allowed to do."""
+        if scope is not None:
+            self._scopes.add(scope)
 
     def _type(self, name: str) -> GraphQLObjectType:
         return cast(GraphQLObjectType, self.schema.type_map[name])
@@ -305,15 +244,103 @@ class Compiler:
         return cast(dict[str, Details], collected.grouped_field_set)
 
 
+class _OfRow:
+    """Compiles fields of a row `r` of a rowset, of which there are at most so many."""
+
+    def __init__(self, compiler: Compiler, rowset: Rowset, rows: int) -> None:
+        self._compiler = compiler
+        self._rowset = rowset
+        self._rows = rows
+
+    def value(self, field: GraphQLField, inner: Details, code: Code) -> str:
+        """The source of one field's value."""
+        declared, name, rowset = _declared(field), _python_name(field), self._rowset
+        if declared is None and name == "id":
+            return "r[0]"
+        match declared:
+            case Stored():
+                return self._stored(name, declared, field, inner, code)
+            case Derived():
+                return self._leaf(f"derived_{name}", declared.expression(rowset.kind.table), code)
+            case Embedded():
+                target = cast(GraphQLObjectType, get_named_type(field.type))
+                return self._compiler.entries(self, target, inner, code)
+            case One():
+                at = rowset.stored(declared.key or f"{name}_id")
+                return self._compiler.one(itemgetter(at), f"r[{at}]", field, inner, code, self._rows)
+            case ListSpec():
+                lists = self._compiler.lists(declared, Site(field, inner[0].node), inner, self._rows)
+                return f"{code.child(ManyChild(lists))}[r[0]]"
+            case Computed():
+                needs = ", ".join(f"r[{rowset.stored(needed)}]" for needed in declared.needs)
+                return f"{code.constant(declared.of)}(context, {needs})"
+            case Loaded():
+                return self._loaded(declared, field, inner, code)
+        raise Unplanned
+
+    def _stored(self, name: str, declared: Stored, field: GraphQLField, inner: Details, code: Code) -> str:
+        is_leaf = is_leaf_type(get_named_type(field.type))
+        # What is shown of a value can be an object, or a list of them; then it is made before the answer's objects.
+        place = code if is_leaf else Code()
+        value = self._leaf(name, self._rowset.kind.sources[name], place)
+        if declared.shown is not None:
+            currency = f", r[{self._rowset.stored('currency')}]" if declared.with_currency else ""
+            value = f"{place.constant(declared.shown)}({value}{currency})"
+        if is_leaf:
+            return value
+        make = place.function("r, found", value)
+        return self._compiler.plain(lambda view: PlainChild(view, make), field, inner, code, self._rows)
+
+    def _loaded(self, declared: Loaded, field: GraphQLField, inner: Details, code: Code) -> str:
+        compiler, kind = self._compiler, self._rowset.kind
+        compiler.needs(declared.scope)
+        compiler.statements += 1
+        places = [self._rowset.stored(needed) for needed in declared.needs]
+        readers = [processor(kind.sources[needed].type, compiler.dialect) for needed in declared.needs]
+        statement = declared.statement(compiler.dialect.name, ())
+        finding = Finding(declared.statement, row_reader(statement, compiler.dialect), next(_NUMBERS))
+
+        def value(row: Row, found: Any) -> Any:
+            given = (row[at] if read is None else read(row[at]) for at, read in zip(places, readers, strict=True))
+            return declared.of(found[row[0]], *given)
+
+        return compiler.plain(lambda view: PlainChild(view, value, finding), field, inner, code, self._rows)
+
+    def _leaf(self, label: str, source: ColumnElement[Any], code: Code) -> str:
+        rowset = self._rowset
+        at = rowset.index(label, source)
+        currency = f"r[{rowset.stored('currency')}]" if "currency" in rowset.kind.sources else None
+        return leaf(source.type, self._compiler.dialect.name, f"r[{at}]", currency, code.constant)
+
+
+class _OfObject:
+    """Compiles fields of an object `r` that stands ready in Python, of which there are at most so many."""
+
+    def __init__(self, compiler: Compiler, objects: int) -> None:
+        self._compiler = compiler
+        self._objects = objects
+
+    def value(self, field: GraphQLField, inner: Details, code: Code) -> str:
+        """The source of one field's value."""
+        declared, definition = _declared(field), _definition(field)
+        if isinstance(declared, One):
+            assert declared.key is not None
+            key = declared.key
+            return self._compiler.one(attrgetter(key), f"r.{key}", field, inner, code, self._objects)
+        named = get_named_type(field.type)
+        if definition is None or definition.base_resolver is not None or not is_leaf_type(named):
+            raise Unplanned
+        return f"{code.constant(_serialized)}(r.{definition.python_name}, {code.constant(named.serialize)})"
+
+
 class _Connection:
     """Compiles what is selected of a connection."""
 
-    def __init__(self, compiler: Compiler, rowset: Rowset, node_type: GraphQLObjectType, rows: int) -> None:
+    def __init__(self, compiler: Compiler, rowset: Rowset, rows: int) -> None:
         self._compiler = compiler
         self._rowset = rowset
-        self._node_type = node_type
         self._rows = rows
-        self.views: list[View] = []
+        self.views: list[RowView] = []
         self.reads_rows = False
         self.counts = False
 
@@ -344,7 +371,7 @@ class _Connection:
 
     def _nodes(self, details: Details) -> int:
         self.reads_rows = True
-        self.views.append(self._compiler._view(self._rowset, self._node_type, details, self._rows))
+        self.views.append(self._compiler.row_view(self._rowset, details, self._rows))
         return len(self.views) - 1
 
     def _edges(self, connection: GraphQLObjectType, details: Details) -> Callable[[PageOf], Any]:
@@ -377,36 +404,6 @@ class _Connection:
             return {key: info.name if at < 0 else values[at] for key, at in wanted}
 
         return show
-
-
-class _Code:
-    """Gathers what generated code refers to, and makes the function of it."""
-
-    def __init__(self) -> None:
-        self.children: list[Child] = []
-        self._names: dict[str, Any] = {}
-
-    def constant(self, value: Any) -> str:
-        """A name for a value in the code."""
-        name = f"c{len(self._names)}"
-        self._names[name] = value
-        return name
-
-    def child(self, child: Child) -> str:
-        """A name for the answers of a child."""
-        self.children.append(child)
-        return f"k{len(self.children) - 1}"
-
-    def shape(self, entries: str) -> Shape:
-        """The function that makes the objects of rows; response keys are in it as quoted literals only."""
-        lines = ["def shape(rows, answers):"]
-        if self.children:
-            names = ", ".join(f"k{i}" for i in range(len(self.children)))
-            lines.append(f"    {names}, = answers")
-        lines.append(f"    return [{entries} for r in rows]")
-        namespace = dict(self._names)
-        exec("\n".join(lines), namespace)  # noqa: S102 - made of literals, places and names that we chose
-        return cast(Shape, namespace["shape"])
 
 
 def _definition(graphql_field: GraphQLField) -> StrawberryField | None:

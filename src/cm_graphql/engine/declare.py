@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, select
+from sqlalchemy import ColumnElement, FromClause, Select, select
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
@@ -96,7 +96,35 @@ class Many:
     """Whether the target's filter and sort are arguments here."""
 
 
-Declared = Stored | Derived | Embedded | One | Many
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A field that is computed from columns of its row and from the request, without asking the database."""
+
+    description: str
+    type: Any
+    of: Callable[..., Any]
+    """Takes the request's context and the values of the columns."""
+    needs: tuple[str, ...] = ("id",)
+    """The columns: ids or other plain texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A field whose value one statement finds for many rows at once, beside the type's own columns."""
+
+    description: str
+    type: Any
+    statement: Callable[[str, Sequence[str]], Select[Any]]
+    """For a dialect and the ids of rows; its first column is the id that a found row belongs to."""
+    of: Callable[..., Any]
+    """Makes the value of what was found for one row, as a list, and of the row's values of `needs`."""
+    needs: tuple[str, ...] = ()
+    """Stored fields of the row, as the store has them."""
+    scope: str | None = None
+    """What a caller must be allowed to do beside reading the type."""
+
+
+Declared = Stored | Derived | Embedded | One | Many | Computed | Loaded
 
 
 def column(
@@ -141,6 +169,24 @@ def many(
 ) -> Any:
     """Declare a connection of the rows whose column `by` is this row's id; without `by`, of all rows."""
     return Many(target, description, by, where, page, most, filtered)
+
+
+def computed(description: str, *, type: Any, of: Callable[..., Any], needs: Sequence[str] = ("id",)) -> Any:
+    """Declare a field that `of` computes from the request's context and the columns `needs`."""
+    return Computed(description, type, of, tuple(needs))
+
+
+def loaded(
+    description: str,
+    *,
+    type: Any,
+    statement: Callable[[str, Sequence[str]], Select[Any]],
+    of: Callable[..., Any],
+    needs: Sequence[str] = (),
+    scope: str | None = None,
+) -> Any:
+    """Declare a field that `of` makes of what `statement` finds for the ids of rows; see `Loaded`."""
+    return Loaded(description, type, statement, of, tuple(needs), scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +411,14 @@ def typed(cls: C, fields: Mapping[str, tuple[StrawberryField, Any]], make: Calla
 
 def _fields(cls: type, node_type: NodeType) -> dict[str, tuple[StrawberryField, Any]]:
     """The Strawberry field and annotation of each declaration."""
-    from cm_graphql.engine.resolve import derived_resolver, embedded_resolver, list_field, one_resolver
+    from cm_graphql.engine.resolve import (
+        computed_resolver,
+        derived_resolver,
+        embedded_resolver,
+        list_field,
+        loaded_resolver,
+        one_resolver,
+    )
 
     made: dict[str, tuple[StrawberryField, Any]] = {}
     for name, value in node_type.fields.items():
@@ -394,6 +447,10 @@ def _fields(cls: type, node_type: NodeType) -> dict[str, tuple[StrawberryField, 
                 made[name] = strawberry.field(resolver=one_resolver(key), **about), annotation
             case Many():
                 made[name] = list_field(value, node_type)
+            case Computed():
+                made[name] = strawberry.field(resolver=computed_resolver(value), **about), value.type
+            case Loaded():
+                made[name] = strawberry.field(resolver=loaded_resolver(name, value), **about), value.type
     return made
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from strawberry.dataloader import DataLoader
 
-from cm_graphql.engine.declare import NodeType
+from cm_graphql.engine.declare import Loaded, NodeType
 from cm_graphql.engine.errors import RequestError
 from cm_graphql.engine.pages import Slice, among, count, counts, owned, page, pages
 from cm_graphql.store.database import Database
@@ -167,6 +167,18 @@ class Loaders:
             return [found.get(key) for key in keys]
 
         return await self.loader(("value", node_type.prefix, name), load).load(key)
+
+    async def found(self, name: str, declared: Loaded, key: str) -> list[Any]:
+        """What the statement of a loaded field finds for one row."""
+
+        async def load(keys: list[str]) -> list[list[Any]]:
+            grouped: dict[str, list[Any]] = {key: [] for key in keys}
+            for row in await self.source.rows(declared.statement(self.source.dialect, keys)):
+                grouped[row[0]].append(row)
+            return [grouped[key] for key in keys]
+
+        answer: list[Any] = await self.loader(("found", name, id(declared)), load).load(key)
+        return answer
 
     async def page(
         self,

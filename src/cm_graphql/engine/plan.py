@@ -49,6 +49,8 @@ class Run:
 
     dialect: str
     variables: VariableValues
+    context: Any
+    """The request's context, which computed fields take."""
     loaders: Loaders
     """Only asked for what the caller may see."""
     statements: Statements
@@ -105,15 +107,14 @@ class Rowset:
         return self.index(name, self.kind.sources[name])
 
 
-Shape: TypeAlias = Callable[[Rows, list[Mapping[str, Any]]], list[Object]]
-"""Makes the objects of rows, given per child what belongs to each key."""
+Shape: TypeAlias = Callable[[Rows, list[Mapping[str, Any]], Any], list[Object]]
+"""Makes the objects of rows, given per child what belongs to each key, and the request's context."""
 
 
 @dataclass
 class View:
-    """How the rows of a rowset become the objects of one selection."""
+    """How rows, or objects that stand ready in Python, become the answer's objects of one selection."""
 
-    rowset: Rowset
     shape: Shape
     children: list["Child"]
 
@@ -122,7 +123,14 @@ class View:
         answers = []
         for child in self.children:
             answers.append((yield from child.answers(rows, run)))
-        return self.shape(rows, answers)
+        return self.shape(rows, answers, run.context)
+
+
+@dataclass
+class RowView(View):
+    """A view of what one statement selects."""
+
+    rowset: Rowset
 
 
 class Child:
@@ -135,18 +143,16 @@ class Child:
 
 @dataclass
 class OneChild(Child):
-    """The rows that a column of ids points to."""
+    """The rows that a column of ids points to, or an attribute of objects."""
 
-    at: int
-    views: dict[str, View]
+    key: Callable[[Row], str | None]
+    views: dict[str, RowView]
     """Per prefix of the ids how such a thing is shown."""
     identity: int
 
     def answers(self, rows: Rows, run: Run) -> Ask:
         """The object of each id; an id of an unknown kind, or that nothing visible has, is missing."""
-        at = self.at
-        keys = {row[at] for row in rows}
-        keys.discard(None)
+        keys = {key for key in map(self.key, rows) if key is not None}
         found: dict[str, Any] = {}
         for prefix, view in self.views.items():
             wanted = sorted(keys) if len(self.views) == 1 else sorted(key for key in keys if key.startswith(prefix))
@@ -155,7 +161,7 @@ class OneChild(Child):
         return found
 
 
-def by_ids(view: View, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Ask:
+def by_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Ask:
     """The object of each id that something visible has."""
     kind = view.rowset.kind
 
@@ -170,13 +176,57 @@ def by_ids(view: View, identity: tuple[Any, ...], keys: Sequence[str], run: Run)
 
 
 @dataclass
+class PlainChild(Child):
+    """Objects, or lists of them, that stand ready in Python for each row."""
+
+    view: View
+    value: Callable[[Row, Any], Any]
+    """The object or list of a row, given the answers of `found`."""
+    found: "Finding | None" = None
+
+    def answers(self, rows: Rows, run: Run) -> Ask:
+        """Per id of a row what its object, or its list, looks like."""
+        found = None if self.found is None else (yield from self.found.rows(rows, run))
+        values = [self.value(row, found) for row in rows]
+        flat = [one for value in values for one in (value if isinstance(value, list) else [value]) if one is not None]
+        objects = iter((yield from self.view.objects(flat, run)))
+        return {
+            row[0]: [next(objects) for _ in value]
+            if isinstance(value, list)
+            else None
+            if value is None
+            else next(objects)
+            for row, value in zip(rows, values, strict=True)
+        }
+
+
+@dataclass
+class Finding:
+    """A statement that finds something for many rows at once, beside their own columns."""
+
+    statement: Callable[[str, Sequence[str]], Select[Any]]
+    read: Callable[[Row], Any]
+    """Turns a row as the driver gives it into what the declaration knows."""
+    identity: int
+
+    def rows(self, rows: Rows, run: Run) -> Ask:
+        """Per id what was found, as a list."""
+        grouped: dict[str, Rows] = {row[0]: [] for row in rows}
+        if grouped:
+            found = yield run.ask((self.identity, "found"), lambda: self.statement(run.dialect, ()), list(grouped))
+            for row in found:
+                grouped[row[0]].append(self.read(row))
+        return grouped
+
+
+@dataclass
 class Lists:
     """A connection as selected: which of its fields, under which keys, and how its rows are shown."""
 
     site: Site
     spec: ListSpec
     rowset: Rowset
-    views: list[View]
+    views: list[RowView]
     """Edges and nodes can select differently of the same rows."""
     shape: Callable[["PageOf"], Object]
     reads_rows: bool
@@ -356,7 +406,7 @@ class IdRoot(Root):
 
     site: Site
     argument: str
-    views: dict[str, View]
+    views: dict[str, RowView]
     identity: int
     read: Callable[[str], str]
     """Checks an id; the bare digits may get their prefix."""
@@ -388,7 +438,7 @@ class KeyRoot(Root):
     """A thing asked for by its id or its number."""
 
     site: Site
-    view: View
+    view: RowView
     number: str
     identity: int
     read: Callable[[str], tuple[str | None, str | None]]

@@ -1,11 +1,12 @@
 """Values as drivers give them, straight to the wire: what SQLAlchemy's result processing would do, at its cost."""
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Boolean, Date
+from sqlalchemy import Boolean, Date, Numeric, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.type_api import TypeEngine
 
@@ -78,6 +79,26 @@ AMOUNTS = {code: _BY_DECIMALS[decimals] for code, decimals in DECIMALS.items()}
 """Per currency the function that writes an amount."""
 
 
+def processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """What turns a column's raw value into Python's, as SQLAlchemy would; None where they are the same."""
+    if isinstance(type_, Numeric):
+        return None  # sums: exact in both forms
+    process: Callable[[Any], Any] | None = type_.dialect_impl(dialect).result_processor(dialect, None)
+    return process
+
+
+def row_reader(statement: Select[Any], dialect: Dialect) -> Callable[[Sequence[Any]], Any]:
+    """Make the function that turns a raw row of a statement into one as SQLAlchemy would give it."""
+    columns = list(statement.selected_columns)
+    kind = namedtuple("Found", [column.key for column in columns], rename=True)  # type: ignore[misc]
+    processors = [processor(column.type, dialect) for column in columns]
+
+    def read(row: Sequence[Any]) -> Any:
+        return kind(*(value if make is None else make(value) for make, value in zip(processors, row, strict=True)))
+
+    return read
+
+
 def python_values(node_type: NodeType, dialect: Dialect) -> Callable[[Sequence[Any], Sequence[Order]], list[Any]]:
     """Make the function that turns raw sorted values into Python's, as SQLAlchemy would; cursors are made of those."""
     processors: dict[str, Any] = {}
@@ -86,8 +107,7 @@ def python_values(node_type: NodeType, dialect: Dialect) -> Callable[[Sequence[A
         found = []
         for value, term in zip(raw, orders, strict=False):
             if term.field not in processors:
-                type_ = node_type.sources[term.field].type.dialect_impl(dialect)
-                processors[term.field] = type_.result_processor(dialect, None)
+                processors[term.field] = processor(node_type.sources[term.field].type, dialect)
             process = processors[term.field]
             found.append(value if process is None else process(value))
         return found

@@ -12,7 +12,18 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.declare import NAMES, PREFIXES, Many, Node, NodeType, Order, RowObject
+from cm_graphql.engine.declare import (
+    NAMES,
+    PREFIXES,
+    Computed,
+    Loaded,
+    Many,
+    Node,
+    NodeType,
+    One,
+    Order,
+    RowObject,
+)
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.filters import condition_and_values, filter_input, orders, sort_input
 from cm_graphql.engine.ids import id_of, kind_of, read_key
@@ -71,6 +82,38 @@ def derived_resolver(name: str, expression: ColumnElement[Any], node_type: NodeT
         return None if row is None else read(row)
 
     return resolve
+
+
+def computed_resolver(declared: Computed) -> Callable[..., Any]:
+    """Resolve a value that is computed from columns of the row."""
+
+    def resolve(self: Any, info: strawberry.Info) -> Any:
+        return declared.of(info.context, *(self.raw(name) for name in declared.needs))
+
+    return resolve
+
+
+def loaded_resolver(name: str, declared: Loaded) -> Callable[..., Any]:
+    """Resolve a value that is found for all rows at once by a statement of its own."""
+
+    async def resolve(self: Any, info: strawberry.Info) -> Any:
+        loaders = loaders_of(info)
+        loaders.require(declared.scope)
+        rows = await loaders.found(name, declared, self.raw("id"))
+        return declared.of(rows, *(self.raw(needed) for needed in declared.needs))
+
+    return resolve
+
+
+def one_of_object(target: str, description: str, key: str) -> Any:
+    """The field of an object that is no row: the thing whose id stands in the attribute `key`, or nothing."""
+
+    async def resolve(self: Any, info: strawberry.Info) -> Any:
+        return await find_stored(loaders_of(info), getattr(self, key))
+
+    return strawberry.field(
+        resolver=resolve, description=description, metadata={"declared": One(target, description, key)}
+    )
 
 
 def embedded_resolver(view: type) -> Callable[..., Any]:

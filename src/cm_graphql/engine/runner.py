@@ -12,10 +12,10 @@ from strawberry import Schema as StrawberrySchema
 from strawberry.types.arguments import convert_arguments
 
 from cm_graphql.engine.compiler import Compiler
-from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.operations import Operation
 from cm_graphql.engine.plan import Plan, Run
 from cm_graphql.engine.prepared import Statements
+from cm_graphql.engine.resolve import HasLoaders
 from cm_graphql.store.direct import Direct, ReadingFailed
 
 INLINE_ROWS = 2_000
@@ -51,15 +51,15 @@ class Engine:
         """How many queries were answered by plans: `planned` altogether, `partly`, or not at all (`unplanned`)."""
 
     async def answer(
-        self, operation: Operation, variables: Mapping[str, Any] | None, loaders: Loaders
+        self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
     ) -> Planned | None:
         """What plans can answer of a query; None where that is nothing."""
-        found = await self._answer(operation, variables, loaders)
+        found = await self._answer(operation, variables, context)
         self.counted["unplanned" if found is None else "planned" if found.rest is None else "partly"] += 1
         return found
 
     async def _answer(
-        self, operation: Operation, variables: Mapping[str, Any] | None, loaders: Loaders
+        self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
     ) -> Planned | None:
         values = get_variable_values(
             self._schema, operation.node.variable_definitions or (), dict(variables or {}), max_errors=1
@@ -69,7 +69,7 @@ class Engine:
         plan = self.plan(operation, values)
         if not plan.roots:
             return None
-        run = Run(self._direct.name, values, loaders, self._statements, self._converted)
+        run = Run(self._direct.name, values, context, context.loaders, self._statements, self._converted)
         try:
             data = await self._direct.run(plan.run(run), short=self._is_short(plan))
         except ReadingFailed:

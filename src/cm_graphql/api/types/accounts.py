@@ -1,19 +1,45 @@
 """Customers' accounts, and the contacts and payment methods that belong to them."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import strawberry
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, CurrencyAmount
 from cm_graphql.domain.enums import MemoStatus
-from cm_graphql.engine.declare import Node, Order, column, many, node, one
-from cm_graphql.engine.loaders import Loaders
+from cm_graphql.engine.declare import Node, Order, column, loaded, many, node, one
 from cm_graphql.engine.pages import among
-from cm_graphql.engine.resolve import loaders_of
 from cm_graphql.store import tables as t
 
 __all__ = ["Account", "Contact", "PaymentMethod"]
+
+
+_PIECE = 10**9
+
+
+def split_sum(amount: Any) -> tuple[Any, Any]:
+    """The sum of amounts in two pieces, because SQLite fails where a sum passes 64 bits; see `whole_sum`."""
+    return func.sum(amount // _PIECE), func.sum(amount % _PIECE)
+
+
+def whole_sum(high: Any, low: Any) -> int:
+    """Put the pieces of a sum together; PostgreSQL answers with Decimals, SQLite with None where there are no rows."""
+    return int(high or 0) * _PIECE + int(low or 0)
+
+
+def _unapplied(dialect: str, accounts: Sequence[str]) -> Select[Any]:
+    """What can be used of accounts' memos, added up by currency."""
+    memos = t.credit_memos
+    return (
+        select(memos.c.account_id, memos.c.currency, *split_sum(memos.c.unapplied_amount))
+        .where(
+            among(dialect, memos.c.account_id, accounts),
+            memos.c.status == MemoStatus.POSTED,
+            memos.c.unapplied_amount > 0,
+        )
+        .group_by(memos.c.account_id, memos.c.currency)
+        .order_by(memos.c.account_id, memos.c.currency)
+    )
 
 
 @node(
@@ -49,49 +75,13 @@ class Account(Node):
     refunds = many("Refund", "Its refunds.", by="account_id")
     payment_methods = many("PaymentMethod", "Its payment methods.", by="account_id")
 
-    @strawberry.field(
-        description="What its posted credit memos have unapplied, by currency; a currency without any is left out."
+    unapplied_credit_memo_amounts = loaded(
+        "What its posted credit memos have unapplied, by currency; a currency without any is left out.",
+        type=list[CurrencyAmount],
+        statement=_unapplied,
+        of=lambda rows: [CurrencyAmount.of(whole_sum(high, low), currency) for _, currency, high, low in rows],
+        scope="credit_memos:read",
     )
-    async def unapplied_credit_memo_amounts(self, info: strawberry.Info) -> list[CurrencyAmount]:
-        """Add up what can be used."""
-        return await _unapplied(loaders_of(info), self.raw("id"))
-
-
-async def _unapplied(loaders: Loaders, account: str) -> list[CurrencyAmount]:
-    memos = t.credit_memos
-    loaders.require("credit_memos:read")
-
-    async def load(keys: list[str]) -> list[list[CurrencyAmount]]:
-        statement = (
-            select(memos.c.account_id, memos.c.currency, *split_sum(memos.c.unapplied_amount))
-            .where(
-                among(loaders.source.dialect, memos.c.account_id, keys),
-                memos.c.status == MemoStatus.POSTED,
-                memos.c.unapplied_amount > 0,
-            )
-            .group_by(memos.c.account_id, memos.c.currency)
-            .order_by(memos.c.account_id, memos.c.currency)
-        )
-        found: dict[str, list[CurrencyAmount]] = {key: [] for key in keys}
-        for key, currency, high, low in await loaders.source.rows(statement):
-            found[key].append(CurrencyAmount.of(whole_sum(high, low), currency))
-        return [found[key] for key in keys]
-
-    answer: list[CurrencyAmount] = await loaders.loader("unapplied_credit_memo_amounts", load).load(account)
-    return answer
-
-
-_PIECE = 10**9
-
-
-def split_sum(amount: Any) -> tuple[Any, Any]:
-    """The sum of amounts in two pieces, because SQLite fails where a sum passes 64 bits; see `whole_sum`."""
-    return func.sum(amount // _PIECE), func.sum(amount % _PIECE)
-
-
-def whole_sum(high: Any, low: Any) -> int:
-    """Put the pieces of a sum together; PostgreSQL answers with Decimals, SQLite with None where there are no rows."""
-    return int(high or 0) * _PIECE + int(low or 0)
 
 
 @node(

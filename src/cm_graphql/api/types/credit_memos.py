@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from cm_graphql.api.links import HasLinks
 from cm_graphql.api.types.actions import CreditMemoActionState, available_actions
-from cm_graphql.api.types.pdf import CreditMemoPdfStatus, pdf_status_of
+from cm_graphql.api.types.pdf import CreditMemoPdfStatus, newest_requests, pdf_status
 from cm_graphql.api.types.shared import (
     AUDIT,
     CUSTOM_FIELDS,
@@ -21,20 +21,14 @@ from cm_graphql.api.types.shared import (
     TAX,
     TAX_FINANCE,
     CustomRate,
+    shown_number,
 )
-from cm_graphql.engine.declare import Node, Order, column, many, node, one
-from cm_graphql.engine.resolve import loaders_of
+from cm_graphql.engine.declare import Node, Order, column, computed, loaded, many, node, one
 from cm_graphql.store import tables as t
-from cm_graphql.store.memos import NO_NUMBER
 
-__all__ = ["CreditMemo", "CreditMemoFile", "CreditMemoItem", "CreditMemoTaxationItem", "shown_number"]
+__all__ = ["CreditMemo", "CreditMemoFile", "CreditMemoItem", "CreditMemoTaxationItem"]
 
 _ACCOUNT_NAME = select(t.accounts.c.name).where(t.accounts.c.id == t.credit_memos.c.account_id).scalar_subquery()
-
-
-def shown_number(number: str | None) -> str | None:
-    """Hide the placeholder that a memo of a dry run has in place of a number."""
-    return None if number is None or number.startswith(NO_NUMBER) else number
 
 
 @node(
@@ -161,10 +155,13 @@ class CreditMemo(Node):
         """Ask what the mutations ask."""
         return await available_actions(info, self.raw("id"))
 
-    @strawberry.field(description="Where its PDF stands.")
-    async def pdf_status(self, info: strawberry.Info) -> CreditMemoPdfStatus:
-        """Ask for the newest request for a PDF."""
-        return await pdf_status_of(loaders_of(info), self)
+    pdf_status = loaded(
+        "Where its PDF stands.",
+        type=CreditMemoPdfStatus,
+        statement=newest_requests,
+        of=pdf_status,
+        needs=("id", "number", "version"),
+    )
 
 
 _LINE_AMOUNTS = {
@@ -325,11 +322,9 @@ class CreditMemoFile(Node):
     size = column("Its length in bytes.")
     uploaded = column("Whether it was uploaded rather than made here.")
 
-    @strawberry.field(
-        description="Where anybody can download it for a few minutes, relative to the server: a signed link. Whoever "
-        "may read the memo can use `pdfFileUrl` instead."
+    download_url = computed(
+        "Where anybody can download it for a few minutes, relative to the server: a signed link. Whoever may read the "
+        "memo can use `pdfFileUrl` instead.",
+        type=str,
+        of=lambda context, id: cast(HasLinks, context).api.links.url(id, time.time()),
     )
-    def download_url(self, info: strawberry.Info) -> str:
-        """Sign a link."""
-        context = cast(HasLinks, info.context)
-        return context.api.links.url(self.raw("id"), time.time())

@@ -7,9 +7,9 @@ from typing import Any, Self
 import strawberry
 from sqlalchemy import select
 
-from cm_graphql.api.types.credit_memos import shown_number
+from cm_graphql.api.types.shared import shown_number
 from cm_graphql.engine.declare import Node, Order, column, node, one
-from cm_graphql.engine.resolve import find_stored, loaders_of
+from cm_graphql.engine.resolve import one_of_object
 from cm_graphql.engine.wire import show_amount
 from cm_graphql.store import tables as t
 from cm_graphql.store.underway import told
@@ -45,11 +45,7 @@ class CreditMemoEventTarget:
     number: str | None = strawberry.field(description="Its number at that time.")
     amount: Decimal | None = strawberry.field(description="How much moved, in the memo's currency; null when none did.")
 
-    @strawberry.field(description="The invoice, debit memo or refund.")
-    async def target(self, info: strawberry.Info) -> Node | None:
-        """Find it."""
-        found: Node | None = await find_stored(loaders_of(info), self.target_id)
-        return found
+    target: Node | None = one_of_object("Node", "The invoice, debit memo or refund.", "target_id")
 
     @classmethod
     def listed(cls, stored: list[Mapping[str, Any]], currency: str) -> list[Self]:

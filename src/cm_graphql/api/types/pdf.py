@@ -1,16 +1,18 @@
 """Where the PDF of a credit memo stands, told by its newest request."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
-from sqlalchemy import desc, select
+from sqlalchemy import Row, Select, desc, select
 
+from cm_graphql.api.types.shared import shown_number
 from cm_graphql.domain.enums import JobStatus, PdfGenerationStatus
-from cm_graphql.engine.declare import Node
+from cm_graphql.engine.declare import Loaded, Node
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import among
-from cm_graphql.engine.resolve import find
+from cm_graphql.engine.resolve import find, one_of_object
 from cm_graphql.store import tables as t
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ class CreditMemoPdfStatus:
 
     credit_memo_id: strawberry.ID = strawberry.field(description="The memo.")
     credit_memo_number: str | None = strawberry.field(description="The number of the memo; null only in a dry run.")
-    credit_memo: Annotated["CreditMemo", strawberry.lazy("cm_graphql.api.types.credit_memos")] = strawberry.field(
-        description="The memo."
+    credit_memo: Annotated["CreditMemo", strawberry.lazy("cm_graphql.api.types.credit_memos")] = one_of_object(
+        "CreditMemo", "The memo.", "credit_memo_id"
     )
     pdf_generation_status: PdfGenerationStatus = strawberry.field(description="Where the PDF stands.")
     created_on: datetime | None = strawberry.field(description="When it was asked for; null when it never was.")
@@ -40,32 +42,35 @@ class CreditMemoPdfStatus:
     error_message: str | None = strawberry.field(description="What went wrong; null unless the status is ERROR.")
 
 
-async def pdf_status_of(loaders: Loaders, memo: Node) -> CreditMemoPdfStatus:
-    """The PDF status of a memo; asked of many memos at once, it takes one statement."""
+def newest_requests(dialect: str, memos: Sequence[str]) -> Select[Any]:
+    """The newest request for a PDF of each memo, with its file and its job."""
     requests, files, jobs = t.credit_memo_pdf_requests, t.credit_memo_files, t.credit_memo_jobs
-
-    async def load(keys: list[str]) -> list[Any]:
-        others = requests.alias("others")
-        newest = (
-            select(others.c.id)
-            .where(others.c.credit_memo_id == requests.c.credit_memo_id)
-            .order_by(desc(others.c.created_on), desc(others.c.id))
-            .limit(1)
-            .scalar_subquery()
+    others = requests.alias("others")
+    newest = (
+        select(others.c.id)
+        .where(others.c.credit_memo_id == requests.c.credit_memo_id)
+        .order_by(desc(others.c.created_on), desc(others.c.id))
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            requests.c.credit_memo_id,
+            requests.c.status,
+            requests.c.memo_version,
+            requests.c.error_category,
+            requests.c.error_message,
+            requests.c.created_on,
+            requests.c.updated_on,
+            files.c.pdf_file_url,
+            jobs.c.status.label("job_status"),
+            jobs.c.error,
         )
-        statement = (
-            select(requests, files.c.pdf_file_url, jobs.c.status.label("job_status"), jobs.c.error)
-            .select_from(
-                requests.outerjoin(files, files.c.id == requests.c.file_id).outerjoin(
-                    jobs, jobs.c.id == requests.c.job_id
-                )
-            )
-            .where(among(loaders.source.dialect, requests.c.credit_memo_id, keys), requests.c.id == newest)
+        .select_from(
+            requests.outerjoin(files, files.c.id == requests.c.file_id).outerjoin(jobs, jobs.c.id == requests.c.job_id)
         )
-        found = {row.credit_memo_id: row for row in await loaders.source.rows(statement)}
-        return [found.get(key) for key in keys]
-
-    return _shown(memo, await loaders.loader("pdf_status", load).load(memo.raw("id")))
+        .where(among(dialect, requests.c.credit_memo_id, memos), requests.c.id == newest)
+    )
 
 
 def _of_job(status: JobStatus | None, error: str | None) -> tuple[PdfGenerationStatus, str | None, str | None]:
@@ -80,29 +85,40 @@ def _of_job(status: JobStatus | None, error: str | None) -> tuple[PdfGenerationS
     return PdfGenerationStatus.ERROR, "JOB_FAILED", error
 
 
-async def read_pdf_status(loaders: Loaders, memo_id: str) -> CreditMemoPdfStatus | None:
-    """The PDF status of the memo of an id."""
-    memo = await find(loaders, memo_id)
-    return None if memo is None else await pdf_status_of(loaders, memo)
-
-
-def _shown(memo: Any, request: Any) -> CreditMemoPdfStatus:
+def pdf_status(
+    requests: Sequence[Row[Any]], memo_id: str, memo_number: str | None, memo_version: int
+) -> CreditMemoPdfStatus:
+    """The PDF status of a memo, of its newest request where there is one."""
+    request = requests[0] if requests else None
     status = PdfGenerationStatus.NONE if request is None else request.status
-    if status is PdfGenerationStatus.GENERATED and request.memo_version < memo.raw("version"):
+    if request is not None and status is PdfGenerationStatus.GENERATED and request.memo_version < memo_version:
         status = PdfGenerationStatus.OBSOLETE
     category, message = (None, None) if request is None else (request.error_category, request.error_message)
-    if status in (PdfGenerationStatus.PENDING, PdfGenerationStatus.PROCESSING):
+    if request is not None and status in (PdfGenerationStatus.PENDING, PdfGenerationStatus.PROCESSING):
         # How far it is, its job knows; one that was called off, or broke, has left the request as it was.
         status, category, message = _of_job(request.job_status, request.error)
     failed = status is PdfGenerationStatus.ERROR
     return CreditMemoPdfStatus(
-        credit_memo_id=memo.raw("id"),
-        credit_memo_number=memo.number,
-        credit_memo=memo,
+        credit_memo_id=strawberry.ID(memo_id),
+        credit_memo_number=shown_number(memo_number),
         pdf_generation_status=status,
         created_on=None if request is None else request.created_on,
         updated_on=None if request is None else request.updated_on,
-        pdf_file_url=request.pdf_file_url if status is PdfGenerationStatus.GENERATED else None,
+        pdf_file_url=request.pdf_file_url if request is not None and status is PdfGenerationStatus.GENERATED else None,
         error_category=category if failed else None,
         error_message=message if failed else None,
     )
+
+
+async def pdf_status_of(loaders: Loaders, memo: Node) -> CreditMemoPdfStatus:
+    """The PDF status of a memo; asked of many memos at once, it takes one statement."""
+    declared = type(memo).__node__.fields["pdf_status"]
+    assert isinstance(declared, Loaded)
+    rows = await loaders.found("pdf_status", declared, memo.raw("id"))
+    return pdf_status(rows, *(memo.raw(name) for name in declared.needs))
+
+
+async def read_pdf_status(loaders: Loaders, memo_id: str) -> CreditMemoPdfStatus | None:
+    """The PDF status of the memo of an id."""
+    memo = await find(loaders, memo_id)
+    return None if memo is None else await pdf_status_of(loaders, memo)

@@ -1,15 +1,15 @@
 """The catalog, and what a tenant configures, as clients read it."""
 
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import strawberry
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, FINANCE
-from cm_graphql.engine.declare import Node, Order, column, node
-from cm_graphql.engine.loaders import Loaders
+from cm_graphql.engine.declare import Node, Order, column, loaded, node
 from cm_graphql.engine.pages import among
-from cm_graphql.engine.resolve import loaders_of
 from cm_graphql.store import tables as t
 
 __all__ = ["AccountingPeriod", "ProductRatePlanCharge", "ProductRatePlanChargePrice", "ReasonCode"]
@@ -22,6 +22,15 @@ class ProductRatePlanChargePrice:
     currency: str = strawberry.field(description="The ISO 4217 code.")
     price: Decimal = strawberry.field(
         description="The flat fee, or the price of one unit; it may have more decimals than the currency."
+    )
+
+
+def _prices(dialect: str, charges: Sequence[str]) -> Select[Any]:
+    prices = t.product_rate_plan_charge_prices
+    return (
+        select(prices.c.charge_id, prices.c.currency, prices.c.price)
+        .where(among(dialect, prices.c.charge_id, charges))
+        .order_by(prices.c.charge_id, prices.c.currency)
     )
 
 
@@ -72,28 +81,12 @@ class ProductRatePlanCharge(Node):
     effective_start_date = column("The first day of its plan; the default of a credit memo line's service start.")
     effective_end_date = column("The last day of its plan; the default of a credit memo line's service end.")
 
-    @strawberry.field(description="Its prices, by currency.")
-    async def prices(self, info: strawberry.Info) -> list[ProductRatePlanChargePrice]:
-        """Read its prices."""
-        return await _prices(loaders_of(info), self.raw("id"))
-
-
-async def _prices(loaders: Loaders, charge: str) -> list[ProductRatePlanChargePrice]:
-    prices = t.product_rate_plan_charge_prices
-
-    async def load(keys: list[str]) -> list[list[ProductRatePlanChargePrice]]:
-        statement = (
-            select(prices.c.charge_id, prices.c.currency, prices.c.price)
-            .where(among(loaders.source.dialect, prices.c.charge_id, keys))
-            .order_by(prices.c.charge_id, prices.c.currency)
-        )
-        found: dict[str, list[ProductRatePlanChargePrice]] = {key: [] for key in keys}
-        for key, currency, price in await loaders.source.rows(statement):
-            found[key].append(ProductRatePlanChargePrice(currency=currency, price=price))
-        return [found[key] for key in keys]
-
-    answer: list[ProductRatePlanChargePrice] = await loaders.loader("prices", load).load(charge)
-    return answer
+    prices = loaded(
+        "Its prices, by currency.",
+        type=list[ProductRatePlanChargePrice],
+        statement=_prices,
+        of=lambda rows: [ProductRatePlanChargePrice(currency=currency, price=price) for _, currency, price in rows],
+    )
 
 
 @node(

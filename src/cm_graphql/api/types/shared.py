@@ -9,6 +9,12 @@ import strawberry
 
 from cm_graphql.engine.declare import Declared, column, embedded, group, one
 from cm_graphql.engine.wire import show_amount
+from cm_graphql.store.memos import NO_NUMBER
+
+
+def shown_number(number: str | None) -> str | None:
+    """Hide the placeholder that a memo of a dry run has in place of a number."""
+    return None if number is None or number.startswith(NO_NUMBER) else number
 
 
 def _text(description: str) -> Any:
