@@ -46,7 +46,7 @@ conformance: $(DEV) $(DOCS) ## other people's suites and clients against the rea
 	fi
 
 soak: $(DEV) ## the tests that run for minutes
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest $(PYTEST_PARALLEL) -m soak --ignore=tests/conformance
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest $(PYTEST_PARALLEL) -m soak
 
 schema: $(RUNTIME) ## print schema.graphql again
 	$(BIN)/cm-graphql schema export > schema.graphql.new
