@@ -17,9 +17,10 @@ CREATED := $(VENV)/.created
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
+BENCHMARK_STAMP := $(VENV)/.benchmark
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test conformance soak schema docs format constraints clean
+.PHONY: help demo check test conformance soak benchmark schema docs format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
@@ -28,8 +29,8 @@ demo: $(RUNTIME) ## run the server with sample data
 	$(BIN)/cm-graphql demo
 
 check: $(DEV) ## format, lint, types, rooms and schema; takes seconds
-	$(BIN)/ruff format --check src tests hatch_build.py
-	$(BIN)/ruff check src tests hatch_build.py
+	$(BIN)/ruff format --check src tests benchmarks hatch_build.py
+	$(BIN)/ruff check src tests benchmarks hatch_build.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/cm-graphql schema export --check
@@ -48,6 +49,10 @@ conformance: $(DEV) $(DOCS) ## other people's suites and clients against the rea
 soak: $(DEV) ## the tests that run for minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest $(PYTEST_PARALLEL) -m soak
 
+# BENCHMARK=--quick takes three minutes; `python -m benchmarks --help` tells of the rest.
+benchmark: $(BENCHMARK_STAMP) ## measure us beside what one would write or pick instead
+	$(BIN)/python -m benchmarks $(BENCHMARK)
+
 schema: $(RUNTIME) ## print schema.graphql again
 	$(BIN)/cm-graphql schema export > schema.graphql.new
 	mv schema.graphql.new schema.graphql
@@ -58,20 +63,20 @@ docs: $(DOCS) ## build the documentation as a site in build/site
 	@echo 'The site is in build/site: open build/site/index.html.'
 
 format: $(DEV) ## format the code and fix what can be fixed
-	$(BIN)/ruff format src tests hatch_build.py
-	$(BIN)/ruff check --fix src tests hatch_build.py
+	$(BIN)/ruff format src tests benchmarks hatch_build.py
+	$(BIN)/ruff check --fix src tests benchmarks hatch_build.py
 
 constraints: ## pin the newest versions that pyproject.toml allows
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,docs]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,docs,benchmark]'
 	echo '# The versions that the tests ran with, renewed by `make constraints`.' > constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude cm-graphql >> constraints.txt
 	rm -rf build/constraints
 
 clean: ## remove the virtual environment and everything else that was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis schema.graphql.new
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some distributions ship Python without ensurepip: there, their own pip fills the virtual environment.
 $(CREATED):
@@ -91,3 +96,7 @@ $(DEV): pyproject.toml constraints.txt | $(CREATED)
 $(DOCS): pyproject.toml constraints.txt | $(CREATED)
 	$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@ $(RUNTIME)
+
+$(BENCHMARK_STAMP): pyproject.toml constraints.txt | $(CREATED)
+	$(PIP_INSTALL) --editable '.[dev,benchmark]'
+	@touch $@ $(RUNTIME) $(DEV)

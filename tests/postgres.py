@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,11 @@ rm -rf "$3"
 """
 
 
-def start(run_pid: int) -> str:
+def start(run_pid: int, settings: Mapping[str, str] = SETTINGS) -> str:
     """Start a server that ends with the process `run_pid`, and return the URL of its `postgres` database."""
     home = Path(tempfile.mkdtemp(prefix="cm-graphql-postgres-"))
     try:
-        port = _start_in(home)
+        port = _start_in(home, settings)
         server_pid = (home / "data" / "postmaster.pid").read_text().split()[0]
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
@@ -59,7 +59,7 @@ def start(run_pid: int) -> str:
     return f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
-def _start_in(home: Path) -> int:
+def _start_in(home: Path, settings: Mapping[str, str]) -> int:
     """Make a cluster in `home`, start its server and return the port."""
     account = _unprivileged(home)
     programs = _programs(home, account)
@@ -73,7 +73,7 @@ def _start_in(home: Path) -> int:
     )
     for _attempt in range(5):  # somebody else may take a free port before we do
         port = free_port()
-        options = " ".join(f"-c {name}='{value}'" for name, value in {**SETTINGS, "port": str(port)}.items())
+        options = " ".join(f"-c {name}='{value}'" for name, value in {**settings, "port": str(port)}.items())
         started = _run(
             [programs / "pg_ctl", "start", "--pgdata", data, "--wait", "--log", log, "--options", options],
             cwd=home,
