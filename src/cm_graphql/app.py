@@ -35,6 +35,7 @@ from cm_graphql.api.frame import Frame
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
+from cm_graphql.api.persisted import PersistedDocuments
 from cm_graphql.api.streams import Sockets
 from cm_graphql.api.traffic import NoStorage, Traffic, TrafficRules, address_of
 from cm_graphql.engine.runner import Engine
@@ -47,6 +48,7 @@ from cm_graphql.operations.avalara import Avalara, AvalaraAccount, AvalaraUnavai
 from cm_graphql.operations.document_ports import DocumentPorts, Mailer
 from cm_graphql.operations.gate import Gate
 from cm_graphql.operations.ports import SystemClock, TaxEngine
+from cm_graphql.operations.registered import Registry
 from cm_graphql.outside.files import ObjectFiles
 from cm_graphql.outside.judging import ProcessJudge
 from cm_graphql.outside.mail import FolderMailer, SmtpMailer
@@ -87,12 +89,16 @@ def create_app(settings: Settings) -> Starlette:
     tokens = open_tokens(settings)
     traffic = open_traffic(settings)
 
+    registry: Registry | None = None
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        nonlocal registry
         url = settings.database_url.get_secret_value()
         await migrations.upgrade(url)
         database = open_database(settings)
         app.state.database = database
+        registry = Registry(database)
         direct = open_direct(database, settings.pool_size)
         api = Api(
             database=database,
@@ -137,6 +143,11 @@ def create_app(settings: Settings) -> Starlette:
         make_context,
         limits=settings.limits(),
         traffic=traffic,
+        persisted=PersistedDocuments(
+            lambda: registry,
+            automatic=settings.automatic_documents,
+            registered_only=settings.documents == "registered",
+        ),
         introspection=settings.introspection,
         page=explorer.page if settings.shows_explorer else plain,
     )

@@ -32,6 +32,10 @@ schema_app = App(name="schema", help="The GraphQL schema.")
 app.command(schema_app)
 explorer_app = App(name="explorer", help="GraphiQL, which browsers are shown at the endpoint.")
 app.command(explorer_app)
+documents_app = App(
+    name="documents", help="Registered documents: what clients were built with, answered by id, or alone if so set."
+)
+app.command(documents_app)
 keys_app = App(name="keys", help="API keys, by which callers say who they are where CM_GRAPHQL_AUTH is keys or both.")
 app.command(keys_app)
 
@@ -238,7 +242,7 @@ def create(
 
     scopes = {*(scope or ()), *(ROLES[role] if role else ())}
     until = None if expires is None else _moment(expires)
-    key, text = _with_keys(
+    key, text = _with_database(
         database_url,
         lambda database, clock: api_keys.create(
             database, clock, name=name, scopes=scopes, accounts=account or None, expires_on=until
@@ -253,7 +257,7 @@ def list_keys(*, database_url: DatabaseUrl = None) -> None:
     """Print the API keys, never their secrets."""
     from cm_graphql.operations import api_keys
 
-    found = _with_keys(database_url, lambda database, clock: api_keys.every(database))
+    found = _with_database(database_url, lambda database, clock: api_keys.every(database))
     for key in found:
         print(f"{key.id}  {key.name}")
         limits = "all" if key.account_ids is None else " ".join(sorted(key.account_ids))
@@ -279,8 +283,80 @@ def revoke(key: str, /, *, database_url: DatabaseUrl = None) -> None:
     """
     from cm_graphql.operations import api_keys
 
-    taken = _with_keys(database_url, lambda database, clock: api_keys.revoke(database, clock, key))
+    taken = _with_database(database_url, lambda database, clock: api_keys.revoke(database, clock, key))
     print(f"The key {taken.id} ({taken.name}) works no longer.")
+
+
+@documents_app.command
+def register(*paths: Path, database_url: DatabaseUrl = None) -> None:
+    """Register the documents of a client, found in what its tools write; run it before the client is deployed.
+
+    Parameters
+    ----------
+    paths
+        Files or folders: Relay's or graphql-codegen's persisted documents, Apollo's manifest (.json), or documents
+        themselves (.graphql, .gql), which are called by the SHA-256 of their text.
+    """
+    from cm_graphql.operations import registered
+
+    if not paths:
+        raise Complaint("Name the files or folders to register: cm-graphql documents register FILE|DIR...")
+    settings = _settings(database_url=database_url)
+    try:
+        documents = registered.read(paths)
+    except registered.NotRegistered as refused:
+        raise Complaint(str(refused)) from None
+    _refuse_unanswerable(settings, documents)
+    made = _with_database(database_url, lambda database, clock: registered.register(database, clock, documents))
+    print(f"{made} documents are registered, {len(documents) - made} were already.")
+
+
+@documents_app.command(name="list")
+def list_documents(*, database_url: DatabaseUrl = None) -> None:
+    """Print the registered documents: id, and the names of their operations."""
+    from graphql import OperationDefinitionNode, parse
+
+    from cm_graphql.operations import registered
+
+    for one in _with_database(database_url, lambda database, clock: registered.every(database)):
+        names = [
+            f"{node.operation.value} {node.name.value if node.name else ''}".strip()
+            for node in parse(one.text).definitions
+            if isinstance(node, OperationDefinitionNode)
+        ]
+        print(f"{one.id}  {', '.join(names)}")
+
+
+@documents_app.command
+def remove(*ids: str, database_url: DatabaseUrl = None) -> None:
+    """Forget registered documents; servers know them no longer within seconds.
+
+    Parameters
+    ----------
+    ids
+        Their ids, as `documents list` shows them.
+    """
+    from cm_graphql.operations import registered
+
+    _with_database(database_url, lambda database, clock: registered.remove(database, ids))
+    print(f"{len(ids)} documents are forgotten.")
+
+
+def _refuse_unanswerable(settings: Settings, documents: Mapping[str, str]) -> None:
+    """Complain of each document that the server would refuse."""
+    from cm_graphql.api.documents import Documents
+    from cm_graphql.api.errors import DocumentRefused
+    from cm_graphql.api.schema import schema
+
+    judge = Documents(schema._schema, settings.limits())
+    faults: list[str] = []
+    for id, text in documents.items():
+        try:
+            judge.prepare(text)
+        except DocumentRefused as refused:
+            faults.append(f"{id[:80]}: {refused.errors[0]['message']}")
+    if faults:
+        raise Complaint("\n".join(["Nothing was registered, for these would be refused:", *faults]))
 
 
 def main() -> None:
@@ -347,11 +423,12 @@ async def _seed(settings: Settings, memos: int, seed: int, lean: bool) -> None:
         await database.dispose()
 
 
-def _with_keys(url: str | None, work: "Callable[[Database, SystemClock], Awaitable[T]]") -> "T":
-    """Do something with the API keys of a database, which gets the present schema first."""
+def _with_database(url: str | None, work: "Callable[[Database, SystemClock], Awaitable[T]]") -> "T":
+    """Do something with a database, which gets the present schema first."""
     from cm_graphql import app as wiring
     from cm_graphql.operations.api_keys import KeyRefused
     from cm_graphql.operations.ports import SystemClock
+    from cm_graphql.operations.registered import NotRegistered
     from cm_graphql.store.keys import MalformedId
 
     settings = _settings(database_url=url)
@@ -366,7 +443,7 @@ def _with_keys(url: str | None, work: "Callable[[Database, SystemClock], Awaitab
 
     try:
         return asyncio.run(run())
-    except (KeyRefused, MalformedId) as refused:
+    except (KeyRefused, MalformedId, NotRegistered) as refused:
         raise Complaint(str(refused)) from None
 
 

@@ -116,6 +116,15 @@ class Settings(BaseSettings):
     introspection: bool = Field(
         default=True, description="Whether the schema may be asked for; without it, errors do not suggest names either."
     )
+    documents: Literal["any", "registered"] = Field(
+        default="any",
+        description="Which documents are answered: `any`, or only those that were `registered` with `cm-graphql "
+        "documents register`.",
+    )
+    automatic_documents: bool = Field(
+        default=True,
+        description="Whether documents are remembered that clients send with their hash (automatic persisted queries).",
+    )
     explorer: bool | None = Field(
         default=None,
         description="Whether browsers are shown GraphiQL at the endpoint. Unless set, only where nobody but this "
@@ -311,7 +320,7 @@ class Settings(BaseSettings):
             raise ValueError("it has line breaks or control characters")
         return value
 
-    @field_validator("auth", "log_level", "log_format", "smtp_tls", mode="before")
+    @field_validator("auth", "documents", "log_level", "log_format", "smtp_tls", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

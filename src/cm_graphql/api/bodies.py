@@ -18,6 +18,9 @@ from cm_graphql.api.limits import Limits
 from cm_graphql.api.negotiation import ContentType
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NAMES = ("query", "documentId", "doc_id", "operationName", "variables", "extensions")
+"""Parameters of a request; others are ignored."""
+
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TO_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -28,10 +31,13 @@ _SCANNED_AT_ONCE = 1 << 20
 class Parameters:
     """What a GraphQL-over-HTTP request consists of."""
 
-    query: str
+    query: str | None
+    """The document; None where the request names one instead."""
     operation_name: str | None
     variables: Mapping[str, Any] | None
     extensions: Mapping[str, Any] | None
+    document_id: str | None = None
+    """The id of a registered document, or of one that was sent before."""
 
 
 async def from_post(request: Request, limits: Limits) -> Parameters:
@@ -66,7 +72,7 @@ def from_url(query_string: bytes, limits: Limits) -> Parameters:
         raise RequestRefused(400, "The URL's query is not percent-encoded UTF-8.") from None
     found: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found and name in ("query", "operationName", "variables", "extensions"):
+        if name in found and name in NAMES:
             raise RequestRefused(400, f"`{name}` was given twice.")
         found[name] = value
     for name in ("variables", "extensions"):
@@ -151,13 +157,17 @@ def _refuse_body(limit: int) -> NoReturn:
 def parameters_of(found: Mapping[str, Any]) -> Parameters:
     """Check the types; null means the same as leaving a parameter out, and other names are ignored."""
     query = found.get("query")
-    if not isinstance(query, str):
-        why = "is missing" if query is None else "must be a string"
-        raise RequestRefused(400, f"`query`, the document to execute, {why}.")
+    document_id = found.get("documentId", found.get("doc_id"))  # the second is what Relay's documentation names it
+    for name, value in (("query", query), ("documentId", document_id)):
+        if value is not None and not isinstance(value, str):
+            raise RequestRefused(400, f"`{name}` must be a string.")
     operation_name = found.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise RequestRefused(400, "`operationName` must be a string.")
     for name in ("variables", "extensions"):
         if found.get(name) is not None and not isinstance(found[name], dict):
             raise RequestRefused(400, f"`{name}` must be a JSON object.")
-    return Parameters(query, operation_name or None, found.get("variables"), found.get("extensions"))
+    extensions = found.get("extensions")
+    if query is None and document_id is None and not (extensions and "persistedQuery" in extensions):
+        raise RequestRefused(400, "`query`, the document to execute, is missing.")
+    return Parameters(query, operation_name or None, found.get("variables"), extensions, document_id)

@@ -24,6 +24,7 @@ from cm_graphql.api.errors import (
 from cm_graphql.api.limits import LimitExceeded, Limits
 from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
+from cm_graphql.api.persisted import PersistedDocuments
 from cm_graphql.api.streams import encode, send_events
 from cm_graphql.api.traffic import HEAVY, TookTooLong, Traffic, TrafficRules, address_of
 
@@ -79,6 +80,7 @@ class GraphQLOverHTTP:
         *,
         limits: Limits | None = None,
         traffic: Traffic | None = None,
+        persisted: PersistedDocuments | None = None,
         introspection: bool = True,
         page: Callable[[str], Page] = plain,
     ) -> None:
@@ -86,6 +88,7 @@ class GraphQLOverHTTP:
         self._make_context = make_context
         self._page = page
         self._limits = limits or Limits()
+        self._persisted = persisted or PersistedDocuments()
         self._traffic = traffic or Traffic(TrafficRules())
         self._documents = Documents(schema, self._limits, introspection=introspection)
 
@@ -120,7 +123,7 @@ class GraphQLOverHTTP:
         if request.method not in ("GET", "HEAD", "POST"):
             raise RequestRefused(405, f"{request.method} is not answered here.", headers={"allow": METHODS})
         by_post = request.method == "POST"
-        answer.media_type = _negotiate(request, page_instead=not by_post and "query" not in request.query_params)
+        answer.media_type = _negotiate(request, page_instead=not by_post and not _asks(request))
         if answer.media_type == HTML:
             page = self._page(str(request.url))
             answer.body, answer.headers = page.body, page.headers
@@ -167,7 +170,7 @@ class GraphQLOverHTTP:
     ) -> None:
         """Send results as they come; raises what refuses the request before anything was sent."""
         try:
-            kind = self._documents.prepare(parameters.query).operation_type(parameters.operation_name)
+            kind = (await self._document(parameters)).operation_type(parameters.operation_name)
         except DocumentRefused:
             kind = None  # told as an event: clients of event streams see nothing of other answers
         if kind is OperationType.MUTATION and request.method != "POST":
@@ -206,7 +209,7 @@ class GraphQLOverHTTP:
         caller = _caller(connection, context)
         if not counted:
             await self._traffic.count(caller)
-        document = self._documents.prepare(parameters.query)
+        document = await self._document(parameters)
         if document.operation_type(parameters.operation_name) is not OperationType.SUBSCRIPTION:
             stage = Stage()
             async with self._traffic.turn(caller):
@@ -244,7 +247,7 @@ class GraphQLOverHTTP:
         *,
         by_post: bool,
     ) -> ExecutionResult:
-        document = self._documents.prepare(parameters.query)
+        document = await self._document(parameters)
         operation_type = document.operation_type(parameters.operation_name)
         if operation_type is OperationType.SUBSCRIPTION:
             raise RequestRefused(
@@ -260,6 +263,13 @@ class GraphQLOverHTTP:
             return await execution.answer(
                 self._schema, document, parameters.operation_name, parameters.variables, context
             )
+
+    async def _document(self, parameters: bodies.Parameters) -> Document:
+        """The document that a request brings or names."""
+        text = await self._persisted.text(parameters)
+        document = self._documents.prepare(text)
+        self._persisted.keep(parameters, text)
+        return document
 
     def _price(
         self, document: Document, parameters: bodies.Parameters, connection: HTTPConnection, context: Context
@@ -299,6 +309,11 @@ class Answer:
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def _asks(request: Request) -> bool:
+    """Whether a URL asks something, rather than for a page to ask with."""
+    return any(name in request.query_params for name in ("query", "documentId", "doc_id", "extensions"))
 
 
 def _caller(connection: HTTPConnection, context: Context) -> str:

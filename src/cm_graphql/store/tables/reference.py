@@ -194,6 +194,18 @@ settings = Table(
 )
 """One row, id 1: a JSON object of the settings that were changed; what is missing has its default."""
 
+registered_documents = Table(
+    "registered_documents",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    words("hash", nullable=False),
+    words("text", nullable=False),
+    Column("created_by_id", PlainText, nullable=False),
+    Column("created_date", Timestamp, nullable=False),
+    index("registered_documents", "hash"),
+)
+"""GraphQL documents that clients were built with, by the ids they call them; `hash` is the SHA-256 of the text."""
+
 api_keys = Table(
     "api_keys",
     metadata,
