@@ -4,8 +4,10 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -21,8 +23,12 @@ from cm_graphql.api.links import Links
 from cm_graphql.api.uploads import UPLOAD, Upload
 from cm_graphql.app import create_app
 from cm_graphql.domain.commands.base import UploadedFile
+from cm_graphql.operations import api_keys
+from cm_graphql.operations.ports import SystemClock
+from cm_graphql.operations.viewer import STANDARD
 from cm_graphql.outside.pdf import TypstPrinter
 from cm_graphql.settings import Settings
+from cm_graphql.store.database import Database
 from papers import AT, a_paper
 from small_server import Context, codes
 
@@ -242,8 +248,9 @@ def test_a_link_works_for_its_file_until_it_ends() -> None:
 
 
 @asynccontextmanager
-async def served(database_url: str, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def served(database_url: str, folder: Path, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
+        **more,
         database_url=SecretStr(database_url),
         files_url=str(folder / "files"),
         mail_folder=folder / "mail",
@@ -319,3 +326,94 @@ async def test_an_upload_is_answered_with_links_that_work(database_url: str, tmp
         request["files"][2] = ("0", ("x.pdf", b"GIF89a"))
         refused = (await client.post("/graphql", **request)).json()["data"]["uploadCreditMemoFile"]
         assert refused["userErrors"] == [{"code": "FILE_NOT_PDF", "field": ["file"]}]
+
+
+async def memo_of(client: httpx.AsyncClient, **headers: str) -> str:
+    """A draft, by its id."""
+    answer = (await client.post("/graphql", json={"query": CREATE}, headers=headers)).json()
+    key: str = answer["data"]["createCreditMemoFromCharges"]["creditMemo"]["id"]
+    return key
+
+
+async def uploaded(
+    client: httpx.AsyncClient, key: str, content: bytes, name: str = "x.pdf", **headers: str
+) -> dict[str, Any]:
+    """The file of a memo that was added, as GraphQL shows it."""
+    variables = {"input": {"key": key, "file": None}}
+    request = form(variables, {"0": ["variables.input.file"]}, ("0", content), query=UPLOAD_FILE, name=name)
+    request["headers"] = {**request["headers"], **headers}
+    told = (await client.post("/graphql", **request)).json()
+    assert "errors" not in told, told
+    answer = told["data"]["uploadCreditMemoFile"]
+    assert answer["userErrors"] == []
+    file: dict[str, Any] = answer["file"]
+    return file
+
+
+NAMES = {
+    "../../etc/passwd.pdf": "passwd.pdf",
+    "C:\\Windows\\win.pdf": "win.pdf",
+    "..": "credit-memo.pdf",
+    "a\u202efdp.exe.pdf": "afdp.exe.pdf",
+    "a\u2066\u200bb.pdf": "ab.pdf",
+    "請求書 №5 ü.pdf": "請求書 №5 ü.pdf",
+    "a; filename=evil.exe;.pdf": "a; filename=evil.exe;.pdf",
+    "x" * 500 + ".pdf": "x" * 150,
+}
+
+
+async def test_names_of_files_say_nothing_but_a_name(database_url: str, tmp_path: Path) -> None:
+    content = printed()
+    async with served(database_url, tmp_path) as client:
+        key = await memo_of(client)
+        for given, kept in NAMES.items():
+            header = (await client.get((await uploaded(client, key, content, given))["downloadUrl"])).headers[
+                "content-disposition"
+            ]
+            found = Message()
+            found["content-disposition"] = header
+            assert header.isascii()
+            assert found.get_content_disposition() == "attachment"
+            assert unquote(header.partition("filename*=UTF-8''")[2]) == kept
+
+
+async def test_files_are_for_those_who_may_read_their_memo_and_others_are_told_how_to_ask(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with served(database_url, tmp_path, auth="keys") as client:
+        database = Database.open(database_url)
+
+        async def key(*scopes: str, **options: Any) -> dict[str, str]:
+            _, text = await api_keys.create(database, SystemClock(), name="a key", scopes=scopes, **options)
+            return {"authorization": f"Bearer {text}"}
+
+        clerk = await key(*STANDARD)
+        file = await uploaded(client, await memo_of(client, **clerk), printed(), **clerk)
+        await client.post(
+            "/graphql",
+            json={
+                "query": 'mutation { syncAccounts(input: {accounts: [{number: "A-2", name: "B", currency: "USD"}]}) {'
+                " results { userErrors { code } } } }"
+            },
+            headers=clerk,
+        )
+        cases = [
+            ({}, 401),
+            ({"authorization": "Bearer made-up"}, 401),
+            (await key("settings:read"), 403),
+            (await key("credit_memos:read", accounts=["A-2"]), 404),
+            (await key("credit_memos:read", accounts=["A-1"]), 200),
+            (await key("credit_memos:read"), 200),
+        ]
+        await database.dispose()
+
+        for headers, status in cases:
+            for method in ("GET", "HEAD"):
+                answer = await client.request(method, file["pdfFileUrl"], headers=headers)
+                assert answer.status_code == status
+                assert ("www-authenticate" in answer.headers) == (status == 401)
+                assert answer.headers["cache-control"] == "private, no-store"
+                assert answer.headers["x-content-type-options"] == "nosniff"
+        unknown = await client.get("/files/cmf_" + "0" * 32)
+        assert unknown.status_code == 401, "strangers are not told which files there are"
+        assert (await client.get(file["downloadUrl"])).status_code == 200, "a link is enough by itself"

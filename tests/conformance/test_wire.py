@@ -119,6 +119,18 @@ def test_who_says_nothing_or_never_ends_their_headers_is_not_waited_for(demo_ser
     assert [answer.status for answer in (*silent, *slow)] == [408, 408]
 
 
+def test_who_never_ends_their_body_is_not_waited_for(demo_server: str) -> None:
+    form = "Content-Type: multipart/form-data; boundary=b"
+    part = b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n{'
+    begun = request(form, "GraphQL-Require-Preflight: 1", body=part + b" " * 9_000)[:-8_000]
+    with ThreadPoolExecutor() as pool:
+        json, upload = pool.map(
+            lambda pieces: exchange(demo_server, *pieces, seconds=50), ([request(JSON)[:-5]], [begun, b" ", b" "])
+        )
+
+    assert [answer.status for answer in (*json, *upload)] == [408, 408]
+
+
 def test_strange_names_of_hosts_and_strange_bytes_in_headers_are_no_mistake_of_ours(demo_server: str) -> None:
     for headers in ((JSON, "Accept: \xe9\xff"), (JSON, "Accept-Language: \xff"), (JSON, "Authorization: \xff")):
         (answer,) = exchange(demo_server, request(*headers))

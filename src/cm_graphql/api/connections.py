@@ -14,6 +14,12 @@ are.
 HEAD_SECONDS: Final = 20.0
 """For a request's line and headers to arrive, the first ones of a connection included."""
 
+BODY_SECONDS: Final = 20.0
+"""After so long a body that does not come in one piece is looked at again and again."""
+
+BODY_BYTES: Final = 20 * 1024
+"""Of a body, which have to arrive in that time, so that nobody keeps a form half sent; slower lines are of no use."""
+
 OFFERS: Final = (b"upgrade", b"http2-settings")
 """Headers by which a client offers to go on in another protocol."""
 
@@ -31,6 +37,8 @@ class Connection(HttpToolsProtocol):
 
     _head_is_open = False
     _head_bytes = 0
+    _body_is_open = False
+    _body_bytes = 0
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -65,6 +73,10 @@ class Connection(HttpToolsProtocol):
                     self._head_bytes += len(data)
                     if self._head_bytes > HEAD_BYTES:
                         self._hang_up(431)
+            elif self._body_is_open:
+                self._body_bytes += len(data)
+                if self._patience is None:  # most bodies come in one piece too
+                    self._wait_for_body()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -79,16 +91,32 @@ class Connection(HttpToolsProtocol):
             self.scope["method"] = self.parser.get_method().decode("ascii")
             self.scope["http_version"] = self.parser.get_http_version()
         else:
+            self._body_is_open = True
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """End a request, unless it is read once more."""
+        if self._body_is_open:
+            self._body_is_open = False
+            self._stop_waiting()
         if not self._has_offer():
             super().on_message_complete()
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()
         self._patience = self.loop.call_later(HEAD_SECONDS, self._hang_up, 408)
+
+    def _wait_for_body(self) -> None:
+        self._body_bytes = 0
+        self._patience = self.loop.call_later(BODY_SECONDS, self._look_at_body)
+
+    def _look_at_body(self) -> None:
+        if self._body_bytes >= BODY_BYTES or self.flow.read_paused:  # while we do not read, nobody can send
+            self._wait_for_body()
+        elif self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._hang_up(408)
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:

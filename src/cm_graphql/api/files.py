@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cm_graphql.api.context import Context
-from cm_graphql.api.errors import ApiError, Code, from_api_error
+from cm_graphql.api.errors import ApiError, Code, RequestRefused, from_api_error
 from cm_graphql.engine.errors import RequestError
 from cm_graphql.store import documents as store
 from cm_graphql.store.documents import StoredFile
@@ -56,9 +56,10 @@ class FileEndpoint:
             try:
                 context = await self._make_context(request, request_id)
                 context.require("credit_memos:read")
-            except ApiError as error:
-                status = 401 if error.code is Code.UNAUTHENTICATED else 403
-                return JSONResponse({"errors": [from_api_error(error)]}, status, HEADERS)
+            except RequestRefused as refused:
+                return _refused(refused.status, refused, refused.headers)
+            except ApiError as refused:
+                return _refused(403, refused)
             except RequestError as error:
                 return _refusal(403, Code.FORBIDDEN, str(error))
             if found is not None and not context.viewer.sees(found[1]):
@@ -92,4 +93,8 @@ def _disposition(file: StoredFile) -> str:
 
 
 def _refusal(status: int, code: Code, message: str) -> Response:
-    return JSONResponse({"errors": [from_api_error(ApiError(message, code))]}, status, HEADERS)
+    return _refused(status, ApiError(message, code))
+
+
+def _refused(status: int, error: ApiError, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"errors": [from_api_error(error)]}, status, {**HEADERS, **(headers or {})})

@@ -122,7 +122,8 @@ class _Form:
 
     def _header_end(self) -> None:
         name, value = self._header
-        self.parts[-1].headers[bytes(name).decode("latin-1").lower()] = bytes(value).decode("utf-8", "replace")
+        # As the bytes are: names are in UTF-8, and are decoded when they were taken out.
+        self.parts[-1].headers[bytes(name).decode("latin-1").lower()] = bytes(value).decode("latin-1")
         self._header = (bytearray(), bytearray())
 
     def _headers_finished(self) -> None:

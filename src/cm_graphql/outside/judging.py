@@ -6,7 +6,7 @@ Run as a program it reads a file from its input and prints what is wrong with it
 import asyncio
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 SECONDS: Final = 10
 """Of processor time, and twice as long by the clock: a file made to keep a reader busy is not worth more."""
@@ -14,6 +14,14 @@ MEMORY: Final = 512 * 1024 * 1024
 MOST_PAGES: Final = 2_000
 WRONG: Final = 3
 """The exit status after saying what is wrong."""
+
+ACTIONS: Final = {
+    "/JavaScript": "scripts",
+    "/Launch": "a command to start a program",
+    "/ImportData": "a command to read other files",
+    "/SubmitForm": "a command to send what is filled in elsewhere",
+}
+"""What a PDF may not do to whoever opens it, by the kind of action."""
 
 BUSY: Final = "reading it takes more time or memory than any PDF of its size should"
 
@@ -59,8 +67,11 @@ def wrong_with(content: bytes) -> str | None:
     from pypdf.errors import PyPdfError
     from pypdf.generic import DictionaryObject
 
-    if b"%%EOF" not in content[-2048:]:
+    _, mark, after = content[-2048:].rpartition(b"%%EOF")
+    if not mark:
         return "it is cut short: the mark of its end is missing"
+    if after.strip(b"\0\t\n\f\r "):
+        return "it goes on after its end, as what is two files in one does"
     try:
         reader = PdfReader(io.BytesIO(content), strict=True)
         if reader.is_encrypted:
@@ -79,12 +90,40 @@ def wrong_with(content: bytes) -> str | None:
         if found == 0:
             return "it has no pages"
         # What a document says of itself must be so, or programs will disagree on what it shows.
-        return None if tree.get("/Count") == found else "it is damaged: pages are missing"
+        if tree.get("/Count") != found:
+            return "it is damaged: pages are missing"
+        return _does(reader)
     except MemoryError:
         return BUSY
     except (PyPdfError, RecursionError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError):
         # What damaged files make of a reader's assumptions comes as any of these.
         return "it is damaged: its structure cannot be read"
+
+
+def _does(reader: Any) -> str | None:
+    """Say what a document would do to whoever opens it, or nothing. Files within a file, such as an invoice, may be."""
+    from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
+
+    known = {number for numbers in reader.xref.values() for number in numbers} | set(reader.xref_objStm)
+    seen: set[int] = set()
+    waiting: list[Any] = [reader.trailer]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, IndirectObject):
+            if found.idnum in seen or found.idnum not in known:  # what is not there is null, says the standard
+                continue
+            seen.add(found.idnum)
+            found = found.get_object()
+        if isinstance(found, DictionaryObject):
+            kind = ACTIONS.get(str(found.get("/S")))
+            if kind is None and ("/JS" in found or "/XFA" in found):
+                kind = ACTIONS["/JavaScript"]
+            if kind is not None:
+                return f"it holds {kind}, and others will open it: print it into a new PDF, which leaves that out"
+            waiting.extend(found.values())
+        elif isinstance(found, ArrayObject):
+            waiting.extend(found)
+    return None
 
 
 def _main() -> int:
