@@ -47,7 +47,7 @@ conformance: $(DEV) $(DOCS) ## other people's suites and clients against the rea
 	fi
 
 soak: $(DEV) ## the tests that run for minutes
-	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest $(PYTEST_PARALLEL) -m soak
+	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest $(PYTEST_PARALLEL) -o faulthandler_timeout=0 -m soak
 
 # BENCHMARK=--quick takes three minutes; `python -m benchmarks --help` tells of the rest.
 benchmark: $(BENCHMARK_STAMP) ## measure us beside what one would write or pick instead
