@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +104,18 @@ def fields(text: str) -> set[str]:
     """The root fields that a page is about, as its first lines say."""
     found = re.match(r"---\nfields: (.+)\n---\n", text)
     return set(found[1].split(", ")) if found else set()
+
+
+@cache
+def refusals_of(field: str) -> set[str]:
+    """The symbols that a mutation can be refused with: those on its page, and those that all mutations share."""
+    (own,) = (text for page in pages("operations") if field in fields(text := page.read_text(encoding="utf-8")))
+    shared = (DOCS / "errors.md").read_text(encoding="utf-8").partition("### Every action")[2].partition("\n### ")[0]
+    return _symbols(own) | _symbols(shared)
+
+
+def _symbols(text: str) -> set[str]:
+    return set(re.findall(r"`([A-Z_]{5,})`", text))
 
 
 def table(text: str, name: str) -> str:

@@ -19,6 +19,7 @@ from cm_graphql.operations.viewer import LOCAL, Viewer
 from cm_graphql.outside.judging import wrong_with
 from cm_graphql.settings import Settings
 from cm_graphql.store.database import Database
+from documentation import refusals_of
 
 TODAY = date(2026, 3, 15)
 Input = dict[str, Any]
@@ -106,8 +107,7 @@ class Shop:
 
     def refused(self, mutation: str, given: Input, file: bytes | None = None) -> Refused:
         """Why a mutation is refused."""
-        errors = self.payload(mutation, given, "", file)["userErrors"]
-        return [(error["code"], *(error["field"] or ())) for error in errors]
+        return _told(mutation, self.payload(mutation, given, "", file)["userErrors"])
 
     def each(self, mutation: str, given: Input, selection: str = "") -> list[Any]:
         """The results of a bulk mutation that is not refused as a whole."""
@@ -117,10 +117,7 @@ class Shop:
 
     def refused_each(self, mutation: str, given: Input) -> list[Refused]:
         """Why each element of a bulk mutation is refused; nothing where it is not."""
-        return [
-            [(error["code"], *(error["field"] or ())) for error in result["userErrors"]]
-            for result in self.each(mutation, given)
-        ]
+        return [_told(mutation, result["userErrors"]) for result in self.each(mutation, given)]
 
     # --- documents ----------------------------------------------------------------------------------------------------
 
@@ -238,6 +235,13 @@ class Shop:
     def posted(self, *amounts: str, **given: Any) -> str:
         """A posted memo from a charge of the catalog."""
         return self.draft(*amounts, **given, autoPost=True)
+
+
+def _told(mutation: str, errors: list[Any]) -> Refused:
+    """Why a mutation was refused, which must be for a reason that the documentation knows."""
+    unknown = {error["code"] for error in errors} - refusals_of(mutation)
+    assert not unknown, f"the page of {mutation} does not tell of {unknown}"
+    return [(error["code"], *(error["field"] or ())) for error in errors]
 
 
 def _query(mutation: str, selection: str) -> str:
