@@ -4,7 +4,7 @@ What lies where now is said by parts (domain.md 2.4); the ledger says how it cam
 (domain.md 4.6, 7.32).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -20,15 +20,44 @@ Pair = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """What moved between one credit line and one target line."""
+    """What moved between one credit line and one target line; it is given an id when it is written down."""
 
-    id: str
     amount: int
     """Negative only between negative lines; the entry's kind says which way it went."""
     source_id: str
     """A credit memo item (`cmi_`) or taxation item (`cmt_`)."""
     target_id: str | None
     """A line of the target, or nothing in a refund."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLines:
+    """The lines of an entry, kept as columns: there may be hundreds of thousands."""
+
+    _sources: tuple[str, ...]
+    _targets: tuple[str | None, ...]
+    _amounts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, moved: Mapping[Pair, int]) -> "LedgerLines":
+        """What moved between each pair of lines, in that order."""
+        return cls(
+            tuple(source_id for source_id, _ in moved),
+            tuple(target_id for _, target_id in moved),
+            tuple(moved.values()),
+        )
+
+    def __len__(self) -> int:
+        return len(self._amounts)
+
+    def __iter__(self) -> Iterator[LedgerLine]:
+        for amount, source_id, target_id in zip(self._amounts, self._sources, self._targets, strict=True):
+            yield LedgerLine(amount=amount, source_id=source_id, target_id=target_id)
+
+    @property
+    def amount(self) -> int:
+        """Their sum."""
+        return sum(self._amounts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +74,13 @@ class LedgerEntry:
     effective_date: date
     by: str
     at: datetime
-    lines: tuple[LedgerLine, ...]
+    lines: LedgerLines
     target_id: str | None = None
     """An invoice or debit memo, or nothing in a refund."""
     refund_id: str | None = None
 
     def __post_init__(self) -> None:
-        assert self.amount == sum(line.amount for line in self.lines), "an entry is the sum of its lines"
+        assert self.amount == self.lines.amount, "an entry is the sum of its lines"
         assert self.amount >= 0, "a movement the other way has another kind"
         assert (self.kind is LedgerKind.REFUND) == (self.target_id is None)
 
@@ -80,7 +109,7 @@ def entries(
                 effective_date=effective_date,
                 by=stamp.by,
                 at=stamp.at,
-                lines=_lines(amounts, stamp),
+                lines=LedgerLines.of(amounts),
                 target_id=target_id,
             )
         )
@@ -102,13 +131,6 @@ def refund_entry(
         effective_date=effective_date,
         by=stamp.by,
         at=stamp.at,
-        lines=_lines(amounts, stamp),
+        lines=LedgerLines.of(amounts),
         refund_id=refund_id,
-    )
-
-
-def _lines(amounts: Mapping[Pair, int], stamp: Stamp) -> tuple[LedgerLine, ...]:
-    return tuple(
-        LedgerLine(id=stamp.new_id("lel"), amount=amount, source_id=source_id, target_id=line_id)
-        for (source_id, line_id), amount in amounts.items()
     )

@@ -80,7 +80,7 @@ def _used(
 
 def _used_item(item: CreditMemoItem, applied: Mapping[str, int], refunded: Mapping[str, int]) -> CreditMemoItem:
     taxes = item.taxation_items
-    if any(tax.id in applied or tax.id in refunded for tax in taxes):
+    if taxes and any(tax.id in applied or tax.id in refunded for tax in taxes):
         taxes = tuple(
             replace(
                 tax,

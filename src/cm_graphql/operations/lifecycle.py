@@ -98,5 +98,5 @@ async def _for_a_debit_memo(unit: Unit, memo: CreditMemo) -> tuple[int, str]:
 async def _save_mirroring(unit: Unit, memo: CreditMemo, made: Mirroring, action: EventAction) -> Outcome:
     await debit_memos.insert(unit.session, made.debit_memo, unit.stamp)
     await unit.save(memo, made.memo, unit.moved(action, made.entries, [made.debit_memo.target]))
-    await records.write_ledger(unit.session, made.entries)
+    await records.write_ledger(unit.session, made.entries, unit.stamp)
     return {"credit_memo": memo.id, "debit_memo": made.debit_memo.id}

@@ -163,7 +163,7 @@ async def _save_paid_out(unit: Unit, memo: CreditMemo, done: Refunding) -> None:
         targets=[{"id": refund.id, "number": refund.number, "amount": refund.amount}],
     )
     await unit.save(memo, done.memo, happening)
-    await records.write_ledger(unit.session, done.entries)
+    await records.write_ledger(unit.session, done.entries, unit.stamp)
 
 
 async def finish_unfinished(gate: Gate, patience: timedelta = PATIENCE) -> int:

@@ -279,12 +279,12 @@ class _Progress:
         self._tell(0, READING, self._read, self._to_read)
 
     def counting(self, stamp: Stamp) -> Stamp:
-        """A stamp that shows how far computing is: most lines are given two ids, one in a part, one in the ledger."""
+        """A stamp that shows how far computing is: there is about one new item part, with an id, for each line."""
 
         def new_id(prefix: str) -> str:
             self._made += 1
             if self._made % 1_000 == 0:
-                self._tell(READING, COMPUTING, self._made, 2 * self._lines)
+                self._tell(READING, COMPUTING, self._made, self._lines)
             return stamp.new_id(prefix)
 
         return replace(stamp, new_id=new_id)
@@ -297,7 +297,8 @@ class _Progress:
             for was, target in zip(loaded, application.targets, strict=True)
             for old, new in zip(was.lines, target.lines, strict=True)
         )
-        self._to_write = changed + self._made + _gone(memo, application.memo)
+        in_ledger = sum(len(entry.lines) for entry in application.entries)
+        self._to_write = changed + self._made + in_ledger + _gone(memo, application.memo)
         self._tell(READING, COMPUTING, 1, 1)
 
     def wrote(self, rows: int) -> None:

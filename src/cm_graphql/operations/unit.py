@@ -253,7 +253,7 @@ class Unit:
         saved = await moving.save(self.session, before, applied.memo, self.stamp)
         happening = self.moved(action, applied.entries, was.values())
         await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
-        await records.write_ledger(self.session, applied.entries)
+        await records.write_ledger(self.session, applied.entries, self.stamp)
 
     def moved(
         self, action: EventAction, entries: Sequence[LedgerEntry], loaded: Iterable[Target], note: str | None = None

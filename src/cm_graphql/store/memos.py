@@ -327,19 +327,15 @@ class _Writer:
 async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMemo, stamp: Stamp) -> None:
     """Write what differs in a memo's parts, rows taken as they are needed: there may be hundreds of thousands."""
     old_parts = {part.id: part for part in before.parts} if before else {}
-    old = {item_part.id: item_part for part in old_parts.values() for item_part in part.item_parts}
-    kept = {part.id for part in memo.parts}
-    new_ids = {item_part.id for part in memo.parts for item_part in part.item_parts}
+    kept = {part.id: part for part in memo.parts}
     # What lies in a part goes with it.
     await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in kept])
-    gone = [
-        item_part.id
-        for part in old_parts.values()
-        if part.id in kept
-        for item_part in part.item_parts
-        if item_part.id not in new_ids
-    ]
-    await bulk.delete(session, t.credit_memo_item_parts, gone)
+    for was in old_parts.values():
+        now = kept.get(was.id, was)
+        if now is not was:
+            left = {item_part.id for item_part in now.item_parts}
+            gone = [item_part.id for item_part in was.item_parts if item_part.id not in left]
+            await bulk.delete(session, t.credit_memo_item_parts, gone)
     common = {"credit_memo_id": memo.id, "currency": memo.currency.code}
     moved = [(old_parts.get(part.id), part) for part in memo.parts if old_parts.get(part.id) is not part]
     await bulk.insert(
@@ -362,7 +358,8 @@ async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMe
     )
 
     def inside() -> Iterator[tuple[ItemPart | None, ItemPart, str]]:
-        for _, part in moved:
+        for was, part in moved:
+            old = {item_part.id: item_part for item_part in was.item_parts} if was else {}
             for item_part in part.item_parts:
                 yield old.get(item_part.id), item_part, part.id
 

@@ -22,7 +22,7 @@ IDEMPOTENCY_HOURS = 24
 # --- the application ledger -------------------------------------------------------------------------------------------
 
 
-async def write_ledger(session: Session, entries: Sequence[LedgerEntry]) -> None:
+async def write_ledger(session: Session, entries: Sequence[LedgerEntry], stamp: Stamp) -> None:
     """Append entries with their lines."""
     await bulk.insert(
         session,
@@ -49,7 +49,7 @@ async def write_ledger(session: Session, entries: Sequence[LedgerEntry]) -> None
         t.credit_memo_application_items,
         (
             {
-                "id": line.id,
+                "id": stamp.new_id("lel"),
                 "application_id": entry.id,
                 "credit_memo_id": entry.memo_id,
                 "position": position,
