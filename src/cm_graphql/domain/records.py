@@ -53,8 +53,8 @@ NO_FINANCE = FinanceInformation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaxationItem:
-    """One tax on one credit memo line; a line of its own for money that is applied (domain.md 2.3, 4.8)."""
+class MovableTax:
+    """What movements of money see of a taxation item: all that is loaded of it where there may be 300,000."""
 
     id: str
     item_id: str
@@ -66,15 +66,8 @@ class TaxationItem:
     refunded: int = 0
     jurisdiction: str = ""
     location_code: str | None = None
-    tax_code: str | None = None
-    tax_code_description: str | None = None
-    tax_date: date | None = None
     tax_rate: Decimal = Decimal(0)
-    tax_rate_description: str | None = None
-    tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
     source_tax_item_id: str | None = None
-    finance: FinanceInformation = NO_FINANCE
-    custom_fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_line(self.tax_amount, self.applied, self.refunded)
@@ -91,8 +84,21 @@ class TaxationItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreditMemoItem:
-    """One line of a credit memo with its taxation items (domain.md 2.2)."""
+class TaxationItem(MovableTax):
+    """One tax on one credit memo line; a line of its own for money that is applied (domain.md 2.3, 4.8)."""
+
+    tax_code: str | None = None
+    tax_code_description: str | None = None
+    tax_date: date | None = None
+    tax_rate_description: str | None = None
+    tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
+    finance: FinanceInformation = NO_FINANCE
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovableItem:
+    """What movements of money see of a credit memo's line: all that is loaded of it where there may be 300,000."""
 
     id: str
     position: int
@@ -100,28 +106,11 @@ class CreditMemoItem:
     """As asked for: net of a tax-exclusive line, gross of an inclusive one."""
     net: int
     """`amountWithoutTax`; what can be applied, since tax has lines of its own (domain.md 7.5)."""
-    sku_name: str
     source_item_type: ItemSourceType
     source_item_id: str
     applied: int = 0
     refunded: int = 0
     tax_mode: TaxMode = TaxMode.TAX_EXCLUSIVE
-    tax_auto_calculation: bool = False
-    processing_type: ProcessingType = ProcessingType.CHARGE
-    applied_to_item_id: str | None = None
-    sku: str | None = None
-    description: str | None = None
-    quantity: Decimal | None = None
-    unit_price: Decimal | None = None
-    unit_of_measure: str | None = None
-    service_start_date: date | None = None
-    service_end_date: date | None = None
-    subscription_id: str | None = None
-    credit_from_item_source: CreditFromItemSource | None = None
-    credit_from_item_id: str | None = None
-    exclude_item_billing_from_revenue_accounting: bool = False
-    finance: FinanceInformation = NO_FINANCE
-    custom_fields: Mapping[str, Any] = field(default_factory=dict)
     taxation_items: tuple[TaxationItem, ...] = ()
 
     def __post_init__(self) -> None:
@@ -143,6 +132,29 @@ class CreditMemoItem:
     def tax(self) -> int:
         """The sum of its taxation items."""
         return sum(tax.tax_amount for tax in self.taxation_items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditMemoItem(MovableItem):
+    """One line of a credit memo with its taxation items (domain.md 2.2)."""
+
+    sku_name: str
+    tax_auto_calculation: bool = False
+    processing_type: ProcessingType = ProcessingType.CHARGE
+    applied_to_item_id: str | None = None
+    sku: str | None = None
+    description: str | None = None
+    quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    unit_of_measure: str | None = None
+    service_start_date: date | None = None
+    service_end_date: date | None = None
+    subscription_id: str | None = None
+    credit_from_item_source: CreditFromItemSource | None = None
+    credit_from_item_id: str | None = None
+    exclude_item_billing_from_revenue_accounting: bool = False
+    finance: FinanceInformation = NO_FINANCE
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
