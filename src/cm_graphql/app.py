@@ -23,10 +23,13 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from cm_graphql.api import explorer, logs
 from cm_graphql.api.authentication import Authentication
+from cm_graphql.api.browsers import Browsers
+from cm_graphql.api.compression import Compression
 from cm_graphql.api.connections import Connection
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.errors import Code, RequestRefused
@@ -151,18 +154,21 @@ def create_app(settings: Settings) -> Starlette:
         introspection=settings.introspection,
         page=explorer.page if settings.shows_explorer else plain,
     )
+    served: ASGIApp = Browsers(endpoint, settings.allowed_origins)
+    if settings.compression:
+        served = Compression(served)
     hosts = None if "*" in settings.allowed_hosts else settings.allowed_hosts
     return Starlette(
         routes=[
             Route("/", _to_graphql),
-            Route("/graphql", endpoint),
-            WebSocketRoute("/graphql", Sockets(endpoint, settings.limits(), traffic)),
+            Route("/graphql", served),
+            WebSocketRoute("/graphql", Sockets(endpoint, settings.limits(), traffic, settings.allowed_origins)),
             *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
             Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context).__call__, methods=["GET", "HEAD"]),
             Route("/healthz", _alive),
             Route("/readyz", _ready),
         ],
-        middleware=[Middleware(Frame, hosts=hosts, direct={"/graphql": endpoint})],
+        middleware=[Middleware(Frame, hosts=hosts, direct={"/graphql": served})],
         lifespan=lifespan,
     )
 

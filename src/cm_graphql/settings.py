@@ -75,6 +75,15 @@ class Settings(BaseSettings):
         description="Host names that requests may be addressed to, separated by commas; `*` allows any. "
         "It keeps web pages from reaching a server on the reader's own machine.",
     )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose pages may call, separated by commas, as in `https://app.example.com` (CORS); unless "
+        "set, only pages of the server itself.",
+    )
+    compression: bool = Field(
+        default=True,
+        description="Whether answers are compressed for clients that accept it: gzip, or br with the extra `brotli`.",
+    )
     auth: Literal["none", "keys", "jwt", "both"] = Field(
         default="none",
         description="How callers say who they are: `keys` (API keys, see `cm-graphql keys create`), `jwt` (tokens of "
@@ -258,6 +267,9 @@ class Settings(BaseSettings):
     max_directives_per_place: int = Field(
         default=_LIMITS.directives_per_place, ge=0, description="Directives on one field, fragment or operation."
     )
+    max_batch: int = Field(
+        default=_LIMITS.batch, ge=0, le=100, description="Operations in one request, as a JSON array; 0 refuses arrays."
+    )
     max_cost: int = Field(
         default=_LIMITS.cost, ge=1, description="What an operation may cost: the things that it could read."
     )
@@ -301,7 +313,20 @@ class Settings(BaseSettings):
             refuse_unless_rate(value)
         return value
 
-    @field_validator("allowed_hosts", "jwt_algorithms", "trusted_proxies", mode="before")
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origin(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("https", "http")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("each has to be a scheme and a host, as in https://app.example.com, and none is *")
+        return value
+
+    @field_validator("allowed_hosts", "allowed_origins", "jwt_algorithms", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

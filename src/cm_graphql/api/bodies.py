@@ -40,8 +40,8 @@ class Parameters:
     """The id of a registered document, or of one that was sent before."""
 
 
-async def from_post(request: Request, limits: Limits) -> Parameters:
-    """Read the parameters from a JSON body, or from a multipart form with files."""
+async def from_post(request: Request, limits: Limits) -> Parameters | list[Parameters]:
+    """Read the parameters from a JSON body, those of a batch among them, or from a multipart form with files."""
     if len(request.headers.getlist("content-type")) > 1:
         raise RequestRefused(400, "A request has one Content-Type header.")
     if ContentType.parse(request.headers.get("content-type", "")).media_type == "multipart/form-data":
@@ -50,11 +50,25 @@ async def from_post(request: Request, limits: Limits) -> Parameters:
         uploads.place(found, load_json(places, limits.json_depth, "`map`"), files)
         return parameters_of(found)
     _require_json(request)
-    return parameters_of(_operation(await _read(request, limits.body_bytes), limits, "The body"))
+    found = load_json(await _read(request, limits.body_bytes), limits.json_depth, "The body")
+    if isinstance(found, list) and limits.batch:
+        return _batch(found, limits)
+    return parameters_of(_checked(found, "The body"))
+
+
+def _batch(found: list[Any], limits: Limits) -> list[Parameters]:
+    if not 1 <= len(found) <= limits.batch:
+        raise RequestRefused(
+            400, f"The batch has {len(found)} operations; 1 to {limits.batch} are allowed.", Code.LIMIT_EXCEEDED
+        )
+    return [parameters_of(_checked(one, f"Operation {index}")) for index, one in enumerate(found)]
 
 
 def _operation(body: bytes, limits: Limits, what: str) -> dict[str, Any]:
-    found = load_json(body, limits.json_depth, what)
+    return _checked(load_json(body, limits.json_depth, what), what)
+
+
+def _checked(found: Any, what: str) -> dict[str, Any]:
     if isinstance(found, list):
         raise RequestRefused(400, "Batches are not answered: send one operation per request.")
     if not isinstance(found, dict):

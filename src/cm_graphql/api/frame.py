@@ -15,7 +15,18 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 PROBES = ("/healthz", "/readyz")
 """Asked every few seconds, under whatever name the prober knows; not worth a line in the log."""
 
-OWN_HEADERS = (b"x-request-id", b"x-content-type-options")
+SAFETY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""What browsers obey: no guessing of types, no address told elsewhere, no place in others' pages."""
+
+OVER_TLS = (b"strict-transport-security", b"max-age=31536000")
+"""Sent where a proxy says that the caller came by https: next time by nothing else."""
+
+OWN_HEADERS = (b"x-request-id", *(name for name, _ in SAFETY))
 
 log = structlog.get_logger("cm_graphql.access")
 
@@ -57,7 +68,9 @@ class Frame:
                 status = message["status"]
                 headers = [header for header in message.get("headers", ()) if header[0] not in OWN_HEADERS]
                 headers.append((b"x-request-id", request_id.encode()))
-                headers.append((b"x-content-type-options", b"nosniff"))
+                headers += SAFETY
+                if scope["scheme"] == "https":
+                    headers.append(OVER_TLS)
                 message = {**message, "headers": headers}
             await send(message)
 

@@ -30,6 +30,9 @@ from cm_graphql.api.traffic import HEAVY, TookTooLong, Traffic, TrafficRules, ad
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+"""What a browser may load for an answer that it takes for a page; pages say otherwise."""
+
 COST_HEADER = "x-graphql-cost"
 """Whoever sends it, or `cost` in the request's `extensions`, is told what the operation costs."""
 
@@ -135,22 +138,52 @@ class GraphQLOverHTTP:
         stage = Stage()
         if answer.media_type == EVENTS:
             parameters = await self._in_time(self._parameters(request), stage)
+            if isinstance(parameters, list):
+                raise RequestRefused(400, "Batches are not answered as events: send one operation per request.")
             await self._stream(parameters, request, errors, receive, send)
             return True
         # A turn comes before the body, so that nobody has more bodies lying here than requests running.
         async with self._traffic.turn(caller):
-            result = await self._in_time(self._result(request, context, stage), stage)
-        answer.body = encode(_format(result, errors, context.response_extensions))
+            answer.body = encode(await self._in_time(self._result(request, context, errors, stage), stage))
         return False
 
-    async def _parameters(self, request: Request) -> bodies.Parameters:
+    async def _parameters(self, request: Request) -> bodies.Parameters | list[bodies.Parameters]:
         if request.method == "POST":
             return await bodies.from_post(request, self._limits)
         return bodies.from_url(request.scope["query_string"], self._limits)
 
-    async def _result(self, request: Request, context: Context, stage: Stage) -> ExecutionResult:
+    async def _result(
+        self, request: Request, context: Context, errors: ExecutionErrors, stage: Stage
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """The formatted result of the request, or those of its batch."""
         parameters = await self._parameters(request)
-        return await self._execute(parameters, context, request, stage, by_post=request.method == "POST")
+        if isinstance(parameters, list):
+            return await self._results_of_batch(parameters, request, context, errors, stage)
+        result = await self._execute(parameters, context, request, stage, by_post=request.method == "POST")
+        return _format(result, errors, context.response_extensions)
+
+    async def _results_of_batch(
+        self,
+        batch: list[bodies.Parameters],
+        request: Request,
+        context: Context,
+        errors: ExecutionErrors,
+        stage: Stage,
+    ) -> list[dict[str, Any]]:
+        """The results of each operation, done one after the other; the rate counts each."""
+        for _ in batch[1:]:
+            await self._traffic.count(_caller(request, context))
+        results: list[dict[str, Any]] = []
+        for parameters in batch:
+            own = await self._make_context(request, errors.request_id)
+            try:
+                result = await self._execute(parameters, own, request, stage, by_post=True)
+                results.append(_format(result, errors, own.response_extensions))
+            except DocumentRefused as refused:
+                results.append({"errors": refused.errors})
+            except ApiError as refused:
+                results.append({"errors": [from_api_error(refused)]})
+        return results
 
     async def _in_time(self, work: Awaitable[T], stage: Stage) -> T:
         """Do something, or stop it at its deadline; what it has open is closed by then, and undone."""
@@ -300,7 +333,7 @@ class Answer:
 
     async def send(self, send: Send) -> None:
         """Send it, never to be cached: answers depend on who asks and when."""
-        headers = {"cache-control": "no-store", "vary": "accept"}
+        headers = {"cache-control": "no-store", "vary": "accept", "content-security-policy": NOTHING}
         if self.body:
             headers["content-type"] = f"{self.media_type}; charset=utf-8"
         headers.update(self.headers)

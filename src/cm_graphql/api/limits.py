@@ -38,6 +38,8 @@ class Limits:
     aliases: int = 100
     directives: int = 100
     directives_per_place: int = 5
+    batch: int = 0
+    """Operations in one request, as a JSON array; 0: none."""
     cost: int = 2_000_000
     """What an operation may cost (`costs`); `check_document` does not look at it, for it depends on the variables."""
 

@@ -49,8 +49,6 @@ class PersistedDocuments:
         """The text of the document; raises RequestRefused and DocumentRefused."""
         text, document_id = parameters.query, parameters.document_id
         named = _named_by_extension(parameters)
-        if text is not None and document_id is not None:
-            raise RequestRefused(400, "Give `query` or `documentId`, not both.")
         if text is None:
             return await self._found(document_id or named or "", by_extension=document_id is None)
         if named is not None and named != hash_of(text):

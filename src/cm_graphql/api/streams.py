@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import ExitStack, aclosing, suppress
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -93,7 +93,7 @@ async def until_refused(admit: Callable[[], Awaitable[object]]) -> None:
             await admit()
 
 
-def encode(answer: Result) -> bytes:
+def encode(answer: Result | list[Result]) -> bytes:
     """Write a result as JSON on one line."""
     try:
         return orjson.dumps(answer)
@@ -117,14 +117,17 @@ class Closed(Exception):
 class Sockets:
     """The ASGI application behind `/graphql` for WebSocket connections."""
 
-    def __init__(self, answering: Answering, limits: Limits, traffic: Traffic | None = None) -> None:
+    def __init__(
+        self, answering: Answering, limits: Limits, traffic: Traffic | None = None, origins: Collection[str] = ()
+    ) -> None:
         self._answering = answering
         self._limits = limits
         self._traffic = traffic or Traffic(TrafficRules())
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
-        if not _same_origin(socket):
+        if socket.headers.get("origin") not in self._origins and not _same_origin(socket):
             # Browsers let any page open a socket to anywhere; only the Origin header tells whose page it is.
             await socket.close(4403, "Pages of another origin are not answered.")
             return
