@@ -109,7 +109,10 @@ def start(running: Sequence[Contender], urls: dict[Kind, str], build: Path) -> N
             if contender.database not in keys:
                 keys[contender.database] = admin_key(url)
             contender.token = keys[contender.database]
-            contender.environment = {"CM_GRAPHQL_AUTH": "keys"}
+            contender.environment = {
+                "CM_GRAPHQL_AUTH": "keys",
+                "CM_GRAPHQL_RATE_LIMIT": "1000000000/minute",
+            }  # counted, never reached
         contender.start(url, build)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from starlette.requests import HTTPConnection
 
 from cm_graphql.api.http import GraphQLOverHTTP
-from cm_graphql.api.traffic import NoStorage, TooMuch, Traffic, TrafficRules, address_of
+from cm_graphql.api.traffic import NoStorage, TooMuch, Traffic, TrafficRules, Window, address_of
 from cm_graphql.app import StartupError, open_traffic
 from cm_graphql.settings import Settings
 from cm_graphql.store.database import Database, announce
@@ -61,6 +61,18 @@ async def test_the_window_moves() -> None:
     await asyncio.sleep(1.1)
 
     assert await counted(traffic, "usr", 3) == 2
+
+
+async def test_callers_who_went_silent_are_forgotten_as_others_come() -> None:
+    window = Window(amount=5, seconds=0.1)
+    for number in range(100):
+        assert window.hit(f"usr_{number}")
+
+    await asyncio.sleep(0.2)
+    for number in range(100, 160):
+        assert window.hit(f"usr_{number}")
+
+    assert len(window) <= 60
 
 
 async def test_an_address_that_guesses_tokens_is_not_listened_to_for_a_while() -> None:

@@ -21,7 +21,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NAMES = ("query", "documentId", "doc_id", "operationName", "variables", "extensions")
 """Parameters of a request; others are ignored."""
 
-_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+_LONG_INTEGER = re.compile(rb"(?:^|[\s:,\[-])[0-9]{19}")  # not the digits in the middle of an id, which is text
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TO_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _SCANNED_AT_ONCE = 1 << 20

@@ -12,11 +12,13 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from itertools import islice
+from typing import Final, Literal
 
 import structlog
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
@@ -29,6 +31,9 @@ HEAVY: Final = 100_000
 
 MOST_SUSPECTS: Final = 10_000
 """Addresses that are remembered for tokens that were not good; of others nothing has to be looked up."""
+
+SLOTS: Final = 60
+"""Parts of the window in which requests are counted together."""
 
 log = structlog.get_logger("cm_graphql.traffic")
 
@@ -200,37 +205,36 @@ class Rate:
 
     def __init__(self, item: RateLimitItem, storage_url: str | None) -> None:
         self._item = item
-        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._own = Window(item.amount, item.get_expiry())
         self._shared = None if storage_url is None else MovingWindowRateLimiter(shared_storage(storage_url))
         self._warned = -math.inf
 
     async def count(self, caller: str, limit: str, what: str) -> None:
         """Count one request; raises TooMuch where there were as many as there may be."""
-        if not await self._ask("hit", caller, limit):
+        if not (self._own.hit(caller) if self._shared is None else await self._ask("hit", caller, limit)):
             raise await self._refusal(caller, limit, what)
 
     async def check(self, caller: str, limit: str, what: str) -> None:
         """Raise TooMuch where there were as many as there may be, without counting."""
-        if not await self._ask("test", caller, limit):
+        if not (self._own.test(caller) if self._shared is None else await self._ask("test", caller, limit)):
             raise await self._refusal(caller, limit, what)
 
-    async def _ask(self, how: str, *key: str) -> bool:
-        if self._shared is not None:
-            try:
-                return bool(await getattr(self._shared, how)(self._item, *key))
-            except Exception as error:
-                # Without Redis each process counts for itself: that limits still, and nobody is turned away for it.
-                self._warn(error)
-        return bool(await getattr(self._own, how)(self._item, *key))
+    async def _ask(self, how: Literal["hit", "test"], caller: str, limit: str) -> bool:
+        try:
+            return bool(await getattr(self._shared, how)(self._item, caller, limit))
+        except Exception as error:
+            # Without Redis each process counts for itself: that limits still, and nobody is turned away for it.
+            self._warn(error)
+        return self._own.hit(caller) if how == "hit" else self._own.test(caller)
 
     async def _refusal(self, caller: str, limit: str, what: str) -> TooMuch:
-        limiter = self._shared or self._own
-        try:
-            reset = (await limiter.get_window_stats(self._item, caller, limit)).reset_time
-        except Exception as error:
-            self._warn(error)
-            reset = time.time() + 1
-        seconds = max(1, math.ceil(reset - time.time()))
+        wait = self._own.wait(caller)
+        if self._shared is not None:
+            try:
+                wait = (await self._shared.get_window_stats(self._item, caller, limit)).reset_time - time.time()
+            except Exception as error:
+                self._warn(error)
+        seconds = max(1, math.ceil(wait))
         allowed = f"{self._item.amount} per {self._item.multiples if self._item.multiples > 1 else ''} "
         allowed = f"{allowed.strip()} {self._item.GRANULARITY.name}"
         message = f"That were more {what} than you may send ({allowed}): come back in {seconds} s."
@@ -240,6 +244,82 @@ class Rate:
         if time.monotonic() - self._warned > 60:
             self._warned = time.monotonic()
             log.warning("rate_storage_fails", reason=type(error).__name__)  # its text can hold the URL
+
+
+class Window:
+    """Counts the requests of callers in a moving window, exact to a sixtieth of it, at the same cost however many.
+
+    The library's own memory keeps every single request, and looks through all callers at each of them.
+    """
+
+    def __init__(self, amount: int, seconds: float) -> None:
+        self._amount = amount
+        self._slot_seconds = seconds / SLOTS
+        self._callers: OrderedDict[str, Recent] = OrderedDict()
+
+    def hit(self, caller: str) -> bool:
+        """Count a request, unless there were as many as there may be."""
+        slot = self._slot()
+        recent = self._callers.get(caller)
+        if recent is None:
+            self._forget(slot)
+            recent = self._callers[caller] = Recent()
+        else:
+            self._callers.move_to_end(caller)
+        if recent.total(slot) >= self._amount:
+            return False
+        recent.add(slot)
+        return True
+
+    def test(self, caller: str) -> bool:
+        """Whether another request would be let through."""
+        recent = self._callers.get(caller)
+        return recent is None or recent.total(self._slot()) < self._amount
+
+    def wait(self, caller: str) -> float:
+        """Seconds until the first of the requests counted leaves the window."""
+        recent = self._callers.get(caller)
+        if recent is None or not recent.slots:
+            return 0.0
+        return (recent.slots[0][0] + SLOTS) * self._slot_seconds - time.monotonic()
+
+    def __len__(self) -> int:
+        """The callers that are remembered."""
+        return len(self._callers)
+
+    def _slot(self) -> int:
+        return int(time.monotonic() / self._slot_seconds)
+
+    def _forget(self, slot: int) -> None:
+        """Let go of the two callers that were silent for longest, if they are out of the window."""
+        for caller in list(islice(self._callers, 2)):
+            if not self._callers[caller].total(slot):
+                del self._callers[caller]
+
+
+class Recent:
+    """The requests of one caller in the window, by slots of time."""
+
+    __slots__ = ("_total", "slots")
+
+    def __init__(self) -> None:
+        self.slots: deque[list[int]] = deque()
+        """Number of the slot, and how many came in it."""
+        self._total = 0
+
+    def total(self, slot: int) -> int:
+        """How many there are in the window that ends with a slot."""
+        while self.slots and self.slots[0][0] <= slot - SLOTS:
+            self._total -= self.slots.popleft()[1]
+        return self._total
+
+    def add(self, slot: int) -> None:
+        """Count one."""
+        if self.slots and self.slots[-1][0] == slot:
+            self.slots[-1][1] += 1
+        else:
+            self.slots.append([slot, 1])
+        self._total += 1
 
 
 class NoStorage(Exception):
@@ -259,7 +339,12 @@ def shared_storage(url: str) -> Storage:
 
 def address_of(connection: HTTPConnection) -> str:
     """The address that a connection comes from; of IPv6 the network, since a home has 2^64 addresses."""
-    host = connection.client.host if connection.client else ""
+    client = connection.scope.get("client")
+    return _network(client[0]) if client else "elsewhere"
+
+
+@lru_cache(10_000)
+def _network(host: str) -> str:
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
