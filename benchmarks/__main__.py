@@ -36,7 +36,7 @@ def run(
     quick
         Two rounds of a second, without the curves: about three minutes.
     rounds
-        Rounds of each workload and contender; 4 unless said.
+        Rounds of each workload and contender; 3 unless said.
     seconds
         Seconds of each; 3 unless said.
     memos
@@ -65,7 +65,7 @@ def run(
         course = Course(databases, data.pick(databases), running)
         course.check()
         print(f"{len(running)} contenders give the same answers.", flush=True)
-        course.measure(results, rounds or (2 if quick else 4), length)
+        course.measure(results, rounds or (2 if quick else 3), length)
         if not quick:
             growth.by_answer(course, curves, 2)
             growth.by_clients(course, curves, 2)

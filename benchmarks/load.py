@@ -1,10 +1,12 @@
 """Load from a process of its own (wrk), and what a server's processes hold in memory."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ class Measured:
     megabytes_per_second: float
     requests: int
     failed: int
+    processor: float = 0.0
+    """Milliseconds that the server's own processes computed for each request; not the database's."""
     """Answers that were no 2xx, and connections that broke."""
 
     def as_json(self) -> dict[str, Any]:
@@ -73,6 +77,16 @@ def megabytes(processes: Iterable[int]) -> float:
             continue
         total += next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
     return total / 1024
+
+
+def processor_seconds(process: int) -> float:
+    """What a process and all that it started have computed so far."""
+    ticks = 0
+    for pid in family(process):
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:

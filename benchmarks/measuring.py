@@ -5,7 +5,7 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import data, load, workloads
@@ -39,6 +39,10 @@ class Results:
     def p99(self, contender: str, workload: str) -> float:
         """The median of the rounds' 99th percentiles, in milliseconds."""
         return statistics.median(one.p99 for one in self.rounds[contender][workload])
+
+    def processor(self, contender: str, workload: str) -> float:
+        """The median of the rounds' processor time per request, in milliseconds."""
+        return statistics.median(one.processor for one in self.rounds[contender][workload])
 
     def ratios(self, contender: str, other: str, workload: str) -> list[float]:
         """How many times as fast as another, round by round, lowest first."""
@@ -128,7 +132,10 @@ class Course:
 
     def fire(self, contender: Contender, bodies: Sequence[Any], seconds: float, connections: int) -> Measured:
         """Send a contender requests; raises Different when it refused any."""
+        before = load.processor_seconds(contender.pid)
         measured = load.fire(contender.url, bodies, token=contender.token, connections=connections, seconds=seconds)
+        spent = load.processor_seconds(contender.pid) - before
+        measured = replace(measured, processor=1000 * spent / max(1, measured.requests))
         if measured.failed:
             raise Different(f"{contender.title}: {measured.failed} of {measured.requests} requests failed.")
         return measured

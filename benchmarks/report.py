@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ PEER = "postgraphile"
 
 START = "<!-- measured: written by `python -m benchmarks --write-docs` -->"
 END = "<!-- /measured -->"
+
+IMAGES = "images/"
 
 SHIP = {
     # workload: PostgreSQL and SQLite against PostGraphile, and both against what is written by hand
@@ -85,11 +87,11 @@ class Report:
     def _has(self, name: str) -> bool:
         return any(contender.name == name for contender in self.contenders)
 
-    def latencies(self) -> str:
-        """The 99th percentile of each, in milliseconds."""
+    def milliseconds(self, what: Callable[[str, str], float], places: int) -> str:
+        """A figure in milliseconds of each contender and workload."""
         header = ["contender", *(workload.title for workload in WORKLOADS)]
         rows = [
-            [one.title, *(f"{self.results.p99(one.name, workload.name):.1f}" for workload in WORKLOADS)]
+            [one.title, *(f"{what(one.name, workload.name):.{places}f}" for workload in WORKLOADS)]
             for one in self.contenders
         ]
         return _markdown(header, rows)
@@ -158,7 +160,7 @@ class Report:
         from benchmarks import plots
 
         (folder / "results.json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
-        (folder / "results.md").write_text(self._section() + "\n")
+        (folder / "results.md").write_text(self._section("") + "\n")
         plots.write(self, folder)
 
     def write_docs(self, docs: Path) -> None:
@@ -170,26 +172,33 @@ class Report:
         text = page.read_text()
         before, _, rest = text.partition(START)
         _, _, after = rest.partition(END)
-        page.write_text(f"{before}{START}\n\n{self._section()}\n\n{END}{after}")
+        page.write_text(f"{before}{START}\n\n{self._section(IMAGES)}\n\n{END}{after}")
 
-    def _section(self) -> str:
+    def _section(self, images: str) -> str:
+        """The results; `images` is where the plots lie, seen from the page."""
         of = machine()
         rounds = max((len(found) for one in self.results.rounds.values() for found in one.values()), default=0)
         about = (
             f"Measured on {datetime.now(UTC):%Y-%m-%d} in {self.minutes:.0f} minutes: {of['processors']} processors "
             f"({of['model']}), Linux {of['kernel']}, Python {of['python']}; {self.memos:,} memos, "
-            f"{CONNECTIONS} connections, {rounds} rounds in turns. Load average before the end: {of['load']}."
+            f"{CONNECTIONS} connections, {rounds} round{'s' if rounds > 1 else ''} in turns, "
+            f"commit {of['commit']}. Load average: {of['load']}."
         )
         return "\n\n".join(
             (
                 about,
+                f"![Requests per second, a column for each kind of request]({images}performance-workloads.svg)",
                 "Requests per second, median of the rounds; in brackets how many times PostGraphile's, with the lowest "
                 "and the highest round. RSS is that of the server's process, before and under load.",
                 self.table(),
                 "The slowest of a hundred answers (99th percentile), in milliseconds:",
-                self.latencies(),
+                self.milliseconds(self.results.p99, 1),
+                "Processor time of the server for each request, its database left out, in milliseconds. It tells more "
+                "than the others where the machine has something else to do:",
+                self.milliseconds(self.results.processor, 2),
                 "What was to be reached:",
                 self.targets(),
+                *([f"![How times grow]({images}performance-growth.svg)"] if self.growth.answer else []),
             )
         )
 

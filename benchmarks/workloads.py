@@ -89,8 +89,8 @@ class Workload:
 WORKLOADS = (
     Workload("memo", "one memo, 10 fields", MEMO, "memo"),
     Workload("list", "list of 50, filter, sort", LIST, "list"),
-    Workload("nested", "nested 50: account, items, taxation items, parts", NESTED, "nested"),
-    Workload("far", "the same list, 15,000 rows on", LIST, "list"),
+    Workload("nested", "nested 50", NESTED, "nested"),
+    Workload("far", "far page: the same list, nine tenths on", LIST, "list"),
     Workload("apply", "apply, in one transaction", APPLY, "apply"),
 )
 

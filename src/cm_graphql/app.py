@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import structlog
 import uvicorn
-from alembic.runtime.migration import MigrationContext
-from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -398,7 +396,7 @@ async def migrate(settings: Settings) -> None:
         await migrations.upgrade(url)
     except sqlite3.Error as error:
         raise StartupError(f"The database {shown} cannot be used: {_first_line(error)}.") from None
-    except CommandError as error:
+    except migrations.OtherVersion as error:
         raise StartupError(f"The database {shown} was made by another version of cm-graphql: {error}.") from None
     except DBAPIError as error:
         raise StartupError(f"The database {shown} cannot be used: {_first_line(error.orig)}.") from None
@@ -545,7 +543,7 @@ async def _ready(request: Request) -> Response:
     status, code = "ready", 200
     try:
         async with asyncio.timeout(PROBE_SECONDS), request.app.state.database.read() as connection:
-            revision = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+            revision = await connection.run_sync(migrations.revision)
         if revision != migrations.head():
             status, code = "the database has another schema", 503
     except Exception as error:

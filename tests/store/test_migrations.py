@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Table, inspect, select, text
 
 from cm_graphql.domain.enums import DocumentType, ReasonCodeType
@@ -48,6 +49,10 @@ def _remade_from_the_tables(connection: Connection) -> dict[str, list[str]]:
     metadata.drop_all(connection)
     metadata.create_all(connection)
     return _definitions(connection)
+
+
+def test_the_newest_revision_is_known_without_reading_them() -> None:
+    assert migrations.head() == ScriptDirectory.from_config(migrations.config()).get_current_head()
 
 
 async def test_migrations_and_tables_are_the_same_schema(database_url: str) -> None:

@@ -27,6 +27,13 @@ PROGRESS_STEPS: Final = 50_000
 """So many steps of SQLite's machine lie between two looks at the clock: about a millisecond."""
 
 
+INLINE_CACHE: Final = 16_000
+"""Kilobytes of pages that the connection of short readings keeps."""
+
+THREAD_CACHE: Final = 4_000
+"""Kilobytes that each of the others keeps."""
+
+
 class ReadingFailed(StoreError):
     """The driver could not carry out a reading; the ordinary way may tell why."""
 
@@ -90,7 +97,9 @@ class SqliteDirect:
             "fold", 1, lambda text: None if text is None else fold_text(text), deterministic=True
         )
         self._underway.introduce(connection)
-        for pragma in ("query_only = ON", "busy_timeout = 5000", "cache_size = -32000", "mmap_size = 268435456"):
+        # Pages are kept, not mapped: what is mapped counts as memory of each process, up to all of the file.
+        cache = INLINE_CACHE if self._inline is None else THREAD_CACHE
+        for pragma in ("query_only = ON", "busy_timeout = 5000", f"cache_size = -{cache}"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
