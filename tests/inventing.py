@@ -1,6 +1,6 @@
 """Queries made up from a schema: deep and wide, with aliases, fragments, variables and directives."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -22,11 +22,22 @@ from graphql import (
 DEEPEST = 5
 VARIABLES = {"$yes": "Boolean = true", "$no": "Boolean = false", "$few": "Int = 2"}
 
+NO_CURSORS: Mapping[str, Sequence[str]] = {}
+
 
 class Inventor:
     """Makes one query up; the same dice make the same query."""
 
-    def __init__(self, schema: GraphQLSchema, dice: Random, ids: Sequence[str], numbers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        dice: Random,
+        ids: Sequence[str],
+        numbers: Sequence[str],
+        cursors: Mapping[str, Sequence[str]] = NO_CURSORS,
+    ) -> None:
+        """`ids` and `numbers` are those to ask for, `cursors` those of unsorted lists, by the type of the list."""
+        self._cursors = cursors
         self._schema = schema
         self._dice = dice
         self._ids = ids
@@ -37,14 +48,20 @@ class Inventor:
         """A document with one operation."""
         root = self._schema.query_type
         assert root is not None
-        names = [name for name in root.fields if not name.endswith("Statuses")]
-        fields = [self._field(root, self._one_of(names), 1) for _ in range(self._dice.randint(1, 3))]
+        fields = [self._field(root, self._one_of(list(root.fields)), 1) for _ in range(self._dice.randint(1, 3))]
+        if self._dice.random() < 0.1:
+            fields.append('__type(name: "CreditMemo") { name }')
         body = " ".join(f"r{i}: {field}" for i, field in enumerate(fields))
         if self._dice.random() < 0.2:
             body += " __typename"
         text = f"{{ {body} }} {' '.join(self._fragments)}"
         used = ", ".join(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)
         return f"query Made{f'({used})' if used else ''} {text}"
+
+    def variables(self) -> dict[str, Any]:
+        """Values of the variables, of which some take their defaults and one may be null."""
+        values: dict[str, list[Any]] = {"yes": [True, False], "no": [True, False], "few": [0, 1, 3, None]}
+        return {name: self._dice.choice(some) for name, some in values.items() if self._dice.random() < 0.3}
 
     def _one_of(self, choices: Sequence[str]) -> str:
         return self._dice.choice(choices)
@@ -59,6 +76,8 @@ class Inventor:
             parts.append("__typename")
         if self._dice.random() < 0.15:
             parts.append(f"... on {named.name} {{ {self._aliased(named, depth)} }}")
+        if self._dice.random() < 0.2:
+            parts += self._twice(named, depth)
         if self._dice.random() < 0.1:
             name = f"F{len(self._fragments)}"
             self._fragments.append("")
@@ -66,6 +85,16 @@ class Inventor:
             self._fragments[index] = f"fragment {name} on {named.name} {{ {self._aliased(named, depth)} }}"
             parts.append(f"...{name} {self._switch()}")
         return "{ " + " ".join(parts) + " }"
+
+    def _twice(self, named: GraphQLObjectType, depth: int) -> list[str]:
+        """A field selected twice under one key, of which the halves are to be merged; or nothing."""
+        names = [name for name, field in named.fields.items() if not _is_leaf(field) and not _is_required(field)]
+        if not names or depth >= DEEPEST:
+            return []
+        name = self._one_of(names)
+        key = f"a{self._dice.randrange(10**9)}"
+        halves = [f"{key}: {name} {self._selection(named.fields[name].type, depth + 1)}" for _ in range(2)]
+        return [halves[0], f"... on {named.name} {{ {halves[1]} }}"]
 
     def _of_interface(self, named: Any, depth: int) -> str:
         possible = list(self._schema.get_possible_types(named))
@@ -95,6 +124,10 @@ class Inventor:
 
     def _arguments(self, field: GraphQLField) -> str:
         given = []
+        places = self._cursors.get(get_named_type(field.type).name)
+        if places and self._dice.random() < 0.3:
+            place = f'{self._one_of(["after", "before"])}: "{self._one_of(places)}"'
+            return f"({place}, {self._one_of(['first', 'last'])}: {self._one_of(['1', '3', '$few'])})"
         for name, argument in field.args.items():
             if isinstance(argument.type, GraphQLNonNull) or self._dice.random() < 0.3:
                 value = self._value(name, argument)
@@ -113,6 +146,9 @@ class Inventor:
                 return f'"{self._one_of(self._ids)}"'
             case "ids":
                 return "[" + ", ".join(f'"{self._one_of(self._ids)}"' for _ in range(dice.randint(0, 4))) + "]"
+            case "keys":
+                keys = [*self._numbers, *self._ids]
+                return "[" + ", ".join(f'"{self._one_of(keys)}"' for _ in range(dice.randint(0, 4))) + "]"
             case "key":
                 return f'"{self._one_of([*self._numbers, *self._ids, "no such number"])}"'
             case "sort":
@@ -120,7 +156,7 @@ class Inventor:
             case "filter":
                 return self._filter(get_named_type(argument.type), 1)
             case "groupBy":
-                return "[STATUS]"
+                return self._one_of(["[STATUS]", "[ACCOUNT, MONTH]", "[]"])
         return None
 
     def _sort(self, argument: GraphQLArgument) -> str:
@@ -181,6 +217,10 @@ class Inventor:
 
 def _nullable(type_: Any) -> Any:
     return type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+
+
+def _is_required(field: GraphQLField) -> bool:
+    return any(isinstance(argument.type, GraphQLNonNull) for argument in field.args.values())
 
 
 def _is_leaf(field: GraphQLField) -> bool:
