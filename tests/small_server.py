@@ -30,6 +30,9 @@ class Context:
     async def planned(self, *_query: object) -> None:
         """Resolvers answer everything here."""
 
+    def explain(self, *_query: object) -> None:
+        """There is nothing to tell."""
+
     async def after_root_field(self) -> None:
         self.notes.append("after")
         if "fail after" in self.notes:

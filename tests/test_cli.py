@@ -295,6 +295,17 @@ def is_marked(database: Path) -> bool:
         return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'marked'").fetchall())
 
 
+def test_a_query_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "query.graphql").write_text("query ($n: Int) { accounts(first: $n) { nodes { name } } }")
+
+    explained = run(tmp_path, "explain", "query.graphql", "--variables", '{"n": 3}', "--dialect", "postgresql")
+    refused = run(tmp_path, "explain", "query.graphql", "--variables", "n=3")
+
+    assert "accounts: Account" in explained.stdout
+    assert "ORDER BY accounts.number ASC" in explained.stdout
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_sample_data_is_made_and_served_and_kept(tmp_path: Path) -> None:
     question = {"query": "{ creditMemos { totalCount } }"}
     with serving(tmp_path, "demo") as (_, url):

@@ -105,6 +105,7 @@ def create_app(settings: Settings) -> Starlette:
             database=database,
             today=settings.today,
             engine=Engine(schema, direct),
+            explains=settings.explain,
             tax_engines=engines,
             documents=documents,
             links=signing,

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         description="Whether browsers are shown GraphiQL at the endpoint. Unless set, only where nobody but this "
         "machine is served: `host` and all of `allowed_hosts` are its own.",
     )
+    explain: bool = Field(
+        default=False,
+        description='Whether a caller who may do everything, and sends `"extensions": {"plan": true}` in the request, '
+        "is told how the query was answered: its plan with the SQL, under `extensions.plan`. For debugging.",
+    )
     pool_size: int = Field(default=10, ge=1, le=1_000, description="Database connections of each process.")
     lock_timeout: float = Field(
         default=5.0, gt=0, le=600, description="Seconds to wait for a lock or a connection before LOCK_CONTENTION."

@@ -237,6 +237,9 @@ class Context:
     async def planned(self, *_query: object) -> None:
         """Nothing is."""
 
+    def explain(self, *_query: object) -> None:
+        """There is nothing to tell."""
+
     async def after_root_field(self) -> None:
         """Nothing is open."""
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
+from graphql import OperationType
+
 from cm_graphql.api.links import Links
 from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
@@ -14,7 +16,7 @@ from cm_graphql.engine.runner import Engine, Planned
 from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
 from cm_graphql.operations.ports import SystemClock, TaxEngine
-from cm_graphql.operations.viewer import LOCAL, Forbidden, Viewer
+from cm_graphql.operations.viewer import ADMIN, LOCAL, Forbidden, Viewer
 from cm_graphql.store.bus import Bus
 from cm_graphql.store.database import Database
 from cm_graphql.store.keys import MalformedId
@@ -31,6 +33,8 @@ class Api:
     """Freezes the date, for tests and demos."""
     engine: Engine | None = None
     """Answers queries by plans; without it, resolvers do."""
+    explains: bool = False
+    """Whether callers who may do everything are told plans, where they ask for them."""
     tax_engines: Mapping[str, TaxEngine] = field(default_factory=dict)
     """Tax engines outside, by the name that the setting `taxEngine` gives them."""
     documents: DocumentPorts | None = None
@@ -128,6 +132,16 @@ class Context:
         """What plans can answer of a query; None where resolvers must answer all of it."""
         engine = self.api.engine
         return None if engine is None else await engine.answer(operation, variables, self)
+
+    def explain(self, operation: Operation | None, variables: Mapping[str, Any] | None) -> None:
+        """Add the plan of the operation to the answer, where that is allowed to this caller."""
+        engine, viewer = self.api.engine, self.viewer
+        if not self.api.explains or engine is None or operation is None or operation.kind is not OperationType.QUERY:
+            return
+        if viewer.accounts is None and viewer.scopes >= ADMIN:
+            found = engine.explain(operation, variables, self)
+            if found is not None:
+                self.response_extensions["plan"] = found.shown()
 
     async def after_root_field(self) -> None:
         """Undo a dry run, now that its payload was read."""

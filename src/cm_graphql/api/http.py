@@ -27,6 +27,7 @@ from cm_graphql.api.page import Page, plain
 from cm_graphql.api.persisted import PersistedDocuments
 from cm_graphql.api.streams import encode, send_events
 from cm_graphql.api.traffic import HEAVY, TookTooLong, Traffic, TrafficRules, address_of
+from cm_graphql.engine.operations import Operation
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 
@@ -51,6 +52,10 @@ class Context(execution.RequestContext, Protocol):
     @property
     def caller_id(self) -> str:
         """Who asks; empty where nobody said, and only the address tells callers apart."""
+        ...
+
+    def explain(self, operation: Operation | None, variables: Mapping[str, Any] | None) -> None:
+        """Add the plan of the operation to the answer, where that is allowed to this caller."""
         ...
 
     @property
@@ -290,6 +295,8 @@ class GraphQLOverHTTP:
         if operation_type is OperationType.MUTATION and not by_post:
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
         cost = self._price(document, parameters, connection, context)
+        if (parameters.extensions or {}).get("plan"):
+            context.explain(document.operation(parameters.operation_name), parameters.variables)
         stage.kind = operation_type
         heavy = self._traffic.turn(_caller(connection, context), heavy=True) if cost >= HEAVY else nullcontext()
         async with heavy:

@@ -20,8 +20,9 @@ class Code:
         self._names[name] = value
         return name
 
-    def child(self, child: "Child") -> str:
-        """A name for the answers of a child."""
+    def child(self, child: "Child", label: str) -> str:
+        """A name for the answers of a child, which stands under this key in the answer."""
+        child.label = label
         self.children.append(child)
         return f"k{len(self.children) - 1}"
 

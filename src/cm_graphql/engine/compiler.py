@@ -48,17 +48,11 @@ from cm_graphql.engine.ids import id_of, kind_of, read_key
 from cm_graphql.engine.pages import Slice, write_cursor
 from cm_graphql.engine.plan import (
     Finding,
-    IdRoot,
-    KeyRoot,
-    ListRoot,
     Lists,
     ManyChild,
     OneChild,
     PageOf,
     PlainChild,
-    Plan,
-    Rest,
-    Root,
     Row,
     Rowset,
     RowView,
@@ -68,6 +62,7 @@ from cm_graphql.engine.plan import (
 )
 from cm_graphql.engine.raw import leaf, processor, python_values, row_reader
 from cm_graphql.engine.resolve import ById, ByKey, ListSpec
+from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, Plan, Rest, Root
 
 Details = Sequence[FieldDetails]
 
@@ -157,7 +152,7 @@ class Compiler:
         self._rows = min(self._rows + rows, MOST_ROWS)
         self.statements += 1
         view = self._view(_OfRow(self, rowset, rows), self._type(rowset.kind.name), details)
-        return RowView(view.shape, view.children, rowset)
+        return RowView(view.shape, view.children, rowset, rows)
 
     def _view(self, source: "_OfRow | _OfObject", object_type: GraphQLObjectType, details: Details) -> View:
         self._views += 1
@@ -189,19 +184,26 @@ class Compiler:
         named = get_named_type(field.type)
         kinds = [k for k in PREFIXES.values() if k.name == named.name] if is_object_type(named) else PREFIXES.values()
         views = {kind.prefix: self.row_view(Rowset(kind), inner, rows) for kind in kinds}
-        child = code.child(OneChild(key, views, next(_NUMBERS)))
+        child = code.child(OneChild(key, views, next(_NUMBERS)), _key(inner))
         # A missing row under a non-null field is an error with a path, which graphql-core words.
         return f"{child}[{source}]" if isinstance(field.type, GraphQLNonNull) else f"{child}.get({source})"
 
     def plain(
-        self, child: Callable[[View], PlainChild], field: GraphQLField, inner: Details, code: Code, rows: int
+        self,
+        make: Callable[[Row, Any], Any],
+        field: GraphQLField,
+        inner: Details,
+        code: Code,
+        rows: int,
+        finding: Finding | None = None,
     ) -> str:
-        """The source of an object, or of a list of them, that stands ready in Python for a row."""
+        """The source of an object, or of a list of them, that `make` has ready in Python for a row."""
         object_type = get_named_type(field.type)
         if not is_object_type(object_type):
             raise Unplanned
         view = self._view(_OfObject(self, min(rows * MOST_OBJECTS, MOST_ROWS)), object_type, inner)
-        return f"{code.child(child(view))}[r[0]]"
+        child = PlainChild(view, object_type.name, rows, make, finding)
+        return f"{code.child(child, _key(inner))}[r[0]]"
 
     # --- lists --------------------------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class _OfRow:
                 return self._compiler.one(itemgetter(at), f"r[{at}]", field, inner, code, self._rows)
             case ListSpec():
                 lists = self._compiler.lists(declared, Site(field, inner[0].node), inner, self._rows)
-                return f"{code.child(ManyChild(lists))}[r[0]]"
+                return f"{code.child(ManyChild(lists), _key(inner))}[r[0]]"
             case Computed():
                 needs = ", ".join(f"r[{rowset.stored(needed)}]" for needed in declared.needs)
                 return f"{code.constant(declared.of)}(context, {needs})"
@@ -289,7 +291,7 @@ class _OfRow:
         if is_leaf:
             return value
         make = place.function("r, found", value)
-        return self._compiler.plain(lambda view: PlainChild(view, make), field, inner, code, self._rows)
+        return self._compiler.plain(make, field, inner, code, self._rows)
 
     def _loaded(self, declared: Loaded, field: GraphQLField, inner: Details, code: Code) -> str:
         compiler, kind = self._compiler, self._rowset.kind
@@ -304,7 +306,7 @@ class _OfRow:
             given = (row[at] if read is None else read(row[at]) for at, read in zip(places, readers, strict=True))
             return declared.of(found[row[0]], *given)
 
-        return compiler.plain(lambda view: PlainChild(view, value, finding), field, inner, code, self._rows)
+        return compiler.plain(value, field, inner, code, self._rows, finding)
 
     def _leaf(self, label: str, source: ColumnElement[Any], code: Code) -> str:
         rowset = self._rowset
@@ -404,6 +406,11 @@ class _Connection:
             return {key: info.name if at < 0 else values[at] for key, at in wanted}
 
         return show
+
+
+def _key(details: Details) -> str:
+    node = details[0].node
+    return (node.alias or node.name).value
 
 
 def _definition(graphql_field: GraphQLField) -> StrawberryField | None:

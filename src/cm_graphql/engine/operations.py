@@ -17,7 +17,7 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.language import DirectiveNode
 
 if TYPE_CHECKING:
-    from cm_graphql.engine.plan import Plan
+    from cm_graphql.engine.roots import Plan
 
 MOST_VARIANTS = 8
 """Plans kept of one operation: one for each combination of what its @skip and @include are given."""

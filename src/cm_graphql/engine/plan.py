@@ -6,23 +6,15 @@ field that a plan cannot answer exactly as graphql-core would, errors above all,
 the ordinary way, through resolvers.
 """
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    GraphQLError,
-    GraphQLField,
-    OperationDefinitionNode,
-    SelectionSetNode,
-)
+from graphql import FieldNode, GraphQLField
 from graphql.execution.values import VariableValues, get_argument_values
 from sqlalchemy import ColumnElement, Select, and_, select
 
-from cm_graphql.engine.declare import PREFIXES, NodeType
+from cm_graphql.engine.declare import NodeType
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
 from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
@@ -32,7 +24,10 @@ Row: TypeAlias = Sequence[Any]
 Rows: TypeAlias = list[Any]
 Object: TypeAlias = dict[str, Any]
 
-Ask: TypeAlias = Generator[tuple[str, Sequence[Any]], Rows, Any]
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""SQL and its parameters."""
+
+Ask: TypeAlias = Generator[Statement, Rows, Any]
 """How a plan runs: it yields statements with their parameters and is sent the rows."""
 
 
@@ -69,7 +64,7 @@ class Run:
         make: Callable[[], Select[Any]],
         keys: Sequence[str] = (),
         values: Mapping[str, Any] = NO_VALUES,
-    ) -> tuple[str, Sequence[Any]]:
+    ) -> Statement:
         """A statement with its parameters; it is compiled when its key is asked for the first time."""
         limits = self.loaders.accounts
         given = {**values, KEYS: keys, ACCOUNTS: limits}
@@ -131,10 +126,15 @@ class RowView(View):
     """A view of what one statement selects."""
 
     rowset: Rowset
+    rows: int
+    """How many rows there are at most, going by page sizes."""
 
 
 class Child:
     """What a level asks for beneath itself: answers by key for all of its rows."""
+
+    label = ""
+    """The key in the answer."""
 
     def answers(self, rows: Rows, run: Run) -> Ask:
         """Per key what belongs to it."""
@@ -155,7 +155,7 @@ class OneChild(Child):
         keys = {key for key in map(self.key, rows) if key is not None}
         found: dict[str, Any] = {}
         for prefix, view in self.views.items():
-            wanted = sorted(keys) if len(self.views) == 1 else sorted(key for key in keys if key.startswith(prefix))
+            wanted = sorted(key for key in keys if key.startswith(f"{prefix}_"))
             if wanted:
                 found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
         return found
@@ -163,16 +163,26 @@ class OneChild(Child):
 
 def by_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Ask:
     """The object of each id that something visible has."""
-    kind = view.rowset.kind
-
-    def make() -> Select[Any]:
-        return select(*view.rowset.columns).where(
-            and_(among(run.dialect, kind.table.c.id, ()), run.loaders.visible(kind))
-        )
-
-    rows = yield run.ask((*identity, "ids"), make, keys)
+    rows = yield ask_ids(view, identity, keys, run)
     objects = yield from view.objects(rows, run)
     return {row[0]: made for row, made in zip(rows, objects, strict=True)}
+
+
+def ask_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Statement:
+    """The statement that reads rows by their ids."""
+    return ask_keys(view, view.rowset.kind.table.c.id, (*identity, "ids"), keys, run)
+
+
+def ask_keys(
+    view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], keys: Sequence[str], run: Run
+) -> Statement:
+    """The statement that reads the rows in which a column is one of these keys."""
+
+    def make() -> Select[Any]:
+        visible = run.loaders.visible(view.rowset.kind)
+        return select(*view.rowset.columns).where(and_(among(run.dialect, column, ()), visible))
+
+    return run.ask(identity, make, keys)
 
 
 @dataclass
@@ -180,6 +190,10 @@ class PlainChild(Child):
     """Objects, or lists of them, that stand ready in Python for each row."""
 
     view: View
+    kind: str
+    """The GraphQL type of the objects."""
+    rows: int
+    """How many rows have them, at most."""
     value: Callable[[Row, Any], Any]
     """The object or list of a row, given the answers of `found`."""
     found: "Finding | None" = None
@@ -213,10 +227,13 @@ class Finding:
         """Per id what was found, as a list."""
         grouped: dict[str, Rows] = {row[0]: [] for row in rows}
         if grouped:
-            found = yield run.ask((self.identity, "found"), lambda: self.statement(run.dialect, ()), list(grouped))
-            for row in found:
+            for row in (yield self.ask(list(grouped), run)):
                 grouped[row[0]].append(self.read(row))
         return grouped
+
+    def ask(self, keys: Sequence[str], run: Run) -> Statement:
+        """The statement for the ids of rows."""
+        return run.ask((self.identity, "found"), lambda: self.statement(run.dialect, ()), keys)
 
 
 @dataclass
@@ -244,6 +261,36 @@ class Lists:
             raise Unplanned
         key = (self.identity, shape.key, listing.wanted.shape)
         return Asked(where, listing.wanted, key, {**listing.values, **listing.wanted.values})
+
+    def ask_page(self, asked: "Asked", run: Run) -> Statement:
+        """The statement of one page of the whole table."""
+        kind, columns = self.rowset.kind, self.rowset.columns
+        return run.ask(
+            (*asked.key, "page"), lambda: page(kind, asked.where, asked.wanted, columns), values=asked.values
+        )
+
+    def ask_count(self, asked: "Asked", run: Run) -> Statement:
+        """The statement that counts the whole table."""
+        return run.ask((*asked.key, "count"), lambda: count(self.rowset.kind, asked.where), values=asked.values)
+
+    def ask_pages(self, asked: "Asked", parents: Sequence[str], run: Run) -> Statement:
+        """The statement of one page for each parent."""
+        kind, columns, by = self.rowset.kind, self.rowset.columns, self.spec.by
+        assert by is not None
+        return run.ask(
+            (*asked.key, "pages"),
+            lambda: pages(run.dialect, kind, by, (), asked.where, asked.wanted, columns),
+            parents,
+            asked.values,
+        )
+
+    def ask_counts(self, asked: "Asked", parents: Sequence[str], run: Run) -> Statement:
+        """The statement that counts the rows of each parent."""
+        kind, by = self.rowset.kind, self.spec.by
+        assert by is not None
+        return run.ask(
+            (*asked.key, "counts"), lambda: counts(run.dialect, kind, by, (), asked.where), parents, asked.values
+        )
 
 
 @dataclass(frozen=True)
@@ -290,29 +337,16 @@ class ManyChild(Child):
         """The connection of each row's id."""
         lists = self.lists
         asked = lists.asked(run)
-        wanted, kind, by = asked.wanted, lists.rowset.kind, lists.spec.by
-        assert by is not None
+        wanted = asked.wanted
         parents = [row[0] for row in rows]
         grouped: dict[str, Rows] = {parent: [] for parent in parents}
         if lists.reads_rows and parents:
-            rows = yield run.ask(
-                (*asked.key, "pages"),
-                lambda: pages(run.dialect, kind, by, (), asked.where, wanted, columns=lists.rowset.columns),
-                parents,
-                asked.values,
-            )
-            for row in rows:
+            for row in (yield lists.ask_pages(asked, parents, run)):
                 grouped[row[-1]].append(row)
         totals: dict[str, int] = {}
         if lists.counts and parents:
-            found = yield run.ask(
-                (*asked.key, "counts"),
-                lambda: counts(run.dialect, kind, by, (), asked.where),
-                parents,
-                asked.values,
-            )
-            totals = {row[0]: row[1] for row in found}
-        kept: dict[str, tuple[Rows, bool]] = {parent: _kept(found, wanted) for parent, found in grouped.items()}
+            totals = {row[0]: row[1] for row in (yield lists.ask_counts(asked, parents, run))}
+        kept: dict[str, tuple[Rows, bool]] = {parent: kept_of(found, wanted) for parent, found in grouped.items()}
         flat = [row for found, _ in kept.values() for row in found]
         shaped = []
         for view in lists.views:
@@ -346,7 +380,7 @@ class ManyChild(Child):
         return made
 
 
-def _kept(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:
+def kept_of(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:
     """The rows of a page, and whether the one beyond it was found."""
     more = len(rows) > wanted.limit
     if more:
@@ -354,162 +388,3 @@ def _kept(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:
     if wanted.backwards:
         rows = rows[::-1]
     return rows, more
-
-
-# --- roots ------------------------------------------------------------------------------------------------------------
-
-
-class Root:
-    """A root field of a query."""
-
-    scopes: frozenset[str] = frozenset()
-    """What a caller must be allowed to do; whoever is not goes the ordinary way, to be told where and why."""
-
-    def answer(self, run: Run) -> Ask:
-        """Its value."""
-        raise AssertionError("made by the kinds of roots")
-
-
-@dataclass
-class ListRoot(Root):
-    """A connection of a whole table."""
-
-    lists: Lists
-
-    def answer(self, run: Run) -> Ask:
-        """The connection."""
-        lists = self.lists
-        asked = lists.asked(run)
-        wanted, kind = asked.wanted, lists.rowset.kind
-        rows: Rows = []
-        more = False
-        if lists.reads_rows:
-            found = yield run.ask(
-                (*asked.key, "page"),
-                lambda: page(kind, asked.where, wanted, columns=lists.rowset.columns),
-                values=asked.values,
-            )
-            rows, more = _kept(found, wanted)
-        total = None
-        if lists.counts:
-            total = (yield run.ask((*asked.key, "count"), lambda: count(kind, asked.where), values=asked.values))[0][0]
-        shaped = []
-        for view in lists.views:
-            shaped.append((yield from view.objects(rows, run)))
-        start = len(lists.rowset.columns)
-        return lists.shape(PageOf(rows, shaped, more, total, wanted, lambda row: lists.cursor(row, wanted, start)))
-
-
-@dataclass
-class IdRoot(Root):
-    """Things asked for by ids: one, or several in order."""
-
-    site: Site
-    argument: str
-    views: dict[str, RowView]
-    identity: int
-    read: Callable[[str], str]
-    """Checks an id; the bare digits may get their prefix."""
-    most: int | None = None
-    """For a list of ids, how many there may be; None asks for one."""
-
-    def answer(self, run: Run) -> Ask:
-        """The object of the id, or the objects of the ids; null where nothing has one."""
-        given = run.arguments(self.site)[self.argument]
-        if self.most is None:
-            keys = [self.read(given)]
-        elif len(given) > self.most:
-            raise Unplanned
-        else:
-            keys = [self.read(key) for key in given]
-        found: dict[str, Any] = {}
-        for prefix, view in self.views.items():
-            wanted = sorted({key for key in keys if key.startswith(f"{prefix}_")})
-            if wanted:
-                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
-        if any(key.partition("_")[0] not in PREFIXES for key in keys):
-            raise Unplanned
-        objects = [found.get(key) for key in keys]
-        return objects[0] if self.most is None else objects
-
-
-@dataclass
-class KeyRoot(Root):
-    """A thing asked for by its id or its number."""
-
-    site: Site
-    view: RowView
-    number: str
-    identity: int
-    read: Callable[[str], tuple[str | None, str | None]]
-
-    def answer(self, run: Run) -> Ask:
-        """The object of the key, or null."""
-        kind = self.view.rowset.kind
-        found, text = self.read(run.arguments(self.site)["key"])
-        if found is not None:
-            return (yield from by_ids(self.view, (self.identity, "key"), [found], run)).get(found)
-        source = kind.sources[self.number]
-
-        def make() -> Select[Any]:
-            return select(*self.view.rowset.columns).where(
-                and_(among(run.dialect, source, ()), run.loaders.visible(kind))
-            )
-
-        rows = yield run.ask((self.identity, "number"), make, [text or ""])
-        objects = yield from self.view.objects(rows, run)
-        return objects[0] if objects else None
-
-
-@dataclass(frozen=True)
-class Rest:
-    """The root fields of an operation, of which some are left to resolvers."""
-
-    operation: OperationDefinitionNode
-    fragments: list[FragmentDefinitionNode]
-    nodes: dict[str, list[FieldNode]]
-    """The selections of each root field, by its key in the answer and in its order."""
-
-    def document(self, keys: Collection[str]) -> DocumentNode:
-        """A document that asks for these root fields only; its nodes keep their places, which errors tell."""
-        selected = SelectionSetNode(selections=tuple(node for key in keys for node in self.nodes[key]))
-        whole = self.operation
-        operation = OperationDefinitionNode(
-            operation=whole.operation,
-            name=whole.name,
-            variable_definitions=whole.variable_definitions,
-            directives=whole.directives,
-            selection_set=selected,
-            loc=whole.loc,
-        )
-        return DocumentNode(definitions=(operation, *self.fragments))
-
-
-@dataclass
-class Plan:
-    """An operation of which some root fields can be answered without resolvers."""
-
-    roots: dict[str, Root]
-    constants: dict[str, Any]
-    """Root fields that are the same for everybody, as `__typename`."""
-    rest: Rest
-    rows_at_most: int
-    """An upper bound of the rows one run reads, from the page sizes."""
-    statements_at_most: int
-    """An upper bound of the statements of one run."""
-    weight: int
-    """What it takes in memory, in tokens of a parsed document."""
-
-    def run(self, run: Run) -> Ask:
-        """What the planned root fields answer; a field that is missing has to be asked of resolvers."""
-        data: Object = {}
-        for key, root in self.roots.items():
-            if not run.loaders.may(root.scopes):
-                continue
-            try:
-                data[key] = yield from root.answer(run)
-            except (Unplanned, GraphQLError, KeyError):
-                # An error has a path and words, which resolvers know. A KeyError is a row that is missing under a
-                # non-null field.
-                continue
-        return data

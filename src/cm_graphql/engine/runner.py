@@ -5,17 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, GraphQLField, GraphQLSchema
+from graphql import DocumentNode, GraphQLError, GraphQLField, GraphQLSchema
 from graphql.execution.values import VariableValues, get_variable_values
 from strawberry import UNSET
 from strawberry import Schema as StrawberrySchema
 from strawberry.types.arguments import convert_arguments
 
 from cm_graphql.engine.compiler import Compiler
+from cm_graphql.engine.explain import Explanation, explained
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.plan import Plan, Run
+from cm_graphql.engine.plan import Run, Unplanned
 from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.resolve import HasLoaders
+from cm_graphql.engine.roots import Plan
 from cm_graphql.store.direct import Direct, ReadingFailed
 
 INLINE_ROWS = 2_000
@@ -61,17 +63,14 @@ class Engine:
     async def _answer(
         self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
     ) -> Planned | None:
-        values = get_variable_values(
-            self._schema, operation.node.variable_definitions or (), dict(variables or {}), max_errors=1
-        )
-        if not isinstance(values, VariableValues):
+        values = self._values(operation, variables)
+        if values is None:
             return None
         plan = self.plan(operation, values)
         if not plan.roots:
             return None
-        run = Run(self._direct.name, values, context, context.loaders, self._statements, self._converted)
         try:
-            data = await self._direct.run(plan.run(run), short=self._is_short(plan))
+            data = await self._direct.run(plan.run(self._run(values, context)), short=self._is_short(plan))
         except ReadingFailed:
             return None
         order = tuple(plan.rest.nodes)
@@ -82,6 +81,25 @@ class Engine:
         if left:
             return Planned(data, order, plan.rest.document(left))
         return Planned({key: data[key] for key in order} if plan.constants else data, order, None)
+
+    def explain(
+        self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
+    ) -> Explanation | None:
+        """How a query is answered; None where something is wrong with its variables or arguments."""
+        values = self._values(operation, variables)
+        try:
+            return None if values is None else explained(self.plan(operation, values), self._run(values, context))
+        except (Unplanned, GraphQLError):
+            return None
+
+    def _values(self, operation: Operation, variables: Mapping[str, Any] | None) -> VariableValues | None:
+        values = get_variable_values(
+            self._schema, operation.node.variable_definitions or (), dict(variables or {}), max_errors=1
+        )
+        return values if isinstance(values, VariableValues) else None
+
+    def _run(self, values: VariableValues, context: HasLoaders) -> Run:
+        return Run(self._direct.name, values, context, context.loaders, self._statements, self._converted)
 
     def plan(self, operation: Operation, values: VariableValues) -> Plan:
         """The plan of an operation for these values of the variables in @skip and @include."""

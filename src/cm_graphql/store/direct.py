@@ -8,9 +8,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql_dialect
+from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Dialect
 
 from cm_graphql.store.database import Database
@@ -185,6 +187,21 @@ class PostgresqlDirect:
         """Close the connections."""
         while self._idle:
             await self._idle.pop().close()
+
+
+class Unconnected:
+    """Reads nothing: for those who only want to know what would be read."""
+
+    def __init__(self, name: Literal["sqlite", "postgresql"]) -> None:
+        self.name: str = name
+        self.dialect: Dialect = sqlite_dialect() if name == "sqlite" else postgresql_dialect()  # type: ignore[no-untyped-call]
+
+    async def run(self, work: Work, *, short: bool) -> Any:
+        """Refuse."""
+        raise ReadingFailed("there is no database")
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 def open_direct(database: Database, size: int = 10) -> Direct:

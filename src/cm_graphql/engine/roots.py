@@ -1,0 +1,175 @@
+"""Root fields of plans, where reading begins, and plans as wholes."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
+
+from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.engine.plan import (
+    Ask,
+    Lists,
+    Object,
+    PageOf,
+    Rows,
+    RowView,
+    Run,
+    Site,
+    Unplanned,
+    ask_keys,
+    by_ids,
+    kept_of,
+)
+
+
+class Root:
+    """A root field of a query."""
+
+    scopes: frozenset[str] = frozenset()
+    """What a caller must be allowed to do; whoever is not goes the ordinary way, to be told where and why."""
+
+    def answer(self, run: Run) -> Ask:
+        """Its value."""
+        raise AssertionError("made by the kinds of roots")
+
+
+@dataclass
+class ListRoot(Root):
+    """A connection of a whole table."""
+
+    lists: Lists
+
+    def answer(self, run: Run) -> Ask:
+        """The connection."""
+        lists = self.lists
+        asked = lists.asked(run)
+        wanted = asked.wanted
+        rows: Rows = []
+        more = False
+        if lists.reads_rows:
+            rows, more = kept_of((yield lists.ask_page(asked, run)), wanted)
+        total = (yield lists.ask_count(asked, run))[0][0] if lists.counts else None
+        shaped = []
+        for view in lists.views:
+            shaped.append((yield from view.objects(rows, run)))
+        start = len(lists.rowset.columns)
+        return lists.shape(PageOf(rows, shaped, more, total, wanted, lambda row: lists.cursor(row, wanted, start)))
+
+
+@dataclass
+class IdRoot(Root):
+    """Things asked for by ids: one, or several in order."""
+
+    site: Site
+    argument: str
+    views: dict[str, RowView]
+    identity: int
+    read: Callable[[str], str]
+    """Checks an id; the bare digits may get their prefix."""
+    most: int | None = None
+    """For a list of ids, how many there may be; None asks for one."""
+
+    def answer(self, run: Run) -> Ask:
+        """The object of the id, or the objects of the ids; null where nothing has one."""
+        keys = self.keys(run)
+        found: dict[str, Any] = {}
+        for prefix, view in self.views.items():
+            wanted = sorted({key for key in keys if key.startswith(f"{prefix}_")})
+            if wanted:
+                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
+        if any(key.partition("_")[0] not in PREFIXES for key in keys):
+            raise Unplanned
+        objects = [found.get(key) for key in keys]
+        return objects[0] if self.most is None else objects
+
+    def keys(self, run: Run) -> list[str]:
+        """The ids asked for in a request."""
+        given = run.arguments(self.site)[self.argument]
+        if self.most is None:
+            return [self.read(given)]
+        if len(given) > self.most:
+            raise Unplanned
+        return [self.read(key) for key in given]
+
+
+@dataclass
+class KeyRoot(Root):
+    """A thing asked for by its id or its number."""
+
+    site: Site
+    view: RowView
+    number: str
+    identity: int
+    read: Callable[[str], tuple[str | None, str | None]]
+
+    def answer(self, run: Run) -> Ask:
+        """The object of the key, or null."""
+        kind = self.view.rowset.kind
+        found, text = self.read(run.arguments(self.site)["key"])
+        if found is not None:
+            return (yield from by_ids(self.view, (self.identity, "key"), [found], run)).get(found)
+        rows = yield ask_keys(self.view, kind.sources[self.number], (self.identity, "number"), [text or ""], run)
+        objects = yield from self.view.objects(rows, run)
+        return objects[0] if objects else None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The root fields of an operation, of which some are left to resolvers."""
+
+    operation: OperationDefinitionNode
+    fragments: list[FragmentDefinitionNode]
+    nodes: dict[str, list[FieldNode]]
+    """The selections of each root field, by its key in the answer and in its order."""
+
+    def document(self, keys: Collection[str]) -> DocumentNode:
+        """A document that asks for these root fields only; its nodes keep their places, which errors tell."""
+        selected = SelectionSetNode(selections=tuple(node for key in keys for node in self.nodes[key]))
+        whole = self.operation
+        operation = OperationDefinitionNode(
+            operation=whole.operation,
+            name=whole.name,
+            variable_definitions=whole.variable_definitions,
+            directives=whole.directives,
+            selection_set=selected,
+            loc=whole.loc,
+        )
+        return DocumentNode(definitions=(operation, *self.fragments))
+
+
+@dataclass
+class Plan:
+    """An operation of which some root fields can be answered without resolvers."""
+
+    roots: dict[str, Root]
+    constants: dict[str, Any]
+    """Root fields that are the same for everybody, as `__typename`."""
+    rest: Rest
+    rows_at_most: int
+    """An upper bound of the rows one run reads, from the page sizes."""
+    statements_at_most: int
+    """An upper bound of the statements of one run."""
+    weight: int
+    """What it takes in memory, in tokens of a parsed document."""
+
+    def run(self, run: Run) -> Ask:
+        """What the planned root fields answer; a field that is missing has to be asked of resolvers."""
+        data: Object = {}
+        for key, root in self.roots.items():
+            if not run.loaders.may(root.scopes):
+                continue
+            try:
+                data[key] = yield from root.answer(run)
+            except (Unplanned, GraphQLError, KeyError):
+                # An error has a path and words, which resolvers know. A KeyError is a row that is missing under a
+                # non-null field.
+                continue
+        return data
