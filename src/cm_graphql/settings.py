@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.logs import LogFormat
 from cm_graphql.api.traffic import refuse_unless_rate
-from cm_graphql.domain.documents import is_address
+from cm_graphql.domain.documents import address
 
 PREFIX = "CM_GRAPHQL_"
 
@@ -339,9 +339,10 @@ class Settings(BaseSettings):
     @field_validator("mail_from")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not is_address(value):
+        spelled = address(value)
+        if spelled is None:
             raise ValueError("it is no mail address")
-        return value
+        return spelled
 
     @field_validator("mail_from_name")
     @classmethod

@@ -85,6 +85,24 @@ def test_a_template_does_nothing_else(template: str) -> None:
         filled(template)
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ number | truncate('x') }}",
+        "{{ number | truncate(ends=3) }}",
+        "{% if number > 5 %}many{% endif %}",
+        "{% if has_pdf < comment %}odd{% endif %}",
+        "{{ number | upper(1, 2) }}",
+    ],
+)
+def test_a_template_that_cannot_be_filled_is_told_before_it_is_used(template: str) -> None:
+    wrong = letters.wrong_with(template)
+
+    assert wrong is not None
+    assert "cannot be filled" in wrong
+    assert "\n" not in wrong
+
+
 def test_values_are_text_in_html_and_never_templates() -> None:
     assert filled("{{ comment }}", comment="<b>{{ number }}</b>") == "&lt;b&gt;{{ number }}&lt;/b&gt;"
 

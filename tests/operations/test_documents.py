@@ -15,7 +15,7 @@ from pypdf import PdfWriter
 from cm_graphql.domain.commands.base import Key, UploadedFile
 from cm_graphql.domain.commands.documents import EmailCreditMemo, GenerateCreditMemoPdf, UploadCreditMemoFile
 from cm_graphql.domain.commands.intake import BillToContact
-from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, UnpostCreditMemo
+from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, PostCreditMemo, UnpostCreditMemo
 from cm_graphql.domain.commands.settlement import CancelCreditMemoJob
 from cm_graphql.domain.enums import EventAction, JobStatus, PdfGenerationStatus
 from cm_graphql.domain.errors import ErrorCode
@@ -23,7 +23,15 @@ from cm_graphql.domain.paper import Paper
 from cm_graphql.jobs.runners import RUNNERS
 from cm_graphql.jobs.worker import Pace, Worker
 from cm_graphql.operations import documents, jobs, lifecycle
-from cm_graphql.operations.document_ports import DocumentPorts, Mail, MailDelayed, MailRefused, PdfFailed, StoredObject
+from cm_graphql.operations.document_ports import (
+    DocumentPorts,
+    Mail,
+    MailDelayed,
+    MailRefused,
+    PdfFailed,
+    Sent,
+    StoredObject,
+)
 from cm_graphql.operations.viewer import STANDARD, Forbidden, Viewer
 from cm_graphql.outside.files import ObjectFiles
 from cm_graphql.outside.judging import wrong_with
@@ -71,13 +79,15 @@ class Mailbox:
     sent: list[Mail] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    later: dict[str, str] = field(default_factory=dict)
     domain: str = "billing.example"
 
-    async def send(self, mail: Mail) -> dict[str, str]:
+    async def send(self, mail: Mail) -> Sent:
         if self.failures:
             raise self.failures.pop(0)
         self.sent.append(mail)
-        return self.refused
+        later, self.later = self.later, {}
+        return Sent(refused=self.refused, later=later)
 
 
 class Files(ObjectFiles):
@@ -309,6 +319,26 @@ async def test_files_that_have_rows_are_never_collected(office: Office) -> None:
 
     assert await documents.collect_orphans(office.gate, timedelta(seconds=-60)) == 0
     assert len(await office.objects()) == 3
+
+
+async def test_a_memo_that_gets_its_formal_number_at_posting_gets_a_fresh_pdf_that_names_it(office: Office) -> None:
+    await office.set(number_on_posting=True)
+    memo = await office.draft("10.00")
+    await ended(office, (await office.do(documents.generate_pdf, generating(memo)))["job"])
+    await office.do(lifecycle.post, PostCreditMemo(key=Key(memo)))
+    await ended(office, (await office.request(memo)).job_id)
+
+    names = [row.file_name for row in await office.rows(t.credit_memo_files, credit_memo_id=memo)]
+    row, request = await office.row(t.credit_memos, id=memo), await office.request(memo)
+    assert names == ["TMP-CM-00000001.pdf", f"{row.number}.pdf"]
+    assert (request.status, request.memo_version) == (PdfGenerationStatus.GENERATED, row.version)
+    assert request.file_id == row.latest_pdf_file_id
+
+
+async def test_posting_a_memo_that_has_its_number_makes_no_pdf(office: Office) -> None:
+    await office.posted("10.00")
+
+    assert await office.rows(t.credit_memo_pdf_requests) == []
 
 
 async def test_a_dry_run_asks_for_no_job(office: Office) -> None:
@@ -591,6 +621,38 @@ async def test_recipients_that_were_refused_are_in_the_history(office: Office) -
     assert await office.notes(memo, EventAction.EMAILED) == [
         "to x@y.example; refused by z@y.example (550 no such user)"
     ]
+
+
+async def test_recipients_that_were_put_off_get_it_later_and_the_others_not_again(office: Office) -> None:
+    memo = await with_pdf(office)
+    office.mailbox.later = {"z@y.example": "450 greylisted"}
+    first = await mailed(office, memo, email_addresses="x@y.example,z@y.example")
+    jobs = await office.rows(t.credit_memo_jobs, operation_type=first.operation_type)
+    (second,) = (job for job in jobs if job.id != first.id)
+    await ended(office, second.id)
+
+    assert [mail.recipients for mail in office.mailbox.sent] == [("x@y.example", "z@y.example"), ("z@y.example",)]
+    assert len({mail.message_id for mail in office.mailbox.sent}) == 1
+    assert len({mail.attachment for mail in office.mailbox.sent}) == 1
+    assert await office.notes(memo, EventAction.EMAILED) == [
+        "to x@y.example; later to z@y.example (450 greylisted)",
+        "to z@y.example",
+    ]
+
+
+async def test_domains_in_any_script_are_spelled_as_mail_servers_take_them(office: Office) -> None:
+    await office.new_account(
+        bill_to_contact=replace(CONTACT, work_email="ada@straße.example"),
+        additional_email_addresses=("経理@例え.example", "keiri@例え.example"),
+    )
+    await office.set(email_attach_pdf=False)
+    memo = await office.posted("10.00")
+    await office.do(documents.email, mailing(memo, include_additional_email_addresses=True))
+    await office.do(documents.email, mailing(memo, email_addresses="a@BÜCHER.example"))
+
+    first, second = await office.rows(t.credit_memo_jobs)
+    assert first.input["recipients"] == ["ada@xn--strae-oqa.example", "keiri@xn--r8jz45g.example"]
+    assert second.input["recipients"] == ["a@xn--bcher-kva.example"]
 
 
 async def test_killed_between_sending_and_recording_a_mail_is_repeated_under_its_id_and_recorded_once(

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cm_graphql.domain.letters import Letter
-from cm_graphql.operations.document_ports import Mail, MailDelayed, MailRefused
+from cm_graphql.operations.document_ports import Mail, MailDelayed, MailRefused, Sent
 from cm_graphql.outside.mail import FolderMailer, SmtpMailer, message
 
 MAIL = Mail(
@@ -167,7 +167,7 @@ def test_text_in_any_script_arrives_as_it_was() -> None:
 async def test_a_server_gets_it_for_every_recipient() -> None:
     mailbox = Mailbox()
     async with serving(mailbox):
-        assert await mailer(mailbox).send(MAIL) == {}
+        assert await mailer(mailbox).send(MAIL) == Sent()
 
     ((recipients, content),) = mailbox.taken
     assert recipients == list(MAIL.recipients)
@@ -177,10 +177,21 @@ async def test_a_server_gets_it_for_every_recipient() -> None:
 async def test_recipients_that_are_refused_are_told_while_others_get_it() -> None:
     mailbox = Mailbox(refuse={"bob@acme.example": "550 no such user"})
     async with serving(mailbox):
-        refused = await mailer(mailbox).send(MAIL)
+        sent = await mailer(mailbox).send(MAIL)
 
-    assert list(refused) == ["bob@acme.example"]
-    assert "550" in refused["bob@acme.example"]
+    assert list(sent.refused) == ["bob@acme.example"]
+    assert "550" in sent.refused["bob@acme.example"]
+    assert sent.later == {}
+    assert mailbox.taken[0][0] == ["ada@acme.example"]
+
+
+async def test_recipients_that_are_put_off_are_told_apart_from_those_refused_for_good() -> None:
+    three = replace(MAIL, recipients=("ada@acme.example", "bob@acme.example", "eve@acme.example"))
+    mailbox = Mailbox(refuse={"bob@acme.example": "450 greylisted", "eve@acme.example": "550 no such user"})
+    async with serving(mailbox):
+        sent = await mailer(mailbox).send(three)
+
+    assert (list(sent.later), list(sent.refused)) == (["bob@acme.example"], ["eve@acme.example"])
     assert mailbox.taken[0][0] == ["ada@acme.example"]
 
 
@@ -239,7 +250,7 @@ async def test_a_server_is_reached_over_tls_and_logged_in_to(certificate: tuple[
             password="secret",
             context=lambda: ssl.create_default_context(cafile=certificate[0]),
         )
-        assert await trusting.send(MAIL) == {}
+        assert await trusting.send(MAIL) == Sent()
         with pytest.raises(MailDelayed, match="does not let us in"):
             await replace(trusting, password="wrong").send(MAIL)
 

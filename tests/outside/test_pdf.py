@@ -16,6 +16,7 @@ from cm_graphql.domain.paper import Paper
 from cm_graphql.operations.document_ports import PdfFailed
 from cm_graphql.outside.pdf import BadFolder, TypstPrinter, formats, layout
 from cm_graphql.outside.pdf.wording import WORDS
+from documentation import DOCS, blocks
 from papers import AT, CONTACT, JPY, KWD, USD, a_line, a_paper, pages
 
 PRINTER = TypstPrinter(system_fonts=False)
@@ -243,6 +244,16 @@ def test_a_folder_replaces_the_look_and_can_hold_more_files(tmp_path: Path) -> N
     (page,) = pages(TypstPrinter(template_folder=tmp_path).print(a_paper(), AT))
 
     assert "Hello CM00000001" in page
+
+
+def test_the_template_in_the_documentation_can_be_set(tmp_path: Path) -> None:
+    shown = next(block for block in blocks((DOCS / "pdf.md").read_text()) if block.language == "typst")
+    (tmp_path / "credit-memo.typ").write_text(shown.text)
+
+    (page,) = pages(TypstPrinter(template_folder=tmp_path).print(a_paper(), AT))
+
+    for text in ("Credit memo CM00000001", "Invoice: INV00000003", "Seats 1", "Total credit"):
+        assert text in page
 
 
 @pytest.mark.parametrize(

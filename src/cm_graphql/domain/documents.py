@@ -1,7 +1,10 @@
 """When a memo's PDF may be made, added or mailed, and to whom (domain.md 1.13, 1.14, 1.20)."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
+
+import idna
 
 from cm_graphql.domain import letters, limits, shape
 from cm_graphql.domain.billing import Account
@@ -85,20 +88,35 @@ def check_room(memo: CreditMemo | MemoHead, files: int) -> None:
 # --- mail -------------------------------------------------------------------------------------------------------------
 
 
-def is_address(text: str) -> bool:
-    """Whether a mail server takes an address, which is in ASCII; whether it exists only mailing tells."""
-    name, _, host = text.rpartition("@")
-    return len(text) <= 254 and len(name) <= 64 and len(host) <= 253 and _ADDRESS.fullmatch(text) is not None
+def address(text: str) -> str | None:
+    """The address as every mail server takes it, in ASCII, or None; whether it exists only mailing tells.
+
+    A domain may be in any script and is spelled for DNS (IDNA 2008); what stands before the @ may not, since servers
+    that take it cannot be counted on.
+    """
+    name, _, host = text.strip().rpartition("@")
+    if not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True).decode()
+        except (idna.IDNAError, UnicodeError):
+            return None
+    spelled = f"{name}@{host}"
+    fits = len(spelled) <= 254 and len(name) <= 64 and len(host) <= 253
+    return spelled if fits and _ADDRESS.fullmatch(spelled) else None
 
 
 def addresses(given: str, faults: Faults, field: str) -> tuple[str, ...]:
     """Take a list apart; note INVALID_VALUE for what is no address, LIMIT_EXCEEDED for too many."""
     shape.text(given, limits.ADDRESS_LIST_LENGTH, faults, field)
-    found = [part.strip() for part in given[: limits.ADDRESS_LIST_LENGTH].split(",") if part.strip()]
-    shape.at_most(len(found), limits.EMAIL_ADDRESSES, "addresses", faults, field)
-    for address in found:
-        if not is_address(address):
-            faults.add(ErrorCode.INVALID_VALUE, f"{address[:60]!r} is no mail address.", field)
+    listed = [part.strip() for part in given[: limits.ADDRESS_LIST_LENGTH].split(",") if part.strip()]
+    shape.at_most(len(listed), limits.EMAIL_ADDRESSES, "addresses", faults, field)
+    found = []
+    for part in listed:
+        spelled = address(part)
+        if spelled is None:
+            faults.add(ErrorCode.INVALID_VALUE, f"{part[:60]!r} is no mail address.", field)
+        else:
+            found.append(spelled)
     return tuple(found)
 
 
@@ -138,10 +156,10 @@ def recipients(command: EmailCreditMemo, account: Account, settings: TenantSetti
     chosen = addresses(listed, Faults(), "email_addresses")
     if not chosen and account.bill_to is not None:
         kept = (account.bill_to.work_email, account.bill_to.personal_email)
-        chosen = tuple(address for address in kept if address is not None and is_address(address))[:1]
+        chosen = _spelled(kept)[:1]
     if command.include_additional_email_addresses:
-        chosen += tuple(filter(is_address, account.additional_email_addresses))
-    unique = tuple({address.lower(): address for address in reversed(chosen)}.values())[::-1]
+        chosen += _spelled(account.additional_email_addresses)
+    unique = tuple({one.lower(): one for one in reversed(chosen)}.values())[::-1]
     if not unique:
         raise refuse(
             ErrorCode.NO_RECIPIENT,
@@ -149,6 +167,10 @@ def recipients(command: EmailCreditMemo, account: Account, settings: TenantSetti
             "other address was given.",
         )
     return unique
+
+
+def _spelled(kept: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(found for text in kept if text is not None and (found := address(text)) is not None)
 
 
 def not_ready(memo: CreditMemo | MemoHead, running: bool) -> Exception:

@@ -116,8 +116,29 @@ _PLAIN: Final = _environment(html=False)
 _HTML: Final = _environment(html=True)
 
 
+SAMPLES: Final[tuple[Mapping[str, str | bool], ...]] = (
+    dict.fromkeys(VALUES, "") | {"has_pdf": False},
+    {name: f"{name}, for example" for name in VALUES} | {"has_pdf": True},
+)
+"""A memo of which nothing is known, and one of which everything is: a template has to do for both."""
+
+
 def wrong_with(template: str) -> str | None:
-    """Say what is wrong with a template, or nothing."""
+    """Say what is wrong with a template, or nothing: it is looked through, and filled for two memos that never were."""
+    wrong = _forbidden_in(template)
+    if wrong is not None:
+        return wrong
+    try:
+        for environment in (_PLAIN, _HTML):
+            made = environment.from_string(template)
+            for sample in SAMPLES:
+                made.render(sample)
+    except (TemplateError, TypeError, ValueError, RecursionError) as error:
+        return f"it cannot be filled: {_one_line(error)}"
+    return None
+
+
+def _forbidden_in(template: str) -> str | None:
     try:
         tree = _PLAIN.parse(template)
         for node in tree.find_all(nodes.Node):
@@ -147,10 +168,14 @@ def write(settings: TenantSettings, values: Mapping[str, str | bool]) -> Letter:
 
 
 def _fill(environment: ImmutableSandboxedEnvironment, template: str, values: Mapping[str, str | bool]) -> str:
-    wrong = wrong_with(template)  # again, because it may have been stored by an older version
+    wrong = _forbidden_in(template)  # again, because it may have been stored by an older version
     if wrong is not None:
         raise TemplateBroken(wrong)
     try:
         return environment.from_string(template).render(values)
     except (TemplateError, TypeError, ValueError, RecursionError) as error:
-        raise TemplateBroken(str(error) or type(error).__name__) from error
+        raise TemplateBroken(_one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return _SPACE.sub(" ", str(error)).strip()[:300] or type(error).__name__

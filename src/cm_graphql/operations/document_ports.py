@@ -1,7 +1,7 @@
 """What the actions on documents need of the world outside: somebody to draw PDFs, keep files and carry mail."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -75,6 +75,16 @@ class Mail:
     """The name and the content of a PDF."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What became of a mail that a server has taken for at least one of its recipients."""
+
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Recipients that never get it, with the server's reason."""
+    later: Mapping[str, str] = field(default_factory=dict)
+    """Recipients that the server did not want to hear of now, with its reason: to be tried again."""
+
+
 class MailRefused(Exception):
     """No server will ever take this mail; the message says why."""
 
@@ -91,10 +101,10 @@ class Mailer(Protocol):
         """The domain of the sender, for message ids."""
         ...
 
-    async def send(self, mail: Mail) -> dict[str, str]:
-        """Hand a mail over; answers the recipients that were refused, with the reason, where others were not.
+    async def send(self, mail: Mail) -> Sent:
+        """Hand a mail over; answers which of its recipients were refused, where others were not.
 
-        Raises MailRefused where all were, and MailDelayed.
+        Raises MailRefused where all were for good, and MailDelayed.
         """
         ...
 

@@ -20,7 +20,7 @@ from cm_graphql.domain.enums import EventAction, JobOperation, PdfGenerationStat
 from cm_graphql.domain.errors import ErrorCode, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.paper import Paper
-from cm_graphql.domain.records import CreditMemo
+from cm_graphql.domain.records import CreditMemo, MemoHead
 from cm_graphql.operations.document_ports import DocumentPorts, Mail, MailDelayed, MailRefused, PdfFailed
 from cm_graphql.operations.gate import Gate, Outcome, action
 from cm_graphql.operations.jobs import Run, TryLater, enqueue
@@ -57,10 +57,16 @@ async def generate_pdf(unit: Unit, command: GenerateCreditMemoPdf) -> Outcome:
     running = await store.running_request(unit.session, memo.id)
     if running is not None:
         return {"credit_memo": memo.id, "pdf_status": memo.id, "job": running["job_id"]}
+    job_id = await ask_for_pdf(unit, memo)
+    return {"credit_memo": memo.id, "pdf_status": memo.id, "job": job_id}
+
+
+async def ask_for_pdf(unit: Unit, memo: CreditMemo | MemoHead) -> str | None:
+    """Have a PDF made after the commit, and answer its job; a dry run has none."""
     job_id = await enqueue(unit, JobOperation.GENERATE_CREDIT_MEMO_PDF, memo.id, {})
     if job_id is not None:
         await store.add_request(unit.session, new_id("cmq"), memo.id, memo.version, job_id, unit.stamp.at)
-    return {"credit_memo": memo.id, "pdf_status": memo.id, "job": job_id}
+    return job_id
 
 
 async def run_generate_pdf(run: Run) -> None:
@@ -260,7 +266,7 @@ async def run_email(run: Run) -> None:
     except letters.TemplateBroken as broken:
         raise refuse(ErrorCode.MAIL_FAILED, f"The mail's template cannot be filled: {broken}") from broken
     mail = Mail(
-        message_id=f"<{run.job.id}@{ports.mailer.domain}>",
+        message_id=run.job.input.get("message_id") or f"<{run.job.id}@{ports.mailer.domain}>",
         date=at,
         recipients=tuple(run.job.input["recipients"]),
         letter=letter,
@@ -268,25 +274,31 @@ async def run_email(run: Run) -> None:
     )
     run.check()
     try:
-        refused = await ports.mailer.send(mail)
+        sent = await ports.mailer.send(mail)
     except MailRefused as error:
         raise refuse(ErrorCode.MAIL_FAILED, str(error)) from error
     except MailDelayed as error:
         if run.job.attempt >= MOST_ATTEMPTS:
             raise refuse(ErrorCode.MAIL_FAILED, f"{error} It was tried {run.job.attempt} times.") from error
         raise TryLater(str(error), delay_after(run.job.attempt)) from error
-    taken = [address for address in mail.recipients if address not in refused]
+    taken = [address for address in mail.recipients if address not in {**sent.refused, **sent.later}]
 
     async def record(unit: Unit) -> Mapping[str, Any]:
         memo = await memos.load(unit.session, paper.memo.id)
         if memo is not None:  # deleted meanwhile: then there is nothing to note it on
-            note = f"to {', '.join(taken)}"
-            if refused:
-                note += "; refused by " + ", ".join(f"{address} ({why})" for address, why in refused.items())
+            note = f"to {', '.join(taken)}" + _told("refused by", sent.refused) + _told("later to", sent.later)
             await _note(unit, memo, EventAction.EMAILED, note)
-        return {"message_id": mail.message_id, "refused": refused}
+        if memo is not None and sent.later:
+            # A job of their own: those who have the mail are not to get it again.
+            again = {**run.job.input, "recipients": list(sent.later), "message_id": mail.message_id}
+            await enqueue(unit, JobOperation.EMAIL_CREDIT_MEMO, memo.id, again)
+        return {"message_id": mail.message_id, "refused": dict(sent.refused)}
 
     await run.finish(record)
+
+
+def _told(what: str, whom: Mapping[str, str]) -> str:
+    return f"; {what} " + ", ".join(f"{address} ({why})" for address, why in whom.items()) if whom else ""
 
 
 def delay_after(attempt: int) -> timedelta:

@@ -22,7 +22,7 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
-from cm_graphql.operations.document_ports import Mail, MailDelayed, MailRefused
+from cm_graphql.operations.document_ports import Mail, MailDelayed, MailRefused, Sent
 
 Tls = Literal["starttls", "implicit", "none"]
 
@@ -66,7 +66,7 @@ class FolderMailer:
         """The domain of the sender."""
         return domain_of(self.sender)
 
-    async def send(self, mail: Mail) -> dict[str, str]:
+    async def send(self, mail: Mail) -> Sent:
         """Write the file, whole or not at all; sent again, it is written over."""
         content = message(mail, self.sender, self.sender_name).as_bytes()
         name = mail.message_id.strip("<>").partition("@")[0]
@@ -79,7 +79,7 @@ class FolderMailer:
         except OSError as error:
             raise MailDelayed(f"The folder {self.folder} cannot be written to: {error.strerror}.") from error
         log.info("mail_laid_down", file=str(target.absolute()))
-        return {}
+        return Sent()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class SmtpMailer:
         """The domain of the sender."""
         return domain_of(self.sender)
 
-    async def send(self, mail: Mail) -> dict[str, str]:
+    async def send(self, mail: Mail) -> Sent:
         """Hand it over; answers the recipients that were refused, where others were not."""
         client = aiosmtplib.SMTP(
             hostname=self.host,
@@ -133,4 +133,9 @@ class SmtpMailer:
             raise kind(f"The mail server said {error.code} {error.message}.") from error
         except (SMTPException, OSError) as error:
             raise MailDelayed(f"The mail server {self.host}:{self.port} cannot be reached: {error}.") from error
-        return {address: f"{answer.code} {answer.message}" for address, answer in refused.items()}
+        told = {address: f"{answer.code} {answer.message}" for address, answer in refused.items()}
+        for_good = {address for address, answer in refused.items() if answer.code in _PERMANENT}
+        return Sent(
+            refused={address: why for address, why in told.items() if address in for_good},
+            later={address: why for address, why in told.items() if address not in for_good},
+        )
