@@ -243,7 +243,7 @@ class Attempt:
 
         self._committing = True
         try:
-            await database.transact(commit)
+            await database.transact(commit, long=True)
         finally:
             self._committing = False
         self.finished = True

@@ -249,11 +249,12 @@ class Unit:
     ) -> None:
         """Write what an application, or its undoing, changed: memo, targets, ledger, history."""
         was = {target.id: target for target in loaded}
-        await targets.save_targets(self.session, was, applied.targets, self.stamp)
-        saved = await moving.save(self.session, before, applied.memo, self.stamp)
-        happening = self.moved(action, applied.entries, was.values())
-        await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
-        await records.write_ledger(self.session, applied.entries, self.stamp)
+        async with self.session.together():
+            await targets.save_targets(self.session, was, applied.targets, self.stamp)
+            saved = await moving.save(self.session, before, applied.memo, self.stamp)
+            happening = self.moved(action, applied.entries, was.values())
+            await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
+            await records.write_ledger(self.session, applied.entries, self.stamp)
 
     def moved(
         self, action: EventAction, entries: Sequence[LedgerEntry], loaded: Iterable[Target], note: str | None = None

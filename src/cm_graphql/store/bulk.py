@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from sqlalchemy.engine import Dialect
 
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Written
 
 Values = dict[str, Any]
 Row = Mapping[str, Any]
@@ -39,12 +40,13 @@ async def update(session: Session, table: Table, rows: Iterable[Row]) -> None:
 async def delete(session: Session, table: Table, ids: Sequence[str]) -> None:
     """Delete the rows with these ids; none is fine."""
     for start in range(0, len(ids), ROWS):
-        chunk = [(key,) for key in ids[start : start + ROWS]]
+        chunk = list(ids[start : start + ROWS])
         statement = f'DELETE FROM "{table.name}" WHERE "id" = '  # noqa: S608  names of our own tables
+        # Apart, because what is inserted beside it may take its place in a unique index.
         if session.dialect == "sqlite":
-            await session.connection.exec_driver_sql(f"{statement}?", chunk)
+            await session.put(Written(f"{statement}?", [(key,) for key in chunk]), apart=True)
         else:
-            await session.connection.exec_driver_sql(f"{statement}ANY($1::text[])", ([key for (key,) in chunk],))
+            await session.put(Written(f"{statement}ANY($1::text[])", (chunk,)), apart=True)
         session.wrote(len(chunk))
 
 
@@ -64,11 +66,10 @@ async def _run(
         if write is _updating:
             names = (*(name for name in names if name != "id"), "id")  # in the order of the statement's marks
         columns = [_values(table, name, rows, dialect) for name in names]
-        await session.connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
+        await session.put(Written(statement, list(zip(*columns, strict=True))))
     else:
-        await session.connection.exec_driver_sql(
-            statement, tuple(_values(table, name, rows, dialect) for name in names)
-        )
+        written = Written(statement, [_values(table, name, rows, dialect) for name in names])
+        await session.put(written, apart=len(rows) == ROWS)  # enough for a round trip of its own
     session.wrote(len(rows))
 
 

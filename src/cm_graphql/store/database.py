@@ -1,14 +1,15 @@
 """One database behind one URL, SQLite or PostgreSQL: short reading and writing transactions, and nothing else.
 
-SQLite has one writer at a time, so writers queue here, in the order they came, before they ask the file for its lock.
+SQLite has one writer at a time, so writers queue here, in the order they came, before they ask the file for its lock;
+those who wait at the same time share a commit (see `groups`).
 PostgreSQL locks rows: whoever changes a row says FOR UPDATE first, in one global order.
 """
 
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
 
@@ -20,8 +21,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from cm_graphql.store.errors import Conflict, LockTimeout, typed
+from cm_graphql.store import inline
+from cm_graphql.store.errors import Conflict, typed
 from cm_graphql.store.fold import fold_text
+from cm_graphql.store.groups import Writers, to_the_end
 from cm_graphql.store.types import to_json
 from cm_graphql.store.underway import Underway
 
@@ -62,7 +65,7 @@ class Database:
         """What PostgreSQL's driver is told when it is used without SQLAlchemy."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []
         """Told after each commit what it announced; they must not wait, nor fail."""
-        self._writer = asyncio.Lock() if dialect == "sqlite" else None
+        self._queue = Writers(writers, lock_timeout) if dialect == "sqlite" else None
 
     @classmethod
     def open(
@@ -82,14 +85,16 @@ class Database:
         """
         parsed, dialect = driver_url(url)
         if dialect == "sqlite":
-            pool = {"max_overflow": 0, "pool_timeout": lock_timeout}
+            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": lock_timeout}
             checks = ("foreign_keys = ON",)
             reading = _sqlite_engine(
                 parsed, lock_timeout, "BEGIN", (*checks, "query_only = ON"), pool_size=pool_size, **pool
             )
             # What a large transaction changes stays in memory until the commit, instead of going to the file twice.
             writers = (*checks, "cache_size = -32768")
-            writing = _sqlite_engine(parsed, lock_timeout, "BEGIN IMMEDIATE", writers, pool_size=1, **pool)
+            writing = _sqlite_engine(
+                parsed, lock_timeout, "BEGIN IMMEDIATE", writers, pool_size=1, connect=inline.connect, **pool
+            )
             database = cls(dialect, reading, writing, lock_timeout)
             event.listen(reading.sync_engine, "connect", lambda opened, _record: database.underway.introduce(opened))
             return database
@@ -102,6 +107,8 @@ class Database:
 
     async def dispose(self) -> None:
         """Close all connections."""
+        if self._queue is not None:
+            await self._queue.settled()
         await self.readers.dispose()
         await self.writers.dispose()
 
@@ -118,85 +125,77 @@ class Database:
             raise known from error
 
     @asynccontextmanager
-    async def write(self, *, dry_run: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A transaction that commits at the end, or undoes everything when an exception leaves the block.
+    async def write(self, *, dry_run: bool = False, long: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is committed when this ends, or of which nothing stays when an exception leaves the block.
 
-        A `dry_run` undoes everything in any case. Raises LockTimeout or Conflict (both Contention); a violated
-        constraint stays SQLAlchemy's IntegrityError. Do no other I/O inside: on SQLite everybody else waits.
+        A `dry_run` undoes everything in any case. A `long` one, of thousands of rows, keeps nobody else's commit
+        waiting on SQLite, and leaves the processor to others meanwhile. Raises LockTimeout or Conflict (both
+        Contention); a violated constraint stays SQLAlchemy's IntegrityError. Do no other I/O inside: on SQLite
+        everybody else waits.
         """
-        async with self._turn():
-            try:
-                async with self.writers.connect() as connection:
-                    announced: dict[str, None] = {}
-                    connection.info[_ANNOUNCED] = announced
-                    transaction = await connection.begin()
-                    try:
-                        yield connection
-                    except BaseException:
-                        await transaction.rollback()
-                        raise
-                    if dry_run:
-                        await transaction.rollback()
-                        return
-                    stopped = await to_the_end(transaction.commit())
-                if announced:
-                    self.tell(list(announced))
-                if stopped is not None:
-                    raise stopped
-            except (DBAPIError, PoolTimeout) as error:
-                known = typed(error)
-                if known is None:
+        announced: dict[str, None] = {}
+        try:
+            if self._queue is None:
+                async with self._own(announced, dry_run=dry_run) as connection:
+                    yield connection
+            elif dry_run or long:
+                async with self._queue.alone(), self._own(announced, dry_run=dry_run, apart=long) as connection:
+                    yield connection
+            else:
+                async with self._queue.together(lambda: self.tell(list(announced))) as group:
+                    group.connection.info[_ANNOUNCED] = announced
+                    yield group.connection
+        except (DBAPIError, PoolTimeout) as error:
+            known = typed(error)
+            if known is None:
+                raise
+            raise known from error
+
+    @asynccontextmanager
+    async def _own(
+        self, announced: dict[str, None], *, dry_run: bool, apart: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
+        """A transaction shared with nobody."""
+        async with self.writers.connect() as connection:
+            connection.info[_ANNOUNCED] = announced
+            async with inline.apart(await connection.get_raw_connection()) if apart else nullcontext():
+                transaction = await connection.begin()
+                try:
+                    yield connection
+                except BaseException:
+                    await transaction.rollback()
                     raise
-                raise known from error
+                if dry_run:
+                    await transaction.rollback()
+                    return
+                stopped = await to_the_end(transaction.commit())
+        self.tell(list(announced))
+        if stopped is not None:
+            raise stopped
 
     def tell(self, changed: Sequence[str]) -> None:
         """Have the listeners look at these."""
-        for listener in self.listeners:
-            listener(changed)
+        if changed:
+            for listener in self.listeners:
+                listener(changed)
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]], *, dry_run: bool = False) -> Result:
+    async def transact(
+        self, work: Callable[[AsyncConnection], Awaitable[Result]], *, dry_run: bool = False, long: bool = False
+    ) -> Result:
         """Run `work` in a `write` and answer its result; repeat it from the start when the database breaks a deadlock.
 
         So `work` has no effects but those on the connection.
         """
         for attempt in range(1, CONFLICT_ATTEMPTS):
             try:
-                async with self.write(dry_run=dry_run) as connection:
+                async with self.write(dry_run=dry_run, long=long) as connection:
                     return await work(connection)
             except Conflict:
                 # The longer it takes, the wider those in each other's way are spread.
                 await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311  spreads load, guards nothing
-        async with self.write(dry_run=dry_run) as connection:
+                long = True  # where a shared commit failed, each is tried without the others
+        async with self.write(dry_run=dry_run, long=long) as connection:
             return await work(connection)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for one's turn to write, on SQLite; writers of other processes are met at BEGIN IMMEDIATE."""
-        if self._writer is None:
-            yield
-            return
-        try:
-            async with asyncio.timeout(self.lock_timeout):
-                await self._writer.acquire()
-        except TimeoutError:
-            raise LockTimeout("another action has been writing for too long") from None
-        try:
-            yield
-        finally:
-            self._writer.release()
-
-
-async def to_the_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
-    """Commit without being stopped halfway; give back the cancellation that came meanwhile."""
-    task = asyncio.ensure_future(commit)
-    stopped: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            stopped = error
-    task.result()
-    return stopped
 
 
 def announce(connection: AsyncConnection, changed: str) -> None:
@@ -255,10 +254,18 @@ def _connect(database: str, **options: Any) -> _Connection:
     return connection
 
 
-def _sqlite_engine(url: URL, lock_timeout: float, begin: str, pragmas: tuple[str, ...], **options: Any) -> AsyncEngine:
+def _sqlite_engine(
+    url: URL,
+    lock_timeout: float,
+    begin: str,
+    pragmas: tuple[str, ...],
+    *,
+    connect: Callable[..., aiosqlite.Connection] = _connect,
+    **options: Any,
+) -> AsyncEngine:
     """An engine whose every transaction starts with `begin`, on connections with `pragmas` beside the usual ones."""
     engine = create_async_engine(
-        url, json_serializer=to_json, hide_parameters=True, connect_args={"async_creator_fn": _connect}, **options
+        url, json_serializer=to_json, hide_parameters=True, connect_args={"async_creator_fn": connect}, **options
     )
     usual = (f"busy_timeout = {int(lock_timeout * 1000)}", "journal_mode = WAL", "synchronous = FULL")
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import (
@@ -27,6 +27,7 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Among, Query, given
 
 LINE_FINANCE = (
     "deferred_revenue_accounting_code",
@@ -93,9 +94,16 @@ async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> Mem
     )
 
 
-async def head_row(session: Session, memo_id: str, *, lock: bool) -> Row[Any] | None:
-    statement = select(t.credit_memos).where(t.credit_memos.c.id == memo_id)
-    return await session.first(statement.with_for_update() if lock else statement)
+async def head_row(session: Session, memo_id: str, *, lock: bool) -> Any:
+    return next(iter(await session.ask(_LOCKED_HEAD if lock else _HEAD, memo=memo_id)), None)
+
+
+def _head(_among: Among) -> Select[Any]:
+    return select(t.credit_memos).where(t.credit_memos.c.id == given("memo"))
+
+
+_HEAD: Final = Query(_head)
+_LOCKED_HEAD: Final = Query(lambda among: _head(among).with_for_update())
 
 
 def _number(row: Row[Any]) -> str | None:
@@ -207,10 +215,8 @@ async def parts_of(
 ) -> defaultdict[str, list[Part]]:
     """The parts of each memo, in the order of their making; ids of lines that are `known` are not kept twice."""
     known = known or {}
-    parts, c = t.credit_memo_parts.c, t.credit_memo_item_parts.c
     inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
-    statement = select(c.id, c.part_id, c.position, c.amount, c.source_line_id, c.target_line_id)
-    async for page in reading.of(session, statement.where(c.credit_memo_id.in_(memo_ids)).order_by(c.position)):
+    async for page in reading.of(session, _ITEM_PARTS, ids=memo_ids):
         for row in page:
             inside[row.part_id].append(
                 ItemPart(
@@ -222,15 +228,27 @@ async def parts_of(
                 )
             )
     found: defaultdict[str, list[Part]] = defaultdict(list)
-    for row in await session.rows(
-        select(parts.id, parts.credit_memo_id, parts.invoice_id, parts.debit_memo_id)
-        .where(parts.credit_memo_id.in_(memo_ids))
-        .order_by(parts.created_date, parts.id)
-    ):
+    for row in await session.ask(_PARTS, ids=memo_ids):
         found[row.credit_memo_id].append(
             Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id]))
         )
     return found
+
+
+def _parts(among: Among) -> Select[Any]:
+    c = t.credit_memo_parts.c
+    columns = (c.id, c.credit_memo_id, c.invoice_id, c.debit_memo_id)
+    return select(*columns).where(among(c.credit_memo_id, "ids")).order_by(c.created_date, c.id)
+
+
+def _item_parts(among: Among) -> Select[Any]:
+    c = t.credit_memo_item_parts.c
+    columns = (c.id, c.part_id, c.position, c.amount, c.source_line_id, c.target_line_id)
+    return select(*columns).where(among(c.credit_memo_id, "ids")).order_by(c.position)
+
+
+_PARTS: Final = Query(_parts)
+_ITEM_PARTS: Final = Query(_item_parts)
 
 
 def finance(row: Row[Any], names: Iterable[str]) -> FinanceInformation:

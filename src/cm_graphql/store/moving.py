@@ -6,7 +6,7 @@ A memo of 300,000 lines fits into memory that way, and costs a statement per tab
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import Row, Select, func, select
 
@@ -16,6 +16,7 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.memos import head_row, memo_of, parts_of, save_parts, touched, used
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Among, Query, given
 
 
 async def load(session: Session, memo_id: str, *, lock: bool = True, reading: Reading = AT_ONCE) -> CreditMemo | None:
@@ -27,11 +28,11 @@ async def load(session: Session, memo_id: str, *, lock: bool = True, reading: Re
     if row is None:
         return None
     taxes: defaultdict[str, list[TaxationItem]] = defaultdict(list)
-    async for page in reading.of(session, _moving_taxes(memo_id)):
+    async for page in reading.of(session, _TAXES, memo=memo_id):
         for tax in page:
             taxes[tax.memo_item_id].append(_moving_tax(tax))
     items: list[CreditMemoItem] = []
-    async for page in reading.of(session, _moving_items(memo_id)):
+    async for page in reading.of(session, _ITEMS, memo=memo_id):
         items.extend(_moving_item(item, tuple(taxes.get(item.id, ())), whence=not reading.paged) for item in page)
     parts = (await parts_of(session, [memo_id], reading, {line_id: line_id for line_id in _ids(items)}))[memo_id]
     currency = await session.currency(row.currency)
@@ -39,7 +40,7 @@ async def load(session: Session, memo_id: str, *, lock: bool = True, reading: Re
     return await reading.apart(lambda: memo_of(row, currency, items=tuple(items), parts=tuple(parts)))
 
 
-def _moving_taxes(memo_id: str) -> Select[Any]:
+def _moving_taxes(_among: Among) -> Select[Any]:
     c = t.credit_memo_taxation_items.c
     return (
         select(
@@ -56,7 +57,7 @@ def _moving_taxes(memo_id: str) -> Select[Any]:
             c.tax_rate,
             c.source_tax_item_id,
         )
-        .where(c.credit_memo_id == memo_id)
+        .where(c.credit_memo_id == given("memo"))
         .order_by(c.position)
     )
 
@@ -79,7 +80,7 @@ def _moving_tax(row: Row[Any]) -> TaxationItem:
     return cast(TaxationItem, tax)  # which it is to whoever only moves money
 
 
-def _moving_items(memo_id: str) -> Select[Any]:
+def _moving_items(_among: Among) -> Select[Any]:
     c = t.credit_memo_items.c
     return (
         select(
@@ -93,9 +94,13 @@ def _moving_items(memo_id: str) -> Select[Any]:
             c.refund_amount,
             c.tax_mode,
         )
-        .where(c.credit_memo_id == memo_id)
+        .where(c.credit_memo_id == given("memo"))
         .order_by(c.position)
     )
+
+
+_TAXES: Final = Query(_moving_taxes)
+_ITEMS: Final = Query(_moving_items)
 
 
 def _ids(items: Iterable[CreditMemoItem]) -> Iterator[str]:
@@ -153,7 +158,7 @@ async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: S
     """
     version = before.version + 1
     head = {"applied_amount": after.applied, "refund_amount": after.refunded, "version": version}
-    await session.execute(t.credit_memos.update().where(t.credit_memos.c.id == after.id), {**head, **touched(stamp)})
+    await bulk.update(session, t.credit_memos, [{"id": after.id, **head, **touched(stamp)}])
     for table, lines in (
         (t.credit_memo_items, zip(before.items, after.items, strict=True)),
         (t.credit_memo_taxation_items, _changed_taxes(before, after)),

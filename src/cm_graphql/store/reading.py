@@ -5,9 +5,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Row, Select
-
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Query
 
 T = TypeVar("T")
 
@@ -27,12 +26,12 @@ class Reading:
     seen: Callable[[int], None] = _nothing
     """Told after each page how many rows it had."""
 
-    async def of(self, session: Session, statement: Select[Any]) -> AsyncIterator[Sequence[Row[Any]]]:
-        """The rows of a query."""
+    async def of(self, session: Session, query: Query, **values: Any) -> AsyncIterator[Sequence[Any]]:
+        """The rows that answer a question."""
         if not self.paged:
-            yield await session.rows(statement)
+            yield await session.ask(query, **values)
             return
-        async for page in session.pages(statement, PAGE):
+        async for page in session.pages(query.with_values(session.connection.dialect, values), PAGE):
             yield page
             self.seen(len(page))
 

@@ -109,25 +109,28 @@ async def write_event(
     memo = after or before
     assert memo is not None
     event_id = stamp.new_id("cme")
-    await session.execute(
-        t.credit_memo_events.insert(),
-        {
-            "id": event_id,
-            "credit_memo_id": memo.id,
-            "credit_memo_number": memo.number,
-            "account_id": memo.account_id,
-            "action": happening.action,
-            "by_id": stamp.by,
-            "at": stamp.at,
-            "effective_date": happening.effective_date,
-            "request_id": request_id,
-            "currency": memo.currency.code,
-            "amounts_before": None if before is None else amounts(before),
-            "amounts_after": None if after is None else amounts(after),
-            "targets": list(happening.targets),
-            "note": happening.note,
-            "changed_from": changed_from(before, after),
-        },
+    await bulk.insert(
+        session,
+        t.credit_memo_events,
+        [
+            {
+                "id": event_id,
+                "credit_memo_id": memo.id,
+                "credit_memo_number": memo.number,
+                "account_id": memo.account_id,
+                "action": happening.action,
+                "by_id": stamp.by,
+                "at": stamp.at,
+                "effective_date": happening.effective_date,
+                "request_id": request_id,
+                "currency": memo.currency.code,
+                "amounts_before": None if before is None else amounts(before),
+                "amounts_after": None if after is None else amounts(after),
+                "targets": list(happening.targets),
+                "note": happening.note,
+                "changed_from": changed_from(before, after),
+            }
+        ],
     )
     session.announce(event_id)
     return event_id

@@ -16,6 +16,7 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.memos import stamped, touched
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Query
 
 NUMBER_DIGITS = 8
 """Digits of a document number, zero-padded: CM00000001 (domain.md 0, Numbers)."""
@@ -23,24 +24,36 @@ NUMBER_DIGITS = 8
 
 async def rulebook(session: Session) -> RuleBook:
     """Everything the rules ask for that is not a document."""
-    periods = t.accounting_periods
+    settings, periods, codes = await session.ask_all((_SETTINGS, {}), (_CLOSED_PERIODS, {}), (_REASON_CODES, {}))
     return RuleBook(
-        settings=await tenant_settings(session),
+        settings=settings_of((settings[0].document if settings else None) or {}),
         closed_periods=tuple(
-            Period(name=row.name, start_date=row.start_date, end_date=row.end_date, closed=True)
-            for row in await session.rows(select(periods).where(periods.c.status == PeriodStatus.CLOSED))
+            Period(name=row.name, start_date=row.start_date, end_date=row.end_date, closed=True) for row in periods
         ),
-        reason_codes=await reason_codes(session),
+        reason_codes=_codes(codes),
     )
 
 
 async def reason_codes(session: Session) -> tuple[ReasonCode, ...]:
     """All reason codes of the tenant."""
-    codes = t.reason_codes
-    return tuple(
-        ReasonCode(name=row.name, type=row.type, active=row.active, is_default=row.is_default)
-        for row in await session.rows(select(codes).order_by(codes.c.id))
-    )
+    return _codes(await session.ask(_REASON_CODES))
+
+
+def _codes(rows: Iterable[Any]) -> tuple[ReasonCode, ...]:
+    return tuple(ReasonCode(name=row.name, type=row.type, active=row.active, is_default=row.is_default) for row in rows)
+
+
+_SETTINGS: Final = Query(lambda _among: select(t.settings.c.document).where(t.settings.c.id == 1))
+_CLOSED_PERIODS: Final = Query(
+    lambda _among: select(
+        t.accounting_periods.c.name, t.accounting_periods.c.start_date, t.accounting_periods.c.end_date
+    ).where(t.accounting_periods.c.status == PeriodStatus.CLOSED)
+)
+_REASON_CODES: Final = Query(
+    lambda _among: select(
+        t.reason_codes.c.name, t.reason_codes.c.type, t.reason_codes.c.active, t.reason_codes.c.is_default
+    ).order_by(t.reason_codes.c.id)
+)
 
 
 async def tenant_settings(session: Session, *, lock: bool = False) -> TenantSettings:

@@ -1,15 +1,18 @@
 """One open transaction as the store's functions use it."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn
 
 from iso4217 import Currency as Iso
 from sqlalchemy import CompoundSelect, Executable, Row, Select, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.domain.money import Currency
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import announce
+from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
 """The decimals of each ISO 4217 currency; none has more than four."""
@@ -28,10 +31,86 @@ class Session:
         self.wrote: Callable[[int], None] = lambda rows: None
         """Told by `bulk` how many rows it wrote, after each chunk."""
         self._currencies: dict[str, Currency] = {}
+        self._direct: Driver | None = None
+        self._gathered: list[Written] | None = None
 
     def announce(self, changed: str) -> None:
         """Have the id of a job, or of an entry of the history, told to whoever listens, once this is committed."""
         announce(self.connection, changed)
+
+    async def ask(self, query: Query, **values: Any) -> list[Any]:
+        """The rows that answer a question."""
+        return (await self.ask_all((query, values)))[0]
+
+    async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
+        """The rows that answer each of several questions, in one round trip."""
+        driver = self._direct or await self._driver()
+        questions = [query.on(self.connection.dialect) for query, _ in asked]
+        self._note(*(question.sql for question in questions))
+        try:
+            return await driver.ask(questions, [values for _, values in asked])
+        except Exception as error:
+            await self._fail(error)
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Have everything that is written meanwhile by `put` travel as one; it must be about different rows."""
+        gathered = self._gathered = []
+        try:
+            yield
+        finally:
+            self._gathered = None
+        if gathered:
+            await self._write(gathered)
+
+    async def put(self, statement: Written, *, apart: bool = False) -> None:
+        """Carry out a writing statement, together with others where that was asked for and it is not to be `apart`."""
+        if self._gathered is None or self.dialect == "sqlite":
+            await self._write([statement])
+        elif apart:
+            gathered = [*self._gathered]
+            self._gathered.clear()
+            if gathered:
+                await self._write(gathered)
+            await self._write([statement])
+        else:
+            self._gathered.append(statement)
+
+    async def _write(self, statements: Sequence[Written]) -> None:
+        driver = self._direct or await self._driver()
+        self._note(*(statement.sql for statement in statements))
+        try:
+            await driver.write(statements)
+        except Exception as error:
+            await self._fail(error)
+
+    async def _driver(self) -> Driver:
+        pooled: Any = await self.connection.get_raw_connection()
+        if self.dialect == "sqlite":
+            self._direct = SqliteDriver(pooled.driver_connection)
+        else:
+            if pooled.dbapi_connection._transaction is None:  # SQLAlchemy puts it off until its own first statement
+                await pooled.dbapi_connection._start_transaction()
+            self._direct = PostgresqlDriver(pooled.driver_connection)
+        return self._direct
+
+    def _note(self, *statements: str) -> None:
+        """Let those see a statement who watch SQLAlchemy's."""
+        for listener in self.connection.sync_engine.dispatch.before_cursor_execute:
+            listener(self.connection.sync_connection, None, "; ".join(statements), (), None, False)
+
+    async def _fail(self, error: Exception) -> NoReturn:
+        """Raise the driver's error as SQLAlchemy would have."""
+        dialect: Any = self.connection.dialect
+        if self.dialect != "sqlite":
+            pooled: Any = await self.connection.get_raw_connection()
+            try:
+                pooled.dbapi_connection._handle_exception(error)
+            except Exception as translated:
+                error = translated
+        raise DBAPIError.instance(
+            None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+        ) from error
 
     async def execute(self, statement: Executable, parameters: Any = None) -> None:
         """Run a writing statement, once or for many sets of parameters."""
@@ -41,7 +120,7 @@ class Session:
         """All rows of a query."""
         return list(await self.connection.execute(statement))
 
-    async def pages(self, statement: Select[Any], size: int) -> AsyncIterator[Sequence[Row[Any]]]:
+    async def pages(self, statement: Select[Any] | CompoundSelect[Any], size: int) -> AsyncIterator[Sequence[Row[Any]]]:
         """All rows of a query, so many at a time: what many rows take is never held at once."""
         async with self.connection.stream(statement) as result:
             async for page in result.partitions(size):
@@ -61,9 +140,19 @@ class Session:
         if code not in self._currencies:
             if code not in DECIMALS:
                 raise UnknownCurrency(code)
-            row = await self.first(select(t.currencies).where(t.currencies.c.code == code))
-            made = Currency(code, DECIMALS[code])
-            if row is not None:
-                made = Currency(code, DECIMALS[code], row.rounding_mode, row.rounding_increment, row.active)
-            self._currencies[code] = made
+            self.know_currencies(code, await self.ask(CURRENCY, code=code))
         return self._currencies[code]
+
+    def know_currencies(self, code: str, rows: Sequence[Any]) -> None:
+        """Remember what `CURRENCY` answered of a code."""
+        made = Currency(code, DECIMALS[code])
+        for row in rows:
+            made = Currency(code, DECIMALS[code], row.rounding_mode, row.rounding_increment, row.active)
+        self._currencies[code] = made
+
+
+CURRENCY: Final = Query(
+    lambda _among: select(t.currencies.c.rounding_mode, t.currencies.c.rounding_increment, t.currencies.c.active).where(
+        t.currencies.c.code == given("code")
+    )
+)

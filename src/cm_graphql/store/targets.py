@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Table, and_, func, select
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select
 
 from cm_graphql.domain.enums import ItemSourceType, MemoStatus
 from cm_graphql.domain.records import Invoice, InvoiceItem, InvoiceTax, Stamp, Target, TargetLine
@@ -16,6 +17,7 @@ from cm_graphql.store.memos import LINE_FINANCE, TAX_FINANCE, finance, touched
 from cm_graphql.store.owners import owned
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Among, Query
 
 
 async def find_ids(
@@ -76,29 +78,14 @@ async def marks(session: Session, ids: Sequence[str], *, lock: bool = False) -> 
     return {row.id: tuple(row) for row in await heads(session, ids, lock=lock)}
 
 
-async def heads(session: Session, ids: Sequence[str], *, lock: bool = False) -> list[Row[Any]]:
+async def heads(session: Session, ids: Sequence[str], *, lock: bool = False) -> list[Any]:
     """Of each document what its own row says as a target, in the one global order; locked if said."""
-    rows: list[Row[Any]] = []
+    rows: list[Any] = []
     for kind in KINDS:
         wanted = sorted({key for key in ids if key.startswith(kind.prefix)})
         for start in range(0, len(wanted), bulk.CHUNK):
-            c = kind.head.c
-            statement = (
-                select(
-                    c.id,
-                    c[kind.number].label("number"),
-                    c.account_id,
-                    c.currency,
-                    c.status,
-                    c[kind.date].label("document_date"),
-                    c.credit_amount,
-                    c.payment_amount,
-                    c.updated_date,
-                )
-                .where(c.id.in_(wanted[start : start + bulk.CHUNK]))
-                .order_by(c.id)
-            )
-            rows.extend(await session.rows(statement.with_for_update() if lock else statement))
+            query = kind.locked_heads if lock else kind.heads
+            rows.extend(await session.ask(query, ids=wanted[start : start + bulk.CHUNK]))
     return rows
 
 
@@ -107,19 +94,7 @@ async def _lines(
 ) -> defaultdict[str, list[TargetLine]]:
     """Each document's lines in order: every item followed by its taxation items (domain.md 4.4)."""
     taxes_of: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    c = kind.taxes.c
-    taxes = select(
-        c.id,
-        c[kind.item_id].label("item_id"),
-        c.tax_amount,
-        c.credit_amount,
-        c.payment_amount,
-        c.name,
-        c.location_code,
-        c.jurisdiction,
-        c.tax_rate,
-    )
-    async for page in reading.of(session, taxes.where(c[kind.document_id].in_(ids)).order_by(c.position)):
+    async for page in reading.of(session, kind.tax_lines, ids=ids):
         for row in page:
             taxes_of[row.item_id].append(
                 TargetLine(
@@ -134,12 +109,8 @@ async def _lines(
                     tax_rate=row.tax_rate,
                 )
             )
-    c = kind.items.c
-    items = select(
-        c.id, c[kind.document_id].label("document_id"), c[kind.worth].label("worth"), c.credit_amount, c.payment_amount
-    )
     lines: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    async for page in reading.of(session, items.where(c[kind.document_id].in_(ids)).order_by(c.position)):
+    async for page in reading.of(session, kind.item_lines, ids=ids):
         for row in page:
             document = lines[row.document_id]
             document.append(TargetLine(id=row.id, worth=row.worth, credited=row.credit_amount, paid=row.payment_amount))
@@ -175,7 +146,7 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
 
 @dataclass(frozen=True)
 class Kind:
-    """Where a kind of target is kept."""
+    """Where a kind of target is kept, and how it is asked for."""
 
     prefix: str
     head: Table
@@ -186,6 +157,39 @@ class Kind:
     document_id: str
     item_id: str
     worth: str
+
+    @cached_property
+    def heads(self) -> Query:
+        """What the rows of documents say of themselves, in the order of their ids."""
+        return Query(self._heads)
+
+    @cached_property
+    def locked_heads(self) -> Query:
+        """The same, locked."""
+        return Query(lambda among: self._heads(among).with_for_update())
+
+    def _heads(self, among: Among) -> Select[Any]:
+        c = self.head.c
+        columns = (c.account_id, c.currency, c.status, c.credit_amount, c.payment_amount, c.updated_date)
+        named = c[self.number].label("number"), c[self.date].label("document_date")
+        return select(c.id, *named, *columns).where(among(c.id, "ids")).order_by(c.id)
+
+    @cached_property
+    def item_lines(self) -> Query:
+        """The items of documents, in order."""
+        c = self.items.c
+        document, worth = c[self.document_id].label("document_id"), c[self.worth].label("worth")
+        columns = (c.id, document, worth, c.credit_amount, c.payment_amount)
+        return Query(lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position))
+
+    @cached_property
+    def tax_lines(self) -> Query:
+        """The taxation items of documents, in order."""
+        c = self.taxes.c
+        amounts = (c.tax_amount, c.credit_amount, c.payment_amount)
+        whose = (c.name, c.location_code, c.jurisdiction, c.tax_rate)
+        columns = (c.id, c[self.item_id].label("item_id"), *amounts, *whose)
+        return Query(lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position))
 
 
 KINDS: Final = (

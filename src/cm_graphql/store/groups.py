@@ -1,0 +1,197 @@
+"""SQLite's one writer at a time, several of whom share a durable commit.
+
+A commit waits for the disk, thousands of times longer than the statements of an action. So an action that finds others
+waiting leaves the commit to them: each runs in a savepoint of its own, and all are answered once the transaction that
+holds them is safe. Whoever is refused, or only tries, undoes no more than its own savepoint.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from cm_graphql.store.errors import Conflict, LockTimeout
+
+MOST_TOGETHER: Final = 64
+"""Actions that share a commit at most."""
+LONGEST: Final = 0.05
+"""Seconds after which a group takes nobody else in, so that the first of it are not kept waiting."""
+
+log = structlog.get_logger("cm_graphql.store")
+
+
+async def to_the_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Commit without being stopped halfway; give back the cancellation that came meanwhile."""
+    task = asyncio.ensure_future(commit)
+    stopped: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            stopped = error
+    task.result()
+    return stopped
+
+
+class Group:
+    """A transaction that several actions share, until its commit."""
+
+    def __init__(self, connection: AsyncConnection, driver: Any) -> None:
+        self.connection = connection
+        self.driver = driver
+        self.members = 0
+        self._since = monotonic()
+        self._committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to commit, whoever waits."""
+        return self.members >= MOST_TOGETHER or monotonic() - self._since > LONGEST
+
+    async def committed(self) -> None:
+        """Wait until all of it is safe; raises what kept it from being so."""
+        await self._committed
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell the members what became of them."""
+        if error is None:
+            self._committed.set_result(None)
+            return
+        # Any of them may be to blame, so each is to be repeated alone.
+        shared = Conflict("others that were to be committed together with it failed") if self.members > 1 else error
+        self._committed.set_exception(shared)
+        self._committed.exception()  # there may be nobody left to hear it
+
+
+class Writers:
+    """Those who want to write, in the order they came."""
+
+    def __init__(self, engine: AsyncEngine, patience: float) -> None:
+        """`patience` is how many seconds one waits for one's turn."""
+        self._engine = engine
+        self._patience = patience
+        self._taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._group: Group | None = None
+        self._committing: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def together(self, then: Callable[[], None]) -> AsyncIterator[Group]:
+        """Take one's turn in a savepoint of a transaction that others may share; ends when that is committed.
+
+        `then` is called after the commit, also where the caller was cancelled meanwhile.
+        """
+        await self._turn()
+        try:
+            group = self._group = self._group or await self._begun()
+            await group.driver.execute_fetchall("SAVEPOINT one")
+            try:
+                yield group
+            except BaseException:
+                await self._undo(group)
+                raise
+            await group.driver.execute_fetchall("RELEASE one")
+            group.members += 1
+        finally:
+            self._pass_on()
+        stopped = await to_the_end(group.committed())
+        then()
+        if stopped is not None:
+            raise stopped
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Take one's turn with nobody else's changes open; the transaction is one's own business."""
+        await self._turn()
+        try:
+            if self._group is not None:
+                # Whoever gives up meanwhile does not stop it.
+                await asyncio.wait([asyncio.create_task(self._commit(self._group))])
+            yield
+        finally:
+            self._pass_on()
+
+    async def settled(self) -> None:
+        """Wait for the commit that is under way."""
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+
+    async def _turn(self) -> None:
+        if not self._taken:
+            self._taken = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # it came in the moment that it was no longer waited for
+            else:
+                self._waiting.remove(turn)
+            if isinstance(error, TimeoutError):
+                raise LockTimeout("another action has been writing for too long") from None
+            raise
+
+    def _pass_on(self) -> None:
+        """Let the next one write; where there is none, or too much is open, commit first."""
+        group = self._group
+        if group is not None and (group.full or not self._waiting):
+            self._committing = asyncio.create_task(self._commit_and_pass_on(group))
+        elif self._waiting:
+            turn = self._waiting.popleft()
+            if turn.done():
+                self._pass_on()
+            else:
+                turn.set_result(None)
+        else:
+            self._taken = False
+
+    async def _commit_and_pass_on(self, group: Group) -> None:
+        try:
+            await self._commit(group)
+        finally:
+            self._pass_on()
+
+    async def _begun(self) -> Group:
+        connection = await self._engine.connect()
+        try:
+            await connection.begin()
+            return Group(connection, (await connection.get_raw_connection()).driver_connection)
+        except BaseException:
+            await connection.close()
+            raise
+
+    async def _commit(self, group: Group) -> None:
+        """Make everything of a group safe, or nothing; tells its members, and does not fail itself."""
+        self._group = None
+        error: BaseException | None = None
+        try:
+            await to_the_end(group.connection.commit() if group.members else group.connection.rollback())
+        except BaseException as problem:
+            error = problem
+            if group.members > 1:
+                reason = str(problem).partition("\n")[0] or type(problem).__name__
+                log.warning("group_not_committed", members=group.members, reason=reason)
+        try:
+            await group.connection.close()  # rolls back what is still open
+        except Exception as problem:
+            error = error or problem
+        group.end(error)
+
+    async def _undo(self, group: Group) -> None:
+        """Undo one's own; where even that fails, SQLite has undone everything, and the group is at its end."""
+        try:
+            await group.driver.execute_fetchall("ROLLBACK TO one")
+            await group.driver.execute_fetchall("RELEASE one")
+        except Exception as problem:
+            self._group = None
+            await group.connection.close()
+            group.members += 1  # the one that failed is told by its own error
+            group.end(problem)

@@ -1,0 +1,74 @@
+"""SQLite for writers: a statement runs where it is asked for, since handing it to a thread would take longer."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import aiosqlite
+
+MANY: Final = 200
+"""Sets of parameters from which on a statement goes to the thread, so that others are served meanwhile."""
+
+
+class Inline(aiosqlite.Connection):
+    """A connection whose statements run in the event loop, save those that may take long or wait for somebody."""
+
+    apart = False
+    """Whether everything goes to the thread: whoever writes much says so."""
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self.apart or self._connection is None or _may_wait(args):
+            return await self._in_thread(fn, *args, **kwargs)
+        return fn(*args, **kwargs)
+
+    async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it."""
+        task = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                if self._connection is not None:
+                    self._connection.interrupt()
+                await asyncio.wait([task], timeout=0.02)
+            task.exception()
+            raise
+
+    async def commit(self) -> None:
+        """Commit; others go on while the disk is waited for."""
+        try:
+            await self._in_thread(self._conn.commit)
+        except sqlite3.Error:
+            # Where a reference is missing SQLite leaves the transaction open, while SQLAlchemy takes it for ended.
+            self._conn.rollback()
+            raise
+
+
+def _may_wait(args: tuple[Any, ...]) -> bool:
+    """Whether a statement waits for the lock of the file, or has much to do."""
+    if not args or not isinstance(args[0], str):
+        return False
+    return args[0].startswith("BEGIN") or (len(args) > 1 and isinstance(args[1], list) and len(args[1]) > MANY)
+
+
+def connect(path: str, **options: Any) -> Inline:
+    """What SQLAlchemy awaits for a new connection."""
+    made = Inline(lambda: sqlite3.connect(path, **options | {"check_same_thread": False}), iter_chunk_size=64)
+    made._thread.daemon = True  # as SQLAlchemy has it of those that it makes itself
+    return made
+
+
+@asynccontextmanager
+async def apart(pooled: Any) -> AsyncIterator[None]:
+    """Have everything that a pooled connection is asked meanwhile done in its thread; other drivers wait anyway."""
+    driver = pooled.driver_connection
+    if not isinstance(driver, Inline):
+        yield
+        return
+    driver.apart = True
+    try:
+        yield
+    finally:
+        driver.apart = False

@@ -1,0 +1,198 @@
+"""Statements that every action needs: composed and compiled once, then run straight on the driver.
+
+SQLAlchemy's execution costs several times what the drivers and the databases need for a handful of rows. Its compiler
+and its types still say how a statement is spelled and what a value becomes, so that both ways give the same rows.
+"""
+
+import json
+import re
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from sqlalchemy import ARRAY, ColumnElement, CompoundSelect, Select, Text, bindparam, func, select
+from sqlalchemy.engine import Dialect
+
+from cm_graphql.store.types import PlainText
+
+Among: TypeAlias = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
+"""The condition that a column's value is one of those in a parameter of this name, a list of texts."""
+
+Make: TypeAlias = Callable[[Among], Select[Any] | CompoundSelect[Any]]
+
+
+def given(name: str) -> ColumnElement[Any]:
+    """The place of a parameter that is a text."""
+    return bindparam(name, None, PlainText())
+
+
+_MARK: Final = re.compile(r"\$(\d+)")
+
+
+class Query:
+    """A question with named parameters, which `Session.ask` answers."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._compiled: dict[str, Compiled] = {}
+
+    def with_values(self, dialect: Dialect, values: Mapping[str, Any]) -> Select[Any] | CompoundSelect[Any]:
+        """The question for SQLAlchemy to ask, as where rows are too many to be taken at once."""
+        return self._make(_AMONG[dialect.name]).params(dict(values))
+
+    def on(self, dialect: Dialect) -> "Compiled":
+        """The question as this database and its driver take it."""
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            found = self._compiled[dialect.name] = Compiled(self._make(_AMONG[dialect.name]), dialect)
+        return found
+
+
+class Compiled:
+    """A statement's text, how its parameters are handed over, and what its rows become."""
+
+    def __init__(self, statement: Select[Any] | CompoundSelect[Any], dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        self.sql = str(compiled)
+        constants = compiled.construct_params()
+        # What stands in the statement itself is named by SQLAlchemy, and unique.
+        named = {name for name, bind in compiled.binds.items() if not bind.unique}
+        processors = compiled._bind_processors
+        self._parameters = [
+            # The members of a list of constants are named after it, whose processor is theirs.
+            (name, constants[name], processors.get(name) or processors.get(name.rpartition("_")[0]), name in named)
+            for name in compiled.positiontup or ()
+        ]
+        columns = list(statement.selected_columns)
+        row: Any = namedtuple("Row", [column.key for column in columns])  # type: ignore[misc]
+        self._row = row._make
+        converters = [(at, _converter(column, dialect)) for at, column in enumerate(columns)]
+        self._converters = [(at, convert) for at, convert in converters if convert is not None]
+
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values in the order and the form that the driver takes them in."""
+        return [
+            value if process is None else process(value)
+            for name, constant, process, named in self._parameters
+            for value in (values[name] if named else constant,)
+        ]
+
+    def rows(self, found: Sequence[Sequence[Any]]) -> list[Any]:
+        """What the driver answered, as rows whose columns are attributes, with values as SQLAlchemy gives them."""
+        if not self._converters:
+            return [self._row(row) for row in found]
+        made = []
+        for row in found:
+            values = list(row)
+            for at, convert in self._converters:
+                values[at] = convert(values[at])
+            made.append(self._row(values))
+        return made
+
+
+def _converter(column: ColumnElement[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    found: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    return found
+
+
+class _Json(Text):
+    """A list of texts as SQLite's functions for JSON take it."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        return lambda value: json.dumps(list(value))
+
+
+def _among_array(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    return column == func.any(bindparam(name, None, ARRAY(Text(collation="C"))))
+
+
+def _among_json(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    given = func.json_each(bindparam(name, None, _Json())).table_valued("value")
+    return column.in_(select(given.c.value))
+
+
+_AMONG: Final[dict[str, Among]] = {"postgresql": _among_array, "sqlite": _among_json}
+
+
+class Written(NamedTuple):
+    """A writing statement as the driver takes it: on SQLite with one set of parameters for each run."""
+
+    sql: str
+    parameters: Sequence[Any]
+
+
+class Driver(Protocol):
+    """The driver's connection of an open transaction."""
+
+    async def ask(self, questions: Sequence[Compiled], values: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+        """The rows of each question, all of them in one round trip and, on PostgreSQL, as of one moment."""
+        ...
+
+    async def write(self, statements: Sequence[Written]) -> None:
+        """Carry out statements that do not see each other's changes, in one round trip."""
+        ...
+
+
+class SqliteDriver:
+    """aiosqlite's connection, which has no round trips to save."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    async def ask(self, questions: Sequence[Compiled], values: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+        """The rows of each question."""
+        return [
+            question.rows(await self._driver.execute_fetchall(question.sql, question.parameters(given)))
+            for question, given in zip(questions, values, strict=True)
+        ]
+
+    async def write(self, statements: Sequence[Written]) -> None:
+        """Carry out statements, each for all its sets of parameters."""
+        for statement in statements:
+            await self._driver.executemany(statement.sql, statement.parameters)
+
+
+class PostgresqlDriver:
+    """asyncpg's connection, once SQLAlchemy has begun the transaction on it."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+
+    async def ask(self, questions: Sequence[Compiled], values: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+        """The rows of each question; several travel as arrays of one row."""
+        parameters = [question.parameters(given) for question, given in zip(questions, values, strict=True)]
+        if len(questions) == 1:
+            return [questions[0].rows(await self._driver.fetch(questions[0].sql, *parameters[0]))]
+        parts = _numbered_on([question.sql for question in questions], [len(given) for given in parameters])
+        sql = "SELECT " + ", ".join(f"ARRAY(SELECT found FROM ({part}) AS found)" for part in parts)  # noqa: S608
+        answer = await self._driver.fetchrow(sql, *(value for given in parameters for value in given))
+        return [question.rows(found) for question, found in zip(questions, answer, strict=True)]
+
+    async def write(self, statements: Sequence[Written]) -> None:
+        """Carry out statements, which must be about different rows, as parts of one."""
+        if len(statements) == 1:
+            await self._driver.fetch(statements[0].sql, *statements[0].parameters)
+            return
+        parts = _numbered_on(
+            [statement.sql for statement in statements], [len(statement.parameters) for statement in statements]
+        )
+        named = ", ".join(f"part_{place} AS ({part})" for place, part in enumerate(parts))
+        sql = f"WITH {named} SELECT"
+        await self._driver.fetch(sql, *(value for statement in statements for value in statement.parameters))
+
+
+def _numbered_on(statements: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
+    """Statements whose parameters are numbered on from one to the next."""
+    return _renumbered(tuple(zip(statements, counts, strict=True)))
+
+
+@lru_cache(maxsize=1_024)
+def _renumbered(counted: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
+    before = accumulate((count for _, count in counted), initial=0)
+    return tuple(_shifted(sql, by) for (sql, _), by in zip(counted, before, strict=False))
+
+
+def _shifted(sql: str, by: int) -> str:
+    return _MARK.sub(lambda mark: f"${int(mark[1]) + by}", sql) if by else sql

@@ -1,0 +1,266 @@
+"""Actions that wait for each other share a durable commit on SQLite, and each stands or falls alone all the same."""
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, func, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cm_graphql.store.database import Database, announce
+from cm_graphql.store.errors import LockTimeout
+from cm_graphql.store.tables import accounts, contacts
+from databases import Databases, Kind, chosen_kinds
+from store.rows import insert
+
+SQLITE = [kind for kind in chosen_kinds() if kind == "sqlite"]
+
+
+async def add(database: Database, name: str) -> None:
+    async with database.write() as connection:
+        await insert(connection, contacts, id=name)
+        await asyncio.sleep(0)
+
+
+async def kept(database: Database) -> set[str]:
+    async with database.read() as connection:
+        return set((await connection.execute(select(contacts.c.id))).scalars())
+
+
+@contextmanager
+def commits(database: Database) -> Iterator[list[str]]:
+    """The commits that are asked for meanwhile."""
+    seen: list[str] = []
+
+    def note(_connection: object) -> None:
+        seen.append("commit")
+
+    event.listen(database.writers.sync_engine, "commit", note)
+    try:
+        yield seen
+    finally:
+        event.remove(database.writers.sync_engine, "commit", note)
+
+
+@pytest.fixture(params=SQLITE)
+def path(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Path]:
+    """The file of an empty, migrated SQLite database."""
+    kind: Kind = request.param
+    with databases.fresh(kind) as url:
+        yield Path(url.removeprefix("sqlite+aiosqlite:///"))
+
+
+async def test_writers_who_wait_share_a_commit(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    names = {f"con_{i}" for i in range(40)}
+
+    with commits(database) as seen:
+        await asyncio.gather(*(add(database, name) for name in names))
+
+    assert await kept(database) == names
+    assert len(seen) <= 10
+    await database.dispose()
+
+
+async def test_nobody_is_answered_before_the_file_has_it(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    found: list[int] = []
+
+    async def add_and_look(name: str) -> None:
+        await add(database, name)
+        with sqlite3.connect(path) as other:
+            found.append(other.execute("SELECT count(*) FROM contacts WHERE id = ?", (name,)).fetchone()[0])
+        other.close()
+
+    await asyncio.gather(*(add_and_look(f"con_{i}") for i in range(20)))
+
+    assert found == [1] * 20
+    await database.dispose()
+
+
+async def test_an_action_that_fails_takes_nobody_with_it(database: Database) -> None:
+    async def fail(name: str) -> None:
+        async with database.write() as connection:
+            await insert(connection, contacts, id=name)
+            raise ZeroDivisionError
+
+    outcomes = await asyncio.gather(
+        *((fail if i % 3 == 0 else lambda name: add(database, name))(f"con_{i}") for i in range(12)),
+        return_exceptions=True,
+    )
+
+    assert [isinstance(outcome, ZeroDivisionError) for outcome in outcomes] == [i % 3 == 0 for i in range(12)]
+    assert await kept(database) == {f"con_{i}" for i in range(12) if i % 3}
+
+
+async def test_a_dry_run_among_others_leaves_theirs_alone(database: Database) -> None:
+    async def rehearse(name: str) -> None:
+        async with database.write(dry_run=True) as connection:
+            await insert(connection, contacts, id=name)
+            await asyncio.sleep(0.01)
+
+    await asyncio.gather(*((rehearse if i == 5 else lambda name: add(database, name))(f"con_{i}") for i in range(12)))
+
+    assert await kept(database) == {f"con_{i}" for i in range(12) if i != 5}
+
+
+async def test_where_a_commit_fails_only_whoever_is_to_blame_is_told(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+
+    async def promise(connection: AsyncConnection) -> None:
+        # The reference is looked at when everything is committed, and there is no such contact.
+        await connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        await insert(connection, accounts, id="acc_1", bill_to_contact_id="con_nobody")
+
+    async def proper(name: str) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            await insert(connection, contacts, id=name)
+
+        await database.transact(work)
+
+    outcomes = await asyncio.gather(
+        proper("con_1"), proper("con_2"), database.transact(promise), proper("con_3"), return_exceptions=True
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), IntegrityError, type(None)]
+    assert await kept(database) == {"con_1", "con_2", "con_3"}
+    await database.dispose()
+
+
+async def test_what_was_announced_is_told_once_it_is_committed(database: Database) -> None:
+    told: list[str] = []
+    database.listeners.append(lambda ids: told.extend(ids))
+
+    async def tell(name: str, *, fails: bool) -> None:
+        async with database.write() as connection:
+            await insert(connection, contacts, id=name)
+            announce(connection, name)
+            await asyncio.sleep(0)
+            assert name not in told
+            if fails:
+                raise ZeroDivisionError
+        assert name in told
+
+    outcomes = await asyncio.gather(*(tell(f"con_{i}", fails=i == 2) for i in range(6)), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes].count(ZeroDivisionError) == 1
+    assert set(told) == await kept(database) == {"con_0", "con_1", "con_3", "con_4", "con_5"}
+
+
+async def test_a_long_action_neither_waits_forever_nor_holds_back_what_is_done(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    order: list[str] = []
+
+    async def short(name: str) -> None:
+        await add(database, name)
+        order.append(name)
+
+    async def long() -> None:
+        async with database.write(long=True) as connection:
+            order.append("long begins")
+            await insert(connection, contacts, id="con_long")
+            await asyncio.sleep(0.2)
+        order.append("long ends")
+
+    before = [asyncio.create_task(short(f"con_before_{i}")) for i in range(3)]
+    await asyncio.sleep(0)
+    working = asyncio.create_task(long())
+    await asyncio.sleep(0)
+    after = [asyncio.create_task(short(f"con_after_{i}")) for i in range(3)]
+    await asyncio.gather(*before, working, *after)
+
+    ends = order.index("long ends")
+    assert all(order.index(f"con_before_{i}") < ends for i in range(3))
+    assert all(order.index(f"con_after_{i}") > order.index("long begins") for i in range(3))
+    assert len(await kept(database)) == 7
+    await database.dispose()
+
+
+async def test_one_who_gives_up_waiting_passes_the_turn_on(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}", lock_timeout=0.2)
+
+    async with database.write() as connection:
+        await insert(connection, contacts, id="con_first")
+        impatient = asyncio.create_task(add(database, "con_impatient"))
+        cancelled = asyncio.create_task(add(database, "con_cancelled"))
+        await asyncio.sleep(0.05)
+        cancelled.cancel()
+        with pytest.raises(LockTimeout):
+            await impatient
+        patient = asyncio.create_task(add(database, "con_patient"))
+        await asyncio.sleep(0)
+    await patient
+
+    assert await kept(database) == {"con_first", "con_patient"}
+    await database.dispose()
+
+
+# --- a power cut ------------------------------------------------------------------------------------------------------
+
+
+async def write_until_killed(url: str) -> None:
+    """Make accounts with their contacts from sixteen tasks, and print each one's name when it is answered."""
+    database = Database.open(url)
+
+    async def write(writer: int) -> None:
+        for number in range(100_000):
+            name = f"{writer}_{number}"
+            async with database.write() as connection:
+                await insert(connection, contacts, id=f"con_{name}")
+                await asyncio.sleep(0)
+                await insert(connection, accounts, id=f"acc_{name}", number=name, bill_to_contact_id=f"con_{name}")
+            print(name, flush=True)
+
+    await asyncio.gather(*(write(writer) for writer in range(16)))
+
+
+def test_of_a_killed_process_everything_answered_is_there_and_nothing_is_half(database_url: str) -> None:
+    writing = subprocess.Popen(
+        [sys.executable, __file__, database_url],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )
+    assert writing.stdout is not None
+    answered = [writing.stdout.readline() for _ in range(50)]
+    time.sleep(0.3)
+    writing.send_signal(signal.SIGKILL)
+    answered.extend(line for line in writing.stdout if line.endswith("\n"))
+    writing.wait()
+
+    found, alone = asyncio.run(accounts_and_lonely_contacts(database_url))
+    assert len(answered) >= 50
+    assert {line.strip() for line in answered} <= found
+    assert alone == 0
+
+
+async def accounts_and_lonely_contacts(url: str) -> tuple[set[str], int]:
+    """The numbers of all accounts, and how many contacts have none."""
+    database = Database.open(url)
+    async with database.read() as connection:
+        found = set((await connection.execute(select(accounts.c.number))).scalars())
+        alone = await connection.scalar(
+            select(func.count())
+            .select_from(contacts)
+            .where(contacts.c.id.not_in(select(accounts.c.bill_to_contact_id)))
+        )
+    await database.dispose()
+    return found, alone or 0
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Write until killed."""
+    asyncio.run(write_until_killed(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv)
