@@ -195,7 +195,9 @@ class Loaders:
         async def load(parents: list[str]) -> list[Page]:
             if by is None:
                 # Several fields of one connection ask for the same page: it is read once.
-                return [_page(list(await self.source.rows(page(node_type, where, wanted))), wanted)] * len(parents)
+                return [
+                    _page(list(await self.source.rows(page(self.source.dialect, node_type, where, wanted))), wanted)
+                ] * len(parents)
             statement = pages(self.source.dialect, node_type, by, parents, where, wanted)
             grouped: dict[str, list[Any]] = {key: [] for key in parents}
             for row in await self.source.rows(statement):

@@ -8,17 +8,20 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    BinaryExpression,
     Boolean,
+    Column,
     ColumnElement,
     Date,
     FromClause,
     Integer,
     Select,
     Text,
+    UniqueConstraint,
     and_,
     any_,
     bindparam,
@@ -29,7 +32,11 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
+    union_all,
 )
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BooleanClauseList, True_
 
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
@@ -139,56 +146,77 @@ def _checked(value: Any, kind: type) -> Any:
     return value
 
 
-def beyond(node_type: NodeType, orders: Sequence[Order], values: Sequence[Any], *, after: bool) -> ColumnElement[bool]:
-    """The condition of rows after (or before) a cursor; null is last in both directions."""
+def beyond(
+    node_type: NodeType,
+    orders: Sequence[Order],
+    values: Sequence[Any],
+    *,
+    after: bool,
+    start: int = 0,
+    valued: bool = False,
+) -> ColumnElement[bool]:
+    """The condition of rows after (or before) a cursor; null is last in both directions.
+
+    It looks at the terms from `start` on; `valued` says that the first of them is never null among the rows.
+    """
+    terms = [
+        (term, node_type.sources[term.field], value, _place(node_type, term, i, value, after=after))
+        for i, (term, value) in enumerate(zip(orders, values, strict=True))
+    ][start:]
+    may_be_null = [_nullable(source) and not (valued and i == 0) for i, (_, source, _, _) in enumerate(terms)]
+    downwards = terms[0][0].descending
+    if all(term.descending is downwards and value is not None for term, _, value, _ in terms) and not (
+        after and any(may_be_null)
+    ):
+        # One range of an index, however many rows tie.
+        here, there = tuple_(*(source for _, source, _, _ in terms)), tuple_(*(place for *_, place in terms))
+        return here > there if downwards is not after else here < there
     result: ColumnElement[bool] = false()
-    for i, (term, value) in reversed(list(enumerate(zip(orders, values, strict=True)))):
-        source = node_type.sources[term.field]
+    for (term, source, value, place), nullable in reversed(list(zip(terms, may_be_null, strict=True))):
         if value is None:
             further: ColumnElement[bool] = false() if after else source.is_not(None)
             same: ColumnElement[bool] = source.is_(None)
         else:
-            place = _place(source, i, value, after=after)
             further = source > place if term.descending is not after else source < place
-            if after and _nullable(source):
+            if after and nullable:
                 further = or_(further, source.is_(None))
             same = source == place
         result = or_(further, and_(same, result))
-    return and_(_bound_of_first(node_type, orders[0], values[0], after=after), result)
+    term, source, value, place = terms[0]
+    if value is None or (after and may_be_null[0]):
+        return result
+    # A range on the first field alone, implied by the rest, from which the database can seek in an index.
+    return and_(source >= place if term.descending is not after else source <= place, result)
 
 
-def _place(source: ColumnElement[Any], i: int, value: Any, *, after: bool) -> ColumnElement[Any]:
+def _place(node_type: NodeType, term: Order, i: int, value: Any, *, after: bool) -> ColumnElement[Any]:
     """A cursor's value as a parameter, named so that a compiled statement can be given another."""
-    return bindparam(f"{'after' if after else 'before'}_{i}", value, type_=source.type)
-
-
-def _bound_of_first(node_type: NodeType, term: Order, value: Any, *, after: bool) -> ColumnElement[bool]:
-    """A range on the first field alone, implied by the rest, from which the database can seek in an index."""
-    source = node_type.sources[term.field]
-    if value is None or _nullable(source):
-        return true()
-    place = _place(source, 0, value, after=after)
-    bound: ColumnElement[bool] = source >= place if term.descending is not after else source <= place
-    return bound
+    return bindparam(f"{'after' if after else 'before'}_{i}", value, type_=node_type.sources[term.field].type)
 
 
 def _nullable(source: ColumnElement[Any]) -> bool:
     return bool(getattr(source, "nullable", True)) and getattr(source, "computed", None) is None
 
 
-def ordering(node_type: NodeType, orders: Sequence[Order], *, backwards: bool) -> list[ColumnElement[Any]]:
-    """ORDER BY with null last; turned round where the last rows are wanted."""
+def ordering(
+    node_type: NodeType, orders: Sequence[Order], *, backwards: bool, apart: bool = False
+) -> list[ColumnElement[Any]]:
+    """ORDER BY with null last; turned round where the last rows are wanted.
+
+    `apart` says that rows whose first field is null do not come together with others, so that their place is no matter.
+    """
     terms: list[ColumnElement[Any]] = []
-    for term in orders:
+    for i, term in enumerate(orders):
         source = node_type.sources[term.field]
         ordered = source.desc() if term.descending is not backwards else source.asc()
-        if _nullable(source):
+        if _nullable(source) and not (apart and i == 0):
             ordered = ordered.nulls_first() if backwards else ordered.nulls_last()
         terms.append(ordered)
     return terms
 
 
 def page(
+    dialect: str,
     node_type: NodeType,
     where: ColumnElement[bool],
     wanted: Slice,
@@ -198,12 +226,111 @@ def page(
 
     Behind the columns, by default all of the type, stand the values that the page is sorted by.
     """
-    return (
-        select(*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders))
-        .where(_within(node_type, where, wanted))
-        .order_by(*ordering(node_type, wanted.orders, backwards=wanted.backwards))
-        .limit(bindparam(LIMIT, wanted.limit + 1, type_=Integer()))
+    shown = [*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders)]
+    terms = ordering(node_type, wanted.orders, backwards=wanted.backwards, apart=True)
+    ways = _ways(dialect, node_type, where, wanted)
+    parts = [
+        select(*(column.label(f"c{i}") for i, column in enumerate(shown)))
+        .select_from(node_type.table)
+        .where(way, stretch)
+        .order_by(*terms)
+        .limit(_limit(wanted))
+        for way in ways
+        for stretch in stretches(node_type, wanted)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    together = union_all(*(select(part.subquery()) for part in parts)).subquery("together")
+    return _in_order(select(*together.c), list(together.c)[-len(wanted.orders) :], wanted).limit(_limit(wanted))
+
+
+def stretches(node_type: NodeType, wanted: Slice) -> list[ColumnElement[bool]]:
+    """The conditions of the rows that a page is taken from, each a stretch of an index of the sort.
+
+    Where the first field may be null there are two, rows with a value and rows without: null is last upwards as well as
+    downwards, while an index has it at one end.
+    """
+    source = node_type.sources[wanted.orders[0].field]
+    if not _nullable(source):
+        return [_within(node_type, true(), wanted)]
+    valued: list[ColumnElement[bool]] | None = [source.is_not(None)]
+    empty: list[ColumnElement[bool]] | None = [source.is_(None)]
+    for values, after in ((wanted.after, True), (wanted.before, False)):
+        if values is None:
+            continue
+        if values[0] is None:
+            valued = None if after else valued
+            if empty is not None:
+                empty.append(beyond(node_type, wanted.orders, values, after=after, start=1))
+        else:
+            empty = empty if after else None
+            if valued is not None:
+                valued.append(beyond(node_type, wanted.orders, values, after=after, valued=True))
+    return [and_(*found) for found in (valued, empty) if found is not None] or [false()]
+
+
+FEW: Final = 1_000
+"""So many rows that a filter finds are sorted; where it finds more, the index of the sort is walked along."""
+
+
+def _ways(dialect: str, node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> list[ColumnElement[bool]]:
+    """The ways to find what a filter asks for, of which one finds something.
+
+    PostgreSQL knows from its statistics whether that is three rows or half of the table. SQLite does not, and would be
+    slow either way: to sort half of the table, or to walk along all of it for three rows. So it looks first for `FEW`.
+    """
+    if dialect != "sqlite" or served(node_type, where, wanted.orders):
+        return [where]
+    place = _rowid(node_type.table)
+    few = select(place.label("place")).select_from(node_type.table).where(where).limit(FEW + 1).cte("few")
+    found = select(func.count()).select_from(few).scalar_subquery()
+    # Within a function the filter does not tempt the planner away from the index of the sort.
+    return [and_(found <= FEW, place.in_(select(few.c.place))), and_(found > FEW, func.coalesce(where, false()))]
+
+
+def served(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Order]) -> bool:
+    """Whether one index has what a filter finds in the order of the sort, as where there is no filter at all."""
+    fixed = _fixed(where)
+    if not fixed:
+        return fixed is not None
+    sorted_by = [getattr(node_type.sources[term.field], "name", None) for term in orders]
+    if (sorted_by[0],) in _unique(node_type.table):
+        del sorted_by[1:]  # there are no ties to break
+    indexes = [tuple(column.name for column in index.columns) for index in node_type.table.indexes]  # type: ignore[attr-defined]
+    return any(
+        set(names[: len(fixed)]) == fixed and list(names[len(fixed) :])[: len(sorted_by)] == sorted_by
+        for names in indexes
     )
+
+
+def _fixed(where: ColumnElement[bool]) -> set[str] | None:
+    """The columns of which a filter names the one value; None where it asks for anything else."""
+    if isinstance(where, True_):
+        return set()
+    if isinstance(where, BooleanClauseList) and where.operator is operators.and_:
+        parts = [_fixed(part) for part in where.clauses]
+        return None if any(part is None for part in parts) else set().union(*(part for part in parts if part))
+    if isinstance(where, BinaryExpression) and where.operator is operators.eq and isinstance(where.left, Column):
+        return {where.left.name}
+    return None
+
+
+def _unique(table: FromClause) -> set[tuple[str, ...]]:
+    constraints: Any = table.constraints  # type: ignore[attr-defined]
+    return {tuple(column.name for column in one.columns) for one in constraints if isinstance(one, UniqueConstraint)}
+
+
+def _limit(wanted: Slice) -> ColumnElement[int]:
+    return bindparam(LIMIT, wanted.limit + 1, type_=Integer())
+
+
+def _in_order(statement: Select[Any], values: Sequence[ColumnElement[Any]], wanted: Slice) -> Select[Any]:
+    """Sort rows that were found in several places by the values of the sort."""
+    terms = []
+    for term, value in zip(wanted.orders, values, strict=True):
+        ordered = value.desc() if term.descending is not wanted.backwards else value.asc()
+        terms.append(ordered.nulls_first() if wanted.backwards else ordered.nulls_last())
+    return statement.order_by(*terms)
 
 
 def _sorted_values(node_type: NodeType, orders: Sequence[Order]) -> list[ColumnElement[Any]]:
@@ -271,7 +398,7 @@ def pages(
             select(_rowid(inner))
             .where(inner.c[str(by.key)] == parent, adapted(_within(node_type, where, wanted)))
             .order_by(*[adapted(term) for term in terms])
-            .limit(bindparam(LIMIT, wanted.limit + 1, type_=Integer()))
+            .limit(_limit(wanted))
             .correlate(parents)
         )
         joined = parents.join(node_type.table, _rowid(node_type.table).in_(ids))
@@ -280,16 +407,12 @@ def pages(
         select(*columns)
         .where(by == parent, _within(node_type, where, wanted))
         .order_by(*terms)
-        .limit(bindparam(LIMIT, wanted.limit + 1, type_=Integer()))
+        .limit(_limit(wanted))
         .correlate(parents)
         .lateral("page")
     )
-    outside = []
-    for i, term in enumerate(wanted.orders):
-        value = inside.c[f"sort_{i}"]
-        ordered = value.desc() if term.descending is not wanted.backwards else value.asc()
-        outside.append(ordered.nulls_first() if wanted.backwards else ordered.nulls_last())
-    return select(*inside.c, parent.label("parent")).select_from(parents.join(inside, true())).order_by(*outside)
+    rows = select(*inside.c, parent.label("parent")).select_from(parents.join(inside, true()))
+    return _in_order(rows, [inside.c[f"sort_{i}"] for i in range(len(wanted.orders))], wanted)
 
 
 def _rowid(table: FromClause) -> ColumnElement[int]:

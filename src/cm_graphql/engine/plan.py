@@ -266,7 +266,9 @@ class Lists:
         """The statement of one page of the whole table."""
         kind, columns = self.rowset.kind, self.rowset.columns
         return run.ask(
-            (*asked.key, "page"), lambda: page(kind, asked.where, asked.wanted, columns), values=asked.values
+            (*asked.key, "page"),
+            lambda: page(run.dialect, kind, asked.where, asked.wanted, columns),
+            values=asked.values,
         )
 
     def ask_count(self, asked: "Asked", run: Run) -> Statement:
