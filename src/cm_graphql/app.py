@@ -31,6 +31,7 @@ from cm_graphql.api.compression import Compression
 from cm_graphql.api.connections import Connection
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.errors import Code, RequestRefused
+from cm_graphql.api.federation import as_subgraph
 from cm_graphql.api.files import FileEndpoint
 from cm_graphql.api.frame import Frame
 from cm_graphql.api.http import GraphQLOverHTTP
@@ -141,7 +142,7 @@ def create_app(settings: Settings) -> Starlette:
         return Context.of(request.app.state.api, viewer=viewer, request_id=request_id)
 
     endpoint = GraphQLOverHTTP(
-        schema._schema,
+        as_subgraph(schema._schema) if settings.federation else schema._schema,
         make_context,
         limits=settings.limits(),
         traffic=traffic,

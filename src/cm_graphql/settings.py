@@ -134,6 +134,9 @@ class Settings(BaseSettings):
         default=True,
         description="Whether documents are remembered that clients send with their hash (automatic persisted queries).",
     )
+    federation: bool = Field(
+        default=False, description="Whether the server is a subgraph for a router of Apollo Federation 2."
+    )
     explorer: bool | None = Field(
         default=None,
         description="Whether browsers are shown GraphiQL at the endpoint. Unless set, only where nobody but this "
