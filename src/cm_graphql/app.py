@@ -73,6 +73,11 @@ PROBE_SECONDS: Final = 2.0
 
 log = structlog.get_logger("cm_graphql.app")
 
+KEEP_ALIVE_SECONDS: Final = 75
+"""For which an idle connection is kept: longer than clients and proxies keep theirs (60 seconds, mostly), for whoever
+lets go first must be the one that sends, or a request meets a connection that is just being closed.
+"""
+
 
 class StartupError(Complaint):
     """The server cannot start as it was told to; the message says why and what would do."""
@@ -423,6 +428,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         factory=settings.workers > 1,
         workers=settings.workers,
         http=Connection,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=settings.max_body_bytes,
         lifespan="on",
         log_config=None,

@@ -75,9 +75,12 @@ async def subscribe(
     operation_name: str | None,
     variables: Mapping[str, Any] | None,
     context: RequestContext,
+    *,
+    suggestions: bool = True,
 ) -> AsyncGenerator[ExecutionResult, None]:
     """Begin a subscription of a valid document; each event gives a result, and a refusal is the only one.
 
+    Without `suggestions`, a wrong name in a variable is not answered with right ones.
     Raises DocumentRefused as `execute` does.
     """
     found = graphql_subscribe(
@@ -87,6 +90,7 @@ async def subscribe(
         variable_values=dict(variables or {}),
         operation_name=operation_name,
         max_coercion_errors=20,
+        hide_suggestions=not suggestions,
         executor_class=Execution,
         operation_extensions={},
     )
@@ -107,6 +111,8 @@ async def answer(
     operation_name: str | None,
     variables: Mapping[str, Any] | None,
     context: RequestContext,
+    *,
+    suggestions: bool = True,
 ) -> ExecutionResult:
     """Run one operation of a document the fastest way: by a plan, by resolvers, or some root fields by each.
 
@@ -117,10 +123,10 @@ async def answer(
     if operation is not None and operation.kind is OperationType.QUERY:
         planned = await context.planned(operation, variables)
     if planned is None:
-        return await execute(schema, document.node, operation_name, variables, context)
+        return await execute(schema, document.node, operation_name, variables, context, suggestions=suggestions)
     if planned.rest is None:
         return ExecutionResult(planned.data)
-    rest = await execute(schema, planned.rest, None, variables, context)
+    rest = await execute(schema, planned.rest, None, variables, context, suggestions=suggestions)
     # Null in place of all data is what a failed field that must not be null makes of it, whatever else was found.
     return rest if rest.data is None else ExecutionResult(planned.merged(rest.data), rest.errors)
 
@@ -131,6 +137,8 @@ async def execute(
     operation_name: str | None,
     variables: Mapping[str, Any] | None,
     context: RequestContext,
+    *,
+    suggestions: bool = True,
 ) -> ExecutionResult:
     """Run one operation of a valid document by its resolvers.
 
@@ -144,6 +152,7 @@ async def execute(
         raw_variable_values=dict(variables or {}),
         operation_name=operation_name,
         max_coercion_errors=20,
+        hide_suggestions=not suggestions,
         operation_extensions={},
     )
     if isinstance(built, list):

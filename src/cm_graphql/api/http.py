@@ -99,6 +99,7 @@ class GraphQLOverHTTP:
         self._persisted = persisted or PersistedDocuments()
         self._traffic = traffic or Traffic(TrafficRules())
         self._documents = Documents(schema, self._limits, introspection=introspection)
+        self._suggestions = introspection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -264,7 +265,12 @@ class GraphQLOverHTTP:
         self, document: Document, parameters: bodies.Parameters, context: Context, errors: ExecutionErrors
     ) -> AsyncIterator[dict[str, Any]]:
         subscribed = execution.subscribe(
-            self._schema, document.node, parameters.operation_name, parameters.variables, context
+            self._schema,
+            document.node,
+            parameters.operation_name,
+            parameters.variables,
+            context,
+            suggestions=self._suggestions,
         )
         async with aclosing(subscribed):
             try:
@@ -301,7 +307,12 @@ class GraphQLOverHTTP:
         heavy = self._traffic.turn(_caller(connection, context), heavy=True) if cost >= HEAVY else nullcontext()
         async with heavy:
             return await execution.answer(
-                self._schema, document, parameters.operation_name, parameters.variables, context
+                self._schema,
+                document,
+                parameters.operation_name,
+                parameters.variables,
+                context,
+                suggestions=self._suggestions,
             )
 
     async def _document(self, parameters: bodies.Parameters) -> Document:
