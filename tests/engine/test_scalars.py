@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.engine.errors import BadValue
 from cm_graphql.engine.scalars import parse_date, parse_decimal, parse_moment, show_decimal, show_moment
 from cm_graphql.engine.wire import show_amount
 from reading import Reader
@@ -65,7 +65,7 @@ def test_a_decimal_is_read_exactly(given_: object, shown: str) -> None:
 
 @pytest.mark.parametrize("given_", NO_DECIMALS, ids=lambda value: repr(value)[:20] if value != 10**5_000 else "huge")
 def test_what_is_no_exact_decimal_is_refused(given_: object) -> None:
-    with pytest.raises(BadUserInput):
+    with pytest.raises(BadValue):
         parse_decimal(given_)
 
 
@@ -110,7 +110,7 @@ def test_a_date_is_a_day_of_the_calendar(given_: str, value: date) -> None:
     ],
 )
 def test_what_is_no_date_is_refused(given_: object) -> None:
-    with pytest.raises(BadUserInput):
+    with pytest.raises(BadValue):
         parse_date(given_)
 
 
@@ -154,7 +154,7 @@ def test_a_moment_survives_the_way_out_and_in(naive: datetime, offset: int) -> N
     ],
 )
 def test_what_is_no_moment_is_refused(given_: object) -> None:
-    with pytest.raises(BadUserInput):
+    with pytest.raises(BadValue):
         parse_moment(given_)
 
 
@@ -217,3 +217,24 @@ def test_an_integer_is_a_decimal_too(reader: Reader) -> None:
     literal = reader.ask('{ things(filter: {amount: {in: [0, "0.0000", 1]}}) { nodes { amount } } }')
 
     assert {Decimal(thing["amount"]) for thing in literal["things"]["nodes"]} <= {Decimal(0), Decimal(1)}
+
+
+@pytest.mark.parametrize("value", ["1.5", '"1e4"', "true"])
+def test_a_literal_that_a_scalar_does_not_take_is_told_with_its_place_in_the_document(
+    reader: Reader, value: str
+) -> None:
+    response = reader.post(f"{{ things(filter: {{amount: {{eq: {value}}}}}) {{ totalCount }} }}")
+
+    (error,) = response.json()["errors"]
+    assert error["locations"] == [{"line": 1, "column": 32}]
+    assert f"found {value}" in error["message"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+
+
+def test_a_variable_that_a_scalar_does_not_take_is_told_with_its_path(reader: Reader) -> None:
+    message = reader.refused(
+        "query($by: DecimalFilter) { things(filter: {amount: $by}) { totalCount } }", by={"eq": 1.5}
+    )
+
+    assert "by.eq" in message
+    assert '"12.50"' in message

@@ -15,3 +15,9 @@ class BadUserInput(RequestError):
 
     def __init__(self, message: str) -> None:
         super().__init__("BAD_USER_INPUT", message)
+
+
+class BadValue(ValueError):
+    """A value that a scalar does not take. graphql-core adds where it stands, in the document or in which variable,
+    which it does not for errors of its own kind; the answer's code is BAD_USER_INPUT.
+    """

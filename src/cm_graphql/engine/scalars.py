@@ -10,7 +10,7 @@ import strawberry
 from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode
 from graphql.pyutils import inspect
 
-from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.engine.errors import BadValue
 
 Json = NewType("Json", object)
 """Any JSON value."""
@@ -26,7 +26,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d
 def parse_decimal(value: object) -> Decimal:
     """Read an exact decimal from a string or a whole number; a float has already lost its cents."""
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise BadUserInput(f'Decimal takes a string such as "12.50" or a whole number, not {inspect(value)}.')
+        raise BadValue(f'Decimal takes a string such as "12.50" or a whole number, not {inspect(value)}.')
     if isinstance(value, int):
         # str() of an enormous integer is slow, so its size is looked at first.
         return _decimal_of(str(value) if value.bit_length() <= 128 else "")
@@ -35,7 +35,7 @@ def parse_decimal(value: object) -> Decimal:
 
 def _decimal_of(text: str) -> Decimal:
     if len(text) > LONGEST_DECIMAL + 2 or not _DECIMAL.match(text):
-        raise BadUserInput(
+        raise BadValue(
             f'Decimal takes digits with at most one point, as in "12.50", and at most {LONGEST_DECIMAL} of them.'
         )
     return Decimal(text)
@@ -43,7 +43,7 @@ def _decimal_of(text: str) -> Decimal:
 
 def _decimal_literal(node: ValueNode, _variables: Any = None) -> Decimal:
     if not isinstance(node, StringValueNode | IntValueNode):
-        raise BadUserInput('Decimal takes a string such as "12.50" or a whole number; a float literal is refused.')
+        raise BadValue('Decimal takes a string such as "12.50" or a whole number; a float literal is refused.')
     return _decimal_of(node.value)
 
 
@@ -59,8 +59,8 @@ def parse_date(value: object) -> date:
         try:
             return date.fromisoformat(value)
         except ValueError as error:
-            raise BadUserInput(f"{value} is no day of the calendar.") from error
-    raise BadUserInput(f'Date takes a string such as "2026-01-31", not {inspect(value)}.')
+            raise BadValue(f"{value} is no day of the calendar.") from error
+    raise BadValue(f'Date takes a string such as "2026-01-31", not {inspect(value)}.')
 
 
 def parse_moment(value: object) -> datetime:
@@ -69,8 +69,8 @@ def parse_moment(value: object) -> datetime:
         try:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError) as error:
-            raise BadUserInput(f"{value} is no moment of the calendar.") from error
-    raise BadUserInput(f'DateTime takes a string such as "2026-01-31T12:00:00Z", not {inspect(value)}.')
+            raise BadValue(f"{value} is no moment of the calendar.") from error
+    raise BadValue(f'DateTime takes a string such as "2026-01-31T12:00:00Z", not {inspect(value)}.')
 
 
 def show_moment(value: datetime) -> str:
