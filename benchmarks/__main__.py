@@ -1,5 +1,6 @@
 """The command: `python -m benchmarks` measures everything, and shows it as a table, as plots and as JSON."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -86,6 +87,8 @@ def run(
 
 def main() -> None:
     """Run the command; what is missing or wrong is said in one sentence."""
+    # Whoever is told to stop, as by `timeout`, ends what was started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except (Missing, Different) as error:
