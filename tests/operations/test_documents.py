@@ -15,7 +15,7 @@ from pypdf import PdfWriter
 from cm_graphql.domain.commands.base import Key, UploadedFile
 from cm_graphql.domain.commands.documents import EmailCreditMemo, GenerateCreditMemoPdf, UploadCreditMemoFile
 from cm_graphql.domain.commands.intake import BillToContact
-from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, PostCreditMemo, UnpostCreditMemo
+from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, UnpostCreditMemo
 from cm_graphql.domain.commands.settlement import CancelCreditMemoJob
 from cm_graphql.domain.enums import EventAction, JobStatus, PdfGenerationStatus
 from cm_graphql.domain.errors import ErrorCode

@@ -37,6 +37,12 @@ from cm_graphql.store.session import Session
 OTHERS_AT_ONCE: Final = 3
 """Jobs that move no money, such as mail, which wait for others more than they work."""
 
+MOST_ATTEMPTS: Final = 20
+"""A job that was begun so often and then lost its worker again is given up: it may be what kills them."""
+
+STOP_SECONDS: Final = 10.0
+"""Longer than it takes to give a job back."""
+
 CLEAN_UP_SECONDS: Final = 600.0
 CLEAN_UP_ROWS: Final = 10_000
 
@@ -82,9 +88,11 @@ class Worker:
         self._runners = runners
         self._calls: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
 
     def start(self) -> None:
         """Begin; the loop of the caller does the work."""
+        self._stopping.clear()
         moving = [operation for operation in self._runners if operation in MOVING]
         others = [operation for operation in self._runners if operation not in MOVING]
         # One at a time moves money, because such a job may fill the memory; what else there is need not wait for it.
@@ -102,17 +110,21 @@ class Worker:
 
     async def stop(self) -> None:
         """Stop; jobs at work are given back, so that others begin them at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stopping.set()
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            # A driver that is losing its connection may swallow this: those who are still there are told again.
+            _, left = await asyncio.wait(left, timeout=STOP_SECONDS)
         self._tasks.clear()
         self._calls.clear()
 
     async def _serve(self, operations: Collection[JobOperation], call: asyncio.Event) -> None:
-        while True:
+        while not self._stopping.is_set():
             call.clear()
             try:
-                while (job := await self._claim(operations)) is not None:
+                while not self._stopping.is_set() and (job := await self._claim(operations)) is not None:
                     await self._do(job)
             except UNREACHABLE as error:
                 # The database is away or busy; jobs wait for it.
@@ -134,6 +146,9 @@ class Worker:
         """Run one job to its end, whatever that is; what cannot be written down is found by the end of its lease."""
         attempt = Attempt(job, self.gate, self.pace)
         said = log.bind(job=job.id, operation=job.operation.value, attempt=job.attempt, worker=self.id)
+        if job.orphaned and job.attempt > MOST_ATTEMPTS:
+            await self._end(job, "job_given_up", lambda session: store.fail(session, job, _masked(job)))
+            return
         said.info("job_begun")
         watch = asyncio.create_task(attempt.watch())
         try:
@@ -170,8 +185,7 @@ class Worker:
     async def _broke(self, job: Job, error: Exception) -> None:
         """Our own mistake: nothing of it is told but where to look."""
         log.error("job_failed", job=job.id, operation=job.operation.value, exc_info=error)
-        text = f"{ErrorCode.INTERNAL_ERROR}: An unexpected error occurred; nothing was changed. Job {job.id}."
-        await self._end(job, "job_broken", lambda session: store.fail(session, job, text))
+        await self._end(job, "job_broken", lambda session: store.fail(session, job, _masked(job)))
 
     async def _end(self, job: Job, what: str, write: Callable[[Session], Awaitable[bool]], **more: str) -> None:
         try:
@@ -292,6 +306,10 @@ class Attempt:
         return await database.transact(
             lambda connection: store.beat(Session(connection, database.dialect), self.job, lease, done, total)
         )
+
+
+def _masked(job: Job) -> str:
+    return f"{ErrorCode.INTERNAL_ERROR}: An unexpected error occurred; nothing was changed. Job {job.id}."
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ worker which slept through the end of its lease changes nothing any more (docs/d
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,6 +41,8 @@ class Job:
     cancel_requested: bool
     lease_until: datetime | None
     """Until when its worker is believed to be at it."""
+    orphaned: bool = False
+    """Whether it was taken from a worker that was not heard of any more."""
 
 
 async def now(session: Session) -> datetime:
@@ -107,18 +109,18 @@ async def claim(session: Session, worker_id: str, lease: timedelta, operations: 
     """Take the oldest job that is free, for the time of a lease; None when there is none."""
     moment = await now(session)
     free = (
-        select(_c.id)
+        select(_c.id, _c.status)
         .where(_free(moment, operations))
         .order_by(_c.created_date, _c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    found = await session.scalar(free)
+    found = await session.first(free)
     if found is None:
         return None
     row = await session.first(
         update(_jobs)
-        .where(_c.id == found)
+        .where(_c.id == found.id)
         .values(
             status=JobStatus.PROCESSING,
             worker_id=worker_id,
@@ -132,8 +134,8 @@ async def claim(session: Session, worker_id: str, lease: timedelta, operations: 
         .returning(_jobs)
     )
     assert row is not None
-    session.announce(found)
-    return _job(row)
+    session.announce(found.id)
+    return replace(_job(row), orphaned=found.status is JobStatus.PROCESSING)
 
 
 def _mine(job: Job) -> Any:
