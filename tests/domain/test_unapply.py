@@ -1,7 +1,7 @@
 """Taking a memo off its targets again: first applied, first released (domain.md 1.25, 4.4, 7.32)."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -197,6 +197,14 @@ def test_an_unapplication_is_not_earlier_than_what_it_undoes() -> None:
 
     with refused(ErrorCode.UNAPPLY_DATE_TOO_EARLY, "effective_date", saying="on or after 2026-03-09"):
         settlement.unapply(state.memo, state.targets, command, date(2026, 3, 9), BOOK, STAMP)
+
+
+def test_a_closed_floor_that_is_still_to_come_is_told_as_closed() -> None:
+    state = the_application()
+    ahead = TODAY + timedelta(days=10)
+
+    with refused(ErrorCode.DATE_IN_CLOSED_PERIOD, "effective_date", saying=str(ahead)):
+        unapply(state, floor=ahead, book=a_book(closed=[(ahead, ahead)]))
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -323,7 +323,7 @@ def unapplication_date(
 ) -> date:
     """The day an unapplication takes effect: not before what was ever applied or refunded (domain.md 1.25, 7.39)."""
     floor = floor or memo.credit_memo_date
-    day = asked_date or (stamp.today if book.is_closed(floor) else floor)
+    day = asked_date or (max(stamp.today, floor) if book.is_closed(floor) else floor)
     if day < floor:
         raise refuse(
             ErrorCode.UNAPPLY_DATE_TOO_EARLY,
