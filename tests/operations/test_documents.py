@@ -15,7 +15,7 @@ from pypdf import PdfWriter
 from cm_graphql.domain.commands.base import Key, UploadedFile
 from cm_graphql.domain.commands.documents import EmailCreditMemo, GenerateCreditMemoPdf, UploadCreditMemoFile
 from cm_graphql.domain.commands.intake import BillToContact
-from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, UnpostCreditMemo
+from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, PostCreditMemo, UnpostCreditMemo
 from cm_graphql.domain.commands.settlement import CancelCreditMemoJob
 from cm_graphql.domain.enums import EventAction, JobStatus, PdfGenerationStatus
 from cm_graphql.domain.errors import ErrorCode
@@ -187,6 +187,26 @@ async def with_pdf(office: Office, *amounts: str) -> str:
     job = (await office.do(documents.generate_pdf, generating(memo)))["job"]
     assert (await ended(office, job)).status is JobStatus.PROCESSED
     return memo
+
+
+# --- posting ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_number_given_at_posting_asks_for_a_fresh_pdf_which_a_kept_number_does_not(office: Office) -> None:
+    kept = await office.posted("10.00")
+    await office.set(number_on_posting=True)
+    draft = await office.draft("10.00")
+
+    answer = await office.ask(lifecycle.post, PostCreditMemo(key=Key(draft), dry_run=True))
+    assert answer.faults == ()
+    assert await office.rows(t.credit_memo_pdf_requests) == []
+    await office.post(draft)
+
+    request = await office.request(draft)
+    assert (await ended(office, request.job_id)).status is JobStatus.PROCESSED
+    (file,) = await office.rows(t.credit_memo_files, credit_memo_id=draft)
+    assert file.file_name == "CM00000002.pdf"
+    assert await office.rows(t.credit_memo_pdf_requests, credit_memo_id=kept) == []
 
 
 # --- generate ---------------------------------------------------------------------------------------------------------

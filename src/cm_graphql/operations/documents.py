@@ -20,7 +20,7 @@ from cm_graphql.domain.enums import EventAction, JobOperation, PdfGenerationStat
 from cm_graphql.domain.errors import ErrorCode, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.paper import Paper
-from cm_graphql.domain.records import CreditMemo
+from cm_graphql.domain.records import CreditMemo, MemoHead
 from cm_graphql.operations.document_ports import DocumentPorts, Mail, MailDelayed, MailRefused, PdfFailed
 from cm_graphql.operations.gate import Gate, Outcome, action
 from cm_graphql.operations.jobs import Run, TryLater, enqueue
@@ -54,13 +54,18 @@ async def generate_pdf(unit: Unit, command: GenerateCreditMemoPdf) -> Outcome:
     memo = await unit.memo_head(command.key)
     unit.expect_version(memo, command.if_version)
     documents.check_pdf(memo)
+    return {"credit_memo": memo.id, "pdf_status": memo.id, "job": await ask_for_pdf(unit, memo)}
+
+
+async def ask_for_pdf(unit: Unit, memo: CreditMemo | MemoHead) -> str | None:
+    """Ask for a PDF within the action's transaction, unless that was asked for and still runs; answers the job."""
     running = await store.running_request(unit.session, memo.id)
     if running is not None:
-        return {"credit_memo": memo.id, "pdf_status": memo.id, "job": running["job_id"]}
+        return str(running["job_id"])
     job_id = await enqueue(unit, JobOperation.GENERATE_CREDIT_MEMO_PDF, memo.id, {})
     if job_id is not None:
         await store.add_request(unit.session, new_id("cmq"), memo.id, memo.version, job_id, unit.stamp.at)
-    return {"credit_memo": memo.id, "pdf_status": memo.id, "job": job_id}
+    return job_id
 
 
 async def run_generate_pdf(run: Run) -> None:

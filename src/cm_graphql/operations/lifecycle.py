@@ -12,6 +12,7 @@ from cm_graphql.domain.commands.lifecycle import (
 from cm_graphql.domain.enums import DocumentType, EventAction
 from cm_graphql.domain.lifecycle import Mirroring
 from cm_graphql.domain.records import CreditMemo
+from cm_graphql.operations.documents import ask_for_pdf
 from cm_graphql.operations.gate import Outcome, action
 from cm_graphql.operations.unit import Unit
 from cm_graphql.store import debit_memos, records
@@ -38,6 +39,8 @@ async def post_memo(unit: Unit, memo: CreditMemo) -> CreditMemo:
     posted = await unit.save(memo, posting.posted, Happening(action=EventAction.POSTED, note=posting.note))
     if posting.application is not None and target is not None:
         await unit.save_application(posted, [target], posting.application, EventAction.APPLIED)
+    if number is not None and unit.quoted.documents is not None:
+        await ask_for_pdf(unit, posted)  # earlier ones show the number that is gone (domain.md 0, Numbers)
     return posting.memo
 
 
