@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from cm_graphql.domain.commands.base import Key
 from cm_graphql.domain.commands.intake import (
@@ -38,6 +38,9 @@ from cm_graphql.operations import intake, reference
 from cm_graphql.store.session import DECIMALS
 from operating import BILLED
 from tenant import CURRENCIES, OFTEN, SELDOM, Row, Tenant
+
+A_FEW = 6
+"""So many past memos are told of, lest little else happens."""
 
 _NAMES = {"invoice": "charge_name", "debit_memo": "sku_name"}
 _AMOUNTS = {"invoice": "charge_amount", "debit_memo": "amount"}
@@ -124,6 +127,7 @@ class Surroundings(Tenant):
 
     # --- memos of the past --------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: len(self.rows("credit_memo_events", action="IMPORTED")) < A_FEW)
     @rule(data=st.data())
     def bring_in_a_past_memo(self, data: st.DataObject) -> None:
         """Tell of a memo that another system made, in any status, or tell of one again."""

@@ -337,3 +337,51 @@ def test_ids_of_other_kinds_are_bad_input(shop: Shop) -> None:
             {"input": given},
         )
         assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+def test_what_is_available_to_credit_is_shown_by_the_rule_that_decides(shop: Shop) -> None:
+    invoice = shop.invoice(("50.00", "5.00"))
+    item = shop.items_of(invoice)[0]
+    line = {
+        "skuName": "Seats",
+        "amount": "20.00",
+        "sourceItemType": "INVOICE_DETAIL",
+        "sourceItemId": item["id"],
+        "taxItems": [
+            {
+                "name": "VAT",
+                "taxAmount": "2.00",
+                "taxRate": "0.1",
+                "sourceTaxItemId": item["taxationItems"]["nodes"][0]["id"],
+            }
+        ],
+    }
+    billed = {
+        "number": "B-1",
+        "accountKey": shop.account,
+        "creditMemoDate": "2026-02-01",
+        "source": "BILL_RUN",
+        "sourceType": "SUBSCRIPTION",
+        "referredInvoiceKey": invoice,
+        "items": [line],
+    }
+    assert shop.each("syncCreditMemos", {"creditMemos": [billed]})[0]["userErrors"] == []
+    shop.credit(invoice, "1.00", autoPost=True)
+
+    def left() -> list[str]:
+        found = shop.ask(
+            "query Left($id: ID!) { invoice(key: $id) { availableToCredit items { nodes { availableToCreditAmount"
+            " taxationItems { nodes { availableToCreditAmount } } } } } }",
+            id=invoice,
+        )["invoice"]
+        (its,) = found["items"]["nodes"]
+        (tax,) = its["taxationItems"]["nodes"]
+        return [found["availableToCredit"], its["availableToCreditAmount"], tax["availableToCreditAmount"]]
+
+    assert left() == ["31.90", "29.00", "2.90"]
+    shop.do("updateSettings", {"countBillingEngineCredits": False})
+    assert left() == ["53.90", "49.00", "4.90"]
+    assert shop.payload("createCreditMemoFromInvoice", shop.crediting(invoice, "49.01"))["userErrors"] != []
+    shop.credit(invoice, "49.00")
+    shop.do("updateSettings", {"countBillingEngineCredits": True})
+    assert left() == ["31.90", "29.00", "2.90"]

@@ -120,6 +120,11 @@ def test_the_tax_credited_before_counts_in_the_total_even_without_source() -> No
         draft(taken, "50.00", book=STRICT)
 
 
+def test_of_an_over_credited_invoice_nothing_is_left() -> None:
+    with refused(ErrorCode.OVER_CREDIT, saying="of which 0.00 USD can still be credited"):
+        draft(replace(TAXED, credited_by_memos=units("200.00")), "0.01")
+
+
 def test_a_new_memo_that_has_no_number_yet_is_told_by_its_lines() -> None:
     invoice = an_invoice("10.00", "90.00")
     small, large = invoice.items

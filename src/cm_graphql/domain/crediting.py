@@ -116,6 +116,7 @@ def _exceeds(amount: int, left: int) -> bool:
 def _note(faults: Faults, memo: CreditMemo, lines: Sequence[int], amount: int, what: str, left: int) -> None:
     """Name the memo, unless it is only about to be, and those of its lines that are at fault, counted from 1."""
     show = memo.currency.show
+    left = max(left, 0) if amount > 0 else min(left, 0)  # past 0 it is over-credited, and nothing is left
     who = f"Credit memo {memo.number}" if memo.number else "The new credit memo"
     places = list(dict.fromkeys(index + 1 for index in lines))
     where = f" (line{'s' if len(places) > 1 else ''} {', '.join(map(str, places))})" if places else ""

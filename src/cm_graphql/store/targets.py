@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select
 
-from cm_graphql.domain.enums import ItemSourceType, MemoStatus
+from cm_graphql.domain.enums import ItemSourceType, MemoSource, MemoStatus
 from cm_graphql.domain.records import Invoice, InvoiceItem, InvoiceTax, Stamp, Target, TargetLine
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
@@ -18,6 +18,9 @@ from cm_graphql.store.owners import owned
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Among, Query
+
+AD_HOC: Final = (MemoSource.ADHOC_FROM_INVOICE, MemoSource.ADHOC_FROM_PRPC)
+"""Where memos come from that the billing engine has not made (domain.md 4.3, the second rule)."""
 
 
 async def find_ids(
@@ -290,7 +293,7 @@ async def _sources(session: Session, ids: Sequence[str], *, billing_engine: bool
 def _counted(ids: Sequence[str], *, billing_engine: bool) -> ColumnElement[bool]:
     memos = t.credit_memos.c
     counted = and_(memos.referred_invoice_id.in_(ids), memos.status == MemoStatus.POSTED, memos.reversed.is_(False))
-    return counted if billing_engine else and_(counted, memos.source.in_(("ADHOC_FROM_INVOICE", "ADHOC_FROM_PRPC")))
+    return counted if billing_engine else and_(counted, memos.source.in_(AD_HOC))
 
 
 async def _sums(session: Session, statement: Any) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Invoices and their lines, as clients read them: what credit memos are made from and applied to."""
 
-from sqlalchemy import ColumnElement, FromClause, Select, cast, func, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, FromClause, Select, cast, func, select, true, type_coerce
 
 from cm_graphql.api.types.shared import (
     AUDIT,
@@ -15,11 +15,21 @@ from cm_graphql.api.types.shared import (
 from cm_graphql.domain.enums import MemoStatus
 from cm_graphql.engine.declare import Node, Order, column, derived, many, node, one
 from cm_graphql.store import tables as t
+from cm_graphql.store.targets import AD_HOC
 from cm_graphql.store.types import Amount
 
 __all__ = ["Invoice", "InvoiceItem", "InvoiceTaxationItem"]
 
-_IN_FORCE = (t.credit_memos.c.status == MemoStatus.POSTED) & t.credit_memos.c.reversed.is_(False)
+_ALL_COUNT = select(type_coerce(t.settings.c.document, JSON)["count_billing_engine_credits"].as_boolean()).where(
+    t.settings.c.id == 1
+)
+"""Whether memos of the billing engine count too; nothing where the tenant has not said."""
+
+_IN_FORCE = (
+    (t.credit_memos.c.status == MemoStatus.POSTED)
+    & t.credit_memos.c.reversed.is_(False)
+    & (t.credit_memos.c.source.in_(AD_HOC) | func.coalesce(_ALL_COUNT.scalar_subquery(), true()))
+)
 """Which memos take from what is available to credit (domain.md 4.3)."""
 
 
@@ -120,7 +130,9 @@ class Invoice(Node):
     payment_amount = column("What was paid otherwise.")
     balance = column("What is still owed: the total less credit and payments.")
     available_to_credit = derived(
-        "What can still be credited: the total less posted, not reversed credit memos made from it.", _left_of_invoice
+        "What can still be credited: the total less posted, not reversed credit memos made from it. Those of the "
+        "billing engine count unless the setting `countBillingEngineCredits` is false.",
+        _left_of_invoice,
     )
     reversed = column("Whether it was reversed.")
 
