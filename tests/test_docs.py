@@ -26,6 +26,7 @@ from cm_graphql.seeding import demo
 from cm_graphql.settings import Settings, variable
 from cm_graphql.store import migrations
 from cm_graphql.store.database import Database
+from conformance import catalogue
 from documentation import (
     DOCS,
     WRITING,
@@ -200,7 +201,7 @@ def tenant_settings() -> str:
 
 
 TABLES = [("errors.md", "error_codes", error_codes), ("settings.md", "settings", settings)]
-TABLES += [("settings.md", "tenant_settings", tenant_settings)]
+TABLES += [("settings.md", "tenant_settings", tenant_settings), ("conformance.md", "suites", catalogue.table)]
 
 
 @pytest.mark.parametrize(("page", "name", "write"), TABLES, ids=lambda given: given if isinstance(given, str) else "")
@@ -212,6 +213,10 @@ def test_a_table_says_what_the_code_says(page: str, name: str, write: Callable[[
         file.write_text(with_table(text, name, write()), encoding="utf-8")
     else:
         assert table(text, name) == write()
+
+
+def test_every_suite_and_every_package_is_in_the_table_of_what_is_proved() -> None:
+    assert catalogue.unlisted() == set()
 
 
 def test_every_error_of_a_request_is_explained() -> None:

@@ -45,7 +45,7 @@ def chromium(tool: Callable[[str], str]) -> str:
 @pytest.fixture(scope="session")
 def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of the real server upon the tour's data, which stay as they are."""
-    with _serving_the_tour(tmp_path_factory.mktemp("demo")) as base_url:
+    with serving_the_tour(tmp_path_factory.mktemp("demo")) as base_url:
         yield base_url
 
 
@@ -58,15 +58,16 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def own_server(own_folder: Path) -> Iterator[str]:
     """The same for one module alone, which may change the data."""
-    with _serving_the_tour(own_folder) as base_url:
+    with serving_the_tour(own_folder) as base_url:
         yield base_url
 
 
 @contextmanager
-def _serving_the_tour(directory: Path) -> Iterator[str]:
+def serving_the_tour(directory: Path, **environment: str) -> Iterator[str]:
+    """Serve the tour's data from a directory, with other settings."""
     url = f"sqlite:///{directory / 'demo.db'}"
     asyncio.run(_fill(url))
-    with running(url, directory) as base_url:
+    with running(url, directory, **environment) as base_url:
         yield base_url
 
 
