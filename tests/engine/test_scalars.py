@@ -227,7 +227,7 @@ def test_a_literal_that_a_scalar_does_not_take_is_told_with_its_place_in_the_doc
 
     (error,) = response.json()["errors"]
     assert error["locations"] == [{"line": 1, "column": 32}]
-    assert f"found {value}" in error["message"]
+    assert f"found: {value}" in error["message"]
     assert error["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
