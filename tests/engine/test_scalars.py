@@ -236,5 +236,5 @@ def test_a_variable_that_a_scalar_does_not_take_is_told_with_its_path(reader: Re
         "query($by: DecimalFilter) { things(filter: {amount: $by}) { totalCount } }", by={"eq": 1.5}
     )
 
-    assert "by.eq" in message
+    assert "'$by' has invalid value at .eq" in message
     assert '"12.50"' in message
