@@ -45,13 +45,11 @@ from cm_graphql.engine.declare import (
     Stored,
 )
 from cm_graphql.engine.ids import id_of, kind_of, read_key
-from cm_graphql.engine.pages import Slice, write_cursor
 from cm_graphql.engine.plan import (
     Finding,
     Lists,
     ManyChild,
     OneChild,
-    PageOf,
     PlainChild,
     Row,
     Rowset,
@@ -211,16 +209,12 @@ class Compiler:
         connection = cast(GraphQLObjectType, get_named_type(site.field.type))
         self.needs(spec.node_type.scope)
         rowset = Rowset(spec.node_type)
-        rows = min(rows * (_literal_size(site.node) or spec.most_rows), MOST_ROWS)
+        rows = min(rows * _page_size(site.node, spec), MOST_ROWS)
         page = _Connection(self, rowset, rows)
         shape = page.shape(connection, details)
         self.statements += page.counts
         values = python_values(spec.node_type, self.dialect)
-
-        def cursor(row: Row, wanted: Slice, start: int) -> str:
-            return write_cursor(spec.node_type, wanted.orders, values(row[start:], wanted.orders))
-
-        return Lists(site, spec, rowset, page.views, shape, page.reads_rows, page.counts, next(_NUMBERS), cursor)
+        return Lists(site, spec, rowset, page.views, shape, page.reads_rows, page.counts, next(_NUMBERS), values)
 
     # --- the schema ---------------------------------------------------------------------------------------------------
 
@@ -336,7 +330,9 @@ class _OfObject:
 
 
 class _Connection:
-    """Compiles what is selected of a connection."""
+    """Compiles what is selected of a connection, whose page has `rows`, their `objects` for each view, whether there
+    are `more`, and the `total`.
+    """
 
     def __init__(self, compiler: Compiler, rowset: Rowset, rows: int) -> None:
         self._compiler = compiler
@@ -346,66 +342,51 @@ class _Connection:
         self.reads_rows = False
         self.counts = False
 
-    def shape(self, connection: GraphQLObjectType, details: Details) -> Callable[[PageOf], dict[str, Any]]:
-        """How a page becomes the connection's object."""
-        makers: list[tuple[str, Callable[[PageOf], Any]]] = []
-        for key, inner in self._compiler.subfields(connection, details).items():
-            makers.append((key, self._field(connection, inner)))
-        return lambda page: {key: make(page) for key, make in makers}
+    def shape(self, connection: GraphQLObjectType, details: Details) -> Callable[..., dict[str, Any]]:
+        """The function that makes the connection's object of a page."""
+        return Code().function("rows, objects, more, total, paging", self._entries(connection, details, self._field))
 
-    def _field(self, connection: GraphQLObjectType, details: Details) -> Callable[[PageOf], Any]:
-        name = details[0].node.name.value
-        match name:
-            case "__typename":
-                return lambda page: connection.name
-            case "totalCount":
-                self.counts = True
-                return lambda page: page.total
-            case "pageInfo":
-                self.reads_rows = True
-                return self._page_info(connection, details)
-            case "nodes":
-                number = self._nodes(details)
-                return lambda page: page.objects[number]
-            case "edges":
-                return self._edges(connection, details)
-        raise Unplanned
-
-    def _nodes(self, details: Details) -> int:
-        self.reads_rows = True
-        self.views.append(self._compiler.row_view(self._rowset, details, self._rows))
-        return len(self.views) - 1
-
-    def _edges(self, connection: GraphQLObjectType, details: Details) -> Callable[[PageOf], Any]:
-        self.reads_rows = True
-        edge = cast(GraphQLObjectType, get_named_type(connection.fields["edges"].type))
-        makers: list[tuple[str, Callable[[PageOf, int], Any]]] = []
-        for key, inner in self._compiler.subfields(edge, details).items():
-            match inner[0].node.name.value:
-                case "__typename":
-                    makers.append((key, lambda page, i: edge.name))
-                case "cursor":
-                    makers.append((key, lambda page, i: page.cursor(page.rows[i])))
-                case "node":
-                    number = self._nodes(inner)
-                    makers.append((key, lambda page, i, number=number: page.objects[number][i]))  # type: ignore[misc]
-                case _:
-                    raise Unplanned
-        return lambda page: [{key: make(page, i) for key, make in makers} for i in range(len(page.rows))]
-
-    def _page_info(self, connection: GraphQLObjectType, details: Details) -> Callable[[PageOf], Any]:
-        info = cast(GraphQLObjectType, get_named_type(connection.fields["pageInfo"].type))
-        fields = ("hasNextPage", "hasPreviousPage", "startCursor", "endCursor")
-        wanted: list[tuple[str, int]] = []
-        for key, inner in self._compiler.subfields(info, details).items():
+    def _entries(
+        self,
+        object_type: GraphQLObjectType,
+        details: Details,
+        source: Callable[[GraphQLField, str, Details], str],
+    ) -> str:
+        parts = []
+        for key, inner in self._compiler.subfields(object_type, details).items():
             name = inner[0].node.name.value
-            wanted.append((key, -1 if name == "__typename" else fields.index(name)))
+            value = repr(object_type.name) if name == "__typename" else source(object_type.fields[name], name, inner)
+            parts.append(f"{key!r}: {value}")
+        return "{" + ", ".join(parts) + "}"
 
-        def show(page: PageOf) -> dict[str, Any]:
-            values = page.info()
-            return {key: info.name if at < 0 else values[at] for key, at in wanted}
+    def _field(self, field: GraphQLField, name: str, inner: Details) -> str:
+        if name == "totalCount":
+            self.counts = True
+            return "total"
+        self.reads_rows = True
+        if name == "nodes":
+            return self._nodes(inner)
+        if name not in ("edges", "pageInfo"):
+            raise Unplanned
+        object_type = cast(GraphQLObjectType, get_named_type(field.type))
+        if name == "pageInfo":
+            return self._entries(object_type, inner, lambda _field, name, _inner: _PAGE_INFO[name])
+        return f"[{self._entries(object_type, inner, self._edge)} for i, row in enumerate(rows)]"
 
-        return show
+    def _edge(self, _field: GraphQLField, name: str, inner: Details) -> str:
+        return "paging.cursor(row)" if name == "cursor" else f"{self._nodes(inner)}[i]"
+
+    def _nodes(self, details: Details) -> str:
+        self.views.append(self._compiler.row_view(self._rowset, details, self._rows))
+        return f"objects[{len(self.views) - 1}]"
+
+
+_PAGE_INFO = {
+    "hasNextPage": "paging.has_next(more)",
+    "hasPreviousPage": "paging.has_previous(more)",
+    "startCursor": "(paging.cursor(rows[0]) if rows else None)",
+    "endCursor": "(paging.cursor(rows[-1]) if rows else None)",
+}
 
 
 def _key(details: Details) -> str:
@@ -436,12 +417,13 @@ def _serialized(value: Any, serialize: Callable[[Any], Any]) -> Any:
     return None if value is None else serialize(value)
 
 
-def _literal_size(node: FieldNode) -> int | None:
-    """The page size, where it stands in the document itself."""
+def _page_size(node: FieldNode, spec: ListSpec) -> int:
+    """How many rows a page has at most, as far as the document tells."""
     for argument in node.arguments or ():
-        if argument.name.value in ("first", "last") and isinstance(argument.value, IntValueNode):
-            return int(argument.value.value)
-    return None
+        if argument.name.value in ("first", "last"):
+            # A variable can be anything that is allowed.
+            return int(argument.value.value) if isinstance(argument.value, IntValueNode) else spec.many.most
+    return spec.many.page
 
 
 def _checked(value: str) -> str:

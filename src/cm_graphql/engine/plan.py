@@ -14,9 +14,9 @@ from graphql import FieldNode, GraphQLField
 from graphql.execution.values import VariableValues, get_argument_values
 from sqlalchemy import ColumnElement, Select, and_, select
 
-from cm_graphql.engine.declare import NodeType
+from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.pages import Slice, among, count, counts, page, pages
+from cm_graphql.engine.pages import Slice, among, count, counts, page, pages, write_cursor
 from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
 from cm_graphql.engine.resolve import ListSpec
 
@@ -245,11 +245,14 @@ class Lists:
     rowset: Rowset
     views: list[RowView]
     """Edges and nodes can select differently of the same rows."""
-    shape: Callable[["PageOf"], Object]
+    shape: Callable[..., Object]
+    """Makes the connection's object of a page: rows, their objects for each view, whether there are more, the total,
+    and the `Paging`."""
     reads_rows: bool
     counts: bool
     identity: int
-    cursor: Callable[[Row, Slice, int], str] = lambda row, wanted, start: ""
+    sorted_values: Callable[[Row, Sequence[Order]], list[Any]]
+    """Turns raw values that a list is sorted by into Python's, which cursors are made of."""
 
     def asked(self, run: Run) -> "Asked":
         """What is asked of the list in this request."""
@@ -307,26 +310,25 @@ class Asked:
     """The values in its statements, by the names of their parameters."""
 
 
-@dataclass
-class PageOf:
-    """One page on its way into the answer."""
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """What the pages of one list have in common in one request."""
 
-    rows: Rows
-    objects: list[list[Object]]
-    more: bool
-    total: int | None
+    lists: Lists
     wanted: Slice
-    cursor: Callable[[Row], str]
 
-    def info(self) -> tuple[bool, bool, str | None, str | None]:
-        """hasNextPage, hasPreviousPage, startCursor, endCursor."""
-        wanted = self.wanted
-        return (
-            wanted.before is not None if wanted.backwards else self.more,
-            self.more if wanted.backwards else wanted.after is not None,
-            self.cursor(self.rows[0]) if self.rows else None,
-            self.cursor(self.rows[-1]) if self.rows else None,
-        )
+    def cursor(self, row: Row) -> str:
+        """A row's cursor; the values it is sorted by stand behind the columns."""
+        lists, orders = self.lists, self.wanted.orders
+        return write_cursor(lists.spec.node_type, orders, lists.sorted_values(row[len(lists.rowset.columns) :], orders))
+
+    def has_next(self, more: bool) -> bool:
+        """Whether more follows, as far as one can tell from having read one row more than asked."""
+        return self.wanted.before is not None if self.wanted.backwards else more
+
+    def has_previous(self, more: bool) -> bool:
+        """Whether more precedes."""
+        return more if self.wanted.backwards else self.wanted.after is not None
 
 
 @dataclass
@@ -353,31 +355,11 @@ class ManyChild(Child):
         shaped = []
         for view in lists.views:
             shaped.append((yield from view.objects(flat, run)))
-        return self._connections(kept, shaped, totals, wanted)
-
-    def _connections(
-        self,
-        kept: Mapping[str, tuple[Rows, bool]],
-        shaped: list[list[Object]],
-        totals: Mapping[str, int],
-        wanted: Slice,
-    ) -> dict[str, Object]:
-        lists = self.lists
-        start = len(lists.rowset.columns)
         made: dict[str, Object] = {}
-        place = 0
-        for parent, (rows, more) in kept.items():
-            end = place + len(rows)
-            made[parent] = lists.shape(
-                PageOf(
-                    rows,
-                    [objects[place:end] for objects in shaped],
-                    more,
-                    totals.get(parent, 0),
-                    wanted,
-                    lambda row: lists.cursor(row, wanted, start),
-                )
-            )
+        paging, shape, place = Paging(lists, wanted), lists.shape, 0
+        for parent, (found, more) in kept.items():
+            end = place + len(found)
+            made[parent] = shape(found, [view[place:end] for view in shaped], more, totals.get(parent, 0), paging)
             place = end
         return made
 

@@ -221,11 +221,6 @@ class ListSpec:
     many: Many
     parent_type: NodeType | None
 
-    @property
-    def most_rows(self) -> int:
-        """How many rows a page may have."""
-        return self.many.most
-
     @cached_property
     def node_type(self) -> NodeType:
         """What it lists."""

@@ -18,7 +18,7 @@ from cm_graphql.engine.plan import (
     Ask,
     Lists,
     Object,
-    PageOf,
+    Paging,
     Rows,
     RowView,
     Run,
@@ -60,8 +60,7 @@ class ListRoot(Root):
         shaped = []
         for view in lists.views:
             shaped.append((yield from view.objects(rows, run)))
-        start = len(lists.rowset.columns)
-        return lists.shape(PageOf(rows, shaped, more, total, wanted, lambda row: lists.cursor(row, wanted, start)))
+        return lists.shape(rows, shaped, more, total, Paging(lists, wanted))
 
 
 @dataclass
@@ -159,6 +158,8 @@ class Plan:
     """An upper bound of the statements of one run."""
     weight: int
     """What it takes in memory, in tokens of a parsed document."""
+    long_runs: int = 0
+    """How many of the next runs should not be made at once, since one took too long."""
 
     def run(self, run: Run) -> Ask:
         """What the planned root fields answer; a field that is missing has to be asked of resolvers."""

@@ -18,10 +18,11 @@ from cm_graphql.engine.plan import Run, Unplanned
 from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.resolve import HasLoaders
 from cm_graphql.engine.roots import Plan
-from cm_graphql.store.direct import Direct, ReadingFailed
+from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
 
-INLINE_ROWS = 2_000
-"""Up to so many rows a plan runs on SQLite at once; larger ones move to a thread, to let others be served."""
+LONG_RUNS = 50
+"""A plan that turned out to be long on SQLite runs so many times in a thread, to let others be served meanwhile, before
+it is tried at once again. What page sizes allow tells little: lists are seldom full."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Engine:
         if not plan.roots:
             return None
         try:
-            data = await self._direct.run(plan.run(self._run(values, context)), short=self._is_short(plan))
+            data = await self._read(plan, self._run(values, context))
         except ReadingFailed:
             return None
         order = tuple(plan.rest.nodes)
@@ -111,10 +112,20 @@ class Engine:
             operation.keep(variant, plan)
         return plan
 
-    def _is_short(self, plan: Plan) -> bool:
-        if self._direct.name == "sqlite":
-            return plan.rows_at_most <= INLINE_ROWS
-        return plan.statements_at_most == 1
+    async def _read(self, plan: Plan, run: Run) -> dict[str, Any]:
+        """What a plan's root fields answer."""
+        if self._direct.name == "postgresql":
+            one: dict[str, Any] = await self._direct.run(plan.run(run), short=plan.statements_at_most == 1)
+            return one
+        if plan.long_runs == 0:
+            try:
+                at_once: dict[str, Any] = await self._direct.run(plan.run(run), short=True)
+                return at_once
+            except TooLong:
+                plan.long_runs = LONG_RUNS
+        plan.long_runs -= 1
+        in_a_thread: dict[str, Any] = await self._direct.run(plan.run(run), short=False)
+        return in_a_thread
 
     def _converted(self, field: GraphQLField, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments as a resolver would get them."""

@@ -22,8 +22,14 @@ from cm_graphql.store.fold import fold_text
 Work: TypeAlias = Generator[tuple[str, Sequence[Any]], list[Any], Any]
 
 
-INLINE_SECONDS: Final = 0.25
-"""A reading that was thought short has so long, since all others wait meanwhile; then it goes the ordinary way."""
+INLINE_SECONDS: Final = 0.02
+"""A reading that was thought short may compute so long in the database, since all others wait meanwhile."""
+
+INLINE_WAIT: Final = 0.25
+"""So long it may take in all, with waits for the disk and for other processes."""
+
+INLINE_ROWS: Final = 5_000
+"""It may read so many rows; shaping them takes as long again."""
 
 PROGRESS_STEPS: Final = 50_000
 """So many steps of SQLite's machine lie between two looks at the clock: about a millisecond."""
@@ -40,6 +46,10 @@ class ReadingFailed(StoreError):
     """The driver could not carry out a reading; the ordinary way may tell why."""
 
 
+class TooLong(ReadingFailed):
+    """A reading was not short: it was broken off, and may be tried once more as a long one."""
+
+
 class Direct(Protocol):
     """A way to read one database."""
 
@@ -47,7 +57,7 @@ class Direct(Protocol):
     dialect: Dialect
 
     async def run(self, work: Work, *, short: bool) -> Any:
-        """Carry out a reading, all of it on one snapshot; `short` says that it needs no care."""
+        """Carry out a reading, all of it on one snapshot; `short` says that it needs no care, or else is TooLong."""
         ...
 
     async def close(self) -> None:
@@ -65,7 +75,7 @@ class SqliteDirect:
         self._path = str(database.readers.url.database)
         self._underway = database.underway
         self._inline: sqlite3.Connection | None = None
-        self._until = 0.0
+        self._until = 0.0, 0.0
         self._idle: list[sqlite3.Connection] = []
         self._threads = asyncio.Semaphore(4)
 
@@ -74,9 +84,9 @@ class SqliteDirect:
         if short:
             if self._inline is None:
                 self._inline = self._connect()
-                self._inline.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
-            self._until = time.monotonic() + INLINE_SECONDS
-            return _carry_out(self._inline, work)
+                self._inline.set_progress_handler(self._is_too_long, PROGRESS_STEPS)
+            self._until = time.thread_time() + INLINE_SECONDS, time.monotonic() + INLINE_WAIT
+            return _carry_out(self._inline, work, most_rows=INLINE_ROWS)
         async with self._threads:
             connection = self._idle.pop() if self._idle else self._connect()
             stopped = threading.Event()
@@ -92,6 +102,10 @@ class SqliteDirect:
                 raise
             finally:
                 self._idle.append(connection)
+
+    def _is_too_long(self) -> bool:
+        computing, waiting = self._until
+        return time.thread_time() > computing or time.monotonic() > waiting
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=512)
@@ -112,8 +126,14 @@ class SqliteDirect:
         self._idle, self._inline = [], None
 
 
-def _carry_out(connection: sqlite3.Connection, work: Work, stopped: threading.Event | None = None) -> Any:
+def _carry_out(
+    connection: sqlite3.Connection,
+    work: Work,
+    stopped: threading.Event | None = None,
+    most_rows: int | None = None,
+) -> Any:
     rows: Any = None
+    read = 0
     try:
         connection.execute("BEGIN")
         while True:
@@ -121,9 +141,14 @@ def _carry_out(connection: sqlite3.Connection, work: Work, stopped: threading.Ev
             if stopped is not None and stopped.is_set():
                 raise ReadingFailed("nobody waits for it any more")
             rows = connection.execute(sql, parameters).fetchall()
+            read += len(rows)
+            if most_rows is not None and read > most_rows:
+                raise TooLong(f"it read more than {most_rows} rows")
     except StopIteration as done:
         return done.value
     except sqlite3.Error as error:
+        if most_rows is not None and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise TooLong("it took too long") from error
         raise ReadingFailed(str(error)) from error
     finally:
         if connection.in_transaction:
