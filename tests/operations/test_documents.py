@@ -332,6 +332,16 @@ async def test_a_deleted_memo_ends_its_job_and_leaves_an_orphan_that_is_collecte
     assert await office.objects() == []
 
 
+async def test_what_was_half_written_into_the_folder_is_collected_too(office: Office, tmp_path: Path) -> None:
+    await with_pdf(office)
+    half = next((tmp_path / "files").rglob("cmf_*.pdf")).with_name("cmf_1.pdf#1")
+    half.write_bytes(b"%PDF-1.7 and then kill -9")
+
+    assert await documents.collect_orphans(office.gate) == 0, "somebody may be writing it"
+    assert await documents.collect_orphans(office.gate, timedelta(seconds=-60)) == 1
+    assert not half.exists()
+
+
 async def test_files_that_have_rows_are_never_collected(office: Office) -> None:
     await with_pdf(office)
     await office.do(documents.upload, uploading(await office.draft("1.00")))
@@ -341,11 +351,15 @@ async def test_files_that_have_rows_are_never_collected(office: Office) -> None:
     assert len(await office.objects()) == 3
 
 
-async def test_a_memo_that_gets_its_formal_number_at_posting_gets_a_fresh_pdf_that_names_it(office: Office) -> None:
+async def test_a_memo_posted_while_its_draft_is_printed_ends_with_a_pdf_of_its_formal_number(office: Office) -> None:
     await office.set(number_on_posting=True)
     memo = await office.draft("10.00")
+
+    async def post() -> None:
+        await office.do(lifecycle.post, PostCreditMemo(key=Key(memo)))
+
+    office.files.after = post
     await ended(office, (await office.do(documents.generate_pdf, generating(memo)))["job"])
-    await office.do(lifecycle.post, PostCreditMemo(key=Key(memo)))
     await ended(office, (await office.request(memo)).job_id)
 
     names = [row.file_name for row in await office.rows(t.credit_memo_files, credit_memo_id=memo)]
@@ -353,12 +367,6 @@ async def test_a_memo_that_gets_its_formal_number_at_posting_gets_a_fresh_pdf_th
     assert names == ["TMP-CM-00000001.pdf", f"{row.number}.pdf"]
     assert (request.status, request.memo_version) == (PdfGenerationStatus.GENERATED, row.version)
     assert request.file_id == row.latest_pdf_file_id
-
-
-async def test_posting_a_memo_that_has_its_number_makes_no_pdf(office: Office) -> None:
-    await office.posted("10.00")
-
-    assert await office.rows(t.credit_memo_pdf_requests) == []
 
 
 async def test_a_dry_run_asks_for_no_job(office: Office) -> None:

@@ -137,6 +137,14 @@ def test_addresses_are_written_as_the_post_of_their_country_wants_them(place: di
     assert shown in page
 
 
+def test_without_quantities_nothing_is_said_of_quantities_and_prices() -> None:
+    (page,) = printed(a_paper([a_line(1, "220.00", unit_price=Decimal(55))]))
+
+    assert "55.00" not in page
+    assert "Quantity" not in page
+    assert "Unit price" not in page
+
+
 def test_without_a_letterhead_the_page_begins_with_whom_it_is_for() -> None:
     (page,) = printed(a_paper(company_name="", company_address="", company_tax_id=""))
 

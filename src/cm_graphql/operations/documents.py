@@ -4,6 +4,7 @@ An object is stored before the row that names it, and never written twice; so a 
 object without a row, which a crash may leave, is found by `collect_orphans` and removed.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,6 +45,9 @@ MOST_ATTEMPTS: Final = 14
 ORPHAN_AGE: Final = timedelta(hours=6)
 """An object without a row is left alone for so long: its row may be on its way."""
 
+_OURS = re.compile(r"credit-memos/cm_[^/]+/[^/]+\.pdf(#[0-9]+)?$")
+"""Keys that we make, and what a folder calls a file that is being written."""
+
 
 # --- generate ---------------------------------------------------------------------------------------------------------
 
@@ -54,14 +58,13 @@ async def generate_pdf(unit: Unit, command: GenerateCreditMemoPdf) -> Outcome:
     memo = await unit.memo_head(command.key)
     unit.expect_version(memo, command.if_version)
     documents.check_pdf(memo)
-    return {"credit_memo": memo.id, "pdf_status": memo.id, "job": await ask_for_pdf(unit, memo)}
+    running = await store.running_request(unit.session, memo.id)
+    job_id = await ask_for_pdf(unit, memo) if running is None else running["job_id"]
+    return {"credit_memo": memo.id, "pdf_status": memo.id, "job": job_id}
 
 
 async def ask_for_pdf(unit: Unit, memo: CreditMemo | MemoHead) -> str | None:
-    """Ask for a PDF within the action's transaction, unless that was asked for and still runs; answers the job."""
-    running = await store.running_request(unit.session, memo.id)
-    if running is not None:
-        return str(running["job_id"])
+    """Ask for a PDF within the action's transaction, whether one runs or not; answers the job, none in a dry run."""
     job_id = await enqueue(unit, JobOperation.GENERATE_CREDIT_MEMO_PDF, memo.id, {})
     if job_id is not None:
         await store.add_request(unit.session, new_id("cmq"), memo.id, memo.version, job_id, unit.stamp.at)
@@ -225,7 +228,7 @@ async def collect_orphans(gate: Gate, age: timedelta = ORPHAN_AGE) -> int:
 
 
 def _is_ours(key: str) -> bool:
-    return key.startswith("credit-memos/cm_") and key.endswith(".pdf")
+    return _OURS.match(key) is not None
 
 
 # --- mail -------------------------------------------------------------------------------------------------------------

@@ -40,7 +40,8 @@ async def post_memo(unit: Unit, memo: CreditMemo) -> CreditMemo:
     if posting.application is not None and target is not None:
         await unit.save_application(posted, [target], posting.application, EventAction.APPLIED)
     if number is not None and unit.quoted.documents is not None:
-        await ask_for_pdf(unit, posted)  # earlier ones show the number that is gone (domain.md 0, Numbers)
+        # Earlier ones show the number that is gone (domain.md 0, Numbers), and so may one that is being made.
+        await ask_for_pdf(unit, posted)
     return posting.memo
 
 

@@ -1,6 +1,10 @@
 """The file store: a folder, or a bucket of S3 and its like, whose objects are written once."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +20,8 @@ PIECE: Final = 256 * 1024
 """Bytes of a file that are held at once while it is read."""
 PORTION: Final = 500
 """Objects that are listed at once."""
+
+_HALF = re.compile(r"\.pdf#[0-9]+$")
 
 
 class ObjectFiles:
@@ -79,6 +85,8 @@ class ObjectFiles:
 
         async for portion in obstore.list(self._store, chunk_size=PORTION):
             yield [StoredObject(entry["path"], entry["last_modified"]) for entry in portion]
+        if isinstance(self._given, Path):
+            yield await asyncio.to_thread(_half_written, self._given)
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are gone already do not matter."""
@@ -86,10 +94,24 @@ class ObjectFiles:
         from obstore.exceptions import NotFoundError
 
         for key in keys:
+            if isinstance(self._given, Path) and _HALF.search(key):
+                (self._given / key).unlink(missing_ok=True)
+                continue
             try:
                 await obstore.delete_async(self._store, key)
             except (NotFoundError, FileNotFoundError):
                 continue
+
+
+def _half_written(folder: Path) -> list[StoredObject]:
+    """What a process was writing into a folder when it was killed, under names that the store does not show."""
+    found = []
+    for path in folder.rglob("*#*"):
+        with suppress(FileNotFoundError):  # written to its end in the meantime
+            stored = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            if _HALF.search(path.name) and path.is_file():
+                found.append(StoredObject(path.relative_to(folder).as_posix(), stored))
+    return found
 
 
 async def _pieces(found: Any) -> AsyncIterator[bytes]:

@@ -119,7 +119,8 @@ def _group(item: CreditMemoItem, paper: Paper, spelled: Formats) -> Data:
         "notes": [_clean(note) for note in notes],
         "quantity": quantity,
         "unit": _clean(item.unit_of_measure or "") if quantity else "",
-        "price": "" if item.unit_price is None else spelled.number(item.unit_price, currency.decimals),
+        # A price without a quantity would seem not to add up to the amount.
+        "price": spelled.number(item.unit_price, currency.decimals) if item.unit_price is not None and quantity else "",
         "amount": spelled.amount(item.net, currency),
         "taxes": [_tax(tax, paper, spelled) for tax in item.taxation_items],
         "together": ROWS_TOGETHER,
