@@ -17,10 +17,11 @@ CREATED := $(VENV)/.created
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
+AUDIT := $(VENV)/.audit
 BENCHMARK_STAMP := $(VENV)/.benchmark
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test conformance soak benchmark schema docs format constraints clean
+.PHONY: help demo check test conformance soak audit benchmark schema docs format constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
@@ -46,12 +47,15 @@ conformance: $(DEV) $(DOCS) ## other people's suites and clients against the rea
 		echo 'There are no conformance tests yet.'; \
 	fi
 
-soak: $(DEV) ## the tests that run for minutes
+soak: $(DEV) $(AUDIT) ## the tests that run for minutes
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest $(PYTEST_PARALLEL) -o faulthandler_timeout=0 -m soak
 
 # BENCHMARK=--quick takes three minutes; `python -m benchmarks --help` tells of the rest.
 benchmark: $(BENCHMARK_STAMP) ## measure us beside what one would write or pick instead
 	$(BIN)/python -m benchmarks $(BENCHMARK)
+
+audit: $(DEV) $(AUDIT) ## ask whether a pinned library has a known vulnerability; offline it is skipped
+	$(BIN)/python -m pytest -q -rs -m 'soak or not soak' tests/test_supply_chain.py
 
 schema: $(RUNTIME) ## print schema.graphql again
 	$(BIN)/cm-graphql schema export > schema.graphql.new
@@ -69,7 +73,7 @@ format: $(DEV) ## format the code and fix what can be fixed
 constraints: ## pin the newest versions that pyproject.toml allows
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,docs,benchmark]'
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[audit,dev,docs,benchmark]'
 	echo '# The versions that the tests ran with, renewed by `make constraints`.' > constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude cm-graphql >> constraints.txt
 	rm -rf build/constraints
@@ -100,3 +104,7 @@ $(DOCS): pyproject.toml constraints.txt | $(CREATED)
 $(BENCHMARK_STAMP): pyproject.toml constraints.txt | $(CREATED)
 	$(PIP_INSTALL) --editable '.[dev,benchmark]'
 	@touch $@ $(RUNTIME) $(DEV)
+
+$(AUDIT): pyproject.toml constraints.txt | $(CREATED)
+	$(PIP_INSTALL) --editable '.[audit]'
+	@touch $@ $(RUNTIME)

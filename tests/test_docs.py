@@ -29,6 +29,7 @@ from cm_graphql.store.database import Database
 from conformance import catalogue
 from documentation import (
     DOCS,
+    ROOT,
     WRITING,
     blocks,
     examples,
@@ -217,6 +218,13 @@ def test_a_table_says_what_the_code_says(page: str, name: str, write: Callable[[
 
 def test_every_suite_and_every_package_is_in_the_table_of_what_is_proved() -> None:
     assert catalogue.unlisted() == set()
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_error_of_a_request_is_explained() -> None:

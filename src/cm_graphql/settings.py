@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as MalformedSetting
 
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.logs import LogFormat
@@ -293,6 +294,9 @@ class Settings(BaseSettings):
             return cls(**{name: value for name, value in (overrides or {}).items() if value is not None})
         except ValidationError as error:
             raise SettingsError("\n".join(_sentence(fault) for fault in error.errors())) from None
+        except MalformedSetting as error:  # where a setting is JSON; the text names the field, in quotes
+            name = next((one for one in cls.model_fields if f'"{one}"' in str(error)), "")
+            raise SettingsError(f"{variable(name)} has to be a JSON object, and is none.") from None
 
     @classmethod
     def settings_customise_sources(

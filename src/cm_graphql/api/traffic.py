@@ -328,6 +328,8 @@ class NoStorage(Exception):
 
 def shared_storage(url: str) -> Storage:
     """The Redis that several processes count in; raises NoStorage."""
+    if not url.startswith(("redis://", "rediss://", "redis+unix://")):
+        raise NoStorage("Requests cannot be counted there: it is no Redis URL, as in redis://host:6379/0.")
     try:
         storage = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
     except (ConfigurationError, StorageError, ValueError) as error:

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import structlog
 from joserfc import jwt
@@ -181,7 +182,7 @@ class ProviderKeys:
             try:
                 self._keys = usable(await self._fetch(self._url))
             except (OSError, ValueError) as error:
-                log.warning("provider_keys_not_fetched", url=self._url, reason=str(error)[:200])
+                log.warning("provider_keys_not_fetched", host=urlsplit(self._url).hostname, reason=str(error)[:200])
                 return False
             self._fetched = self._clock()
             return True
