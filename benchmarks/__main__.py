@@ -1,5 +1,6 @@
 """The command: `python -m benchmarks` measures everything, and shows it as a table, as plots and as JSON."""
 
+import os
 import signal
 import sys
 import time
@@ -54,7 +55,7 @@ def run(
         Where packages, databases and results are kept.
     """
     program()
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     build.mkdir(parents=True, exist_ok=True)
     peers = install_peers(build) if node else None
     running = [contender for contender in contenders(peers) if not only or contender.name in only]
@@ -77,7 +78,8 @@ def run(
         stop_all(running)
     if table_rows:
         growth.by_table(course, curves, build, table_rows, 3)
-    shown = report.Report(running, results, curves, memos=memos, seed=SEED, minutes=(time.monotonic() - began) / 60)
+    minutes = (time.monotonic() - began) / 60
+    shown = report.Report(running, results, curves, memos=memos, seed=SEED, minutes=minutes, load=load)
     shown.write(build)
     print(shown.table())
     if write_docs:

@@ -23,6 +23,9 @@ PEER = "postgraphile"
 START = "<!-- measured: written by `python -m benchmarks --write-docs` -->"
 END = "<!-- /measured -->"
 
+BUSY = 1.0
+"""From this load on, other programs take part of the processors that were to be measured."""
+
 IMAGES = "images/"
 
 SHIP = {
@@ -66,6 +69,8 @@ class Report:
     memos: int
     seed: int
     minutes: float
+    load: float
+    """The machine's load before the contenders were started."""
 
     def table(self) -> str:
         """Requests per second, each beside its ratio to PostGraphile."""
@@ -140,6 +145,7 @@ class Report:
             "machine": machine(),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "minutes": round(self.minutes, 1),
+            "load_before": self.load,
             "memos": self.memos,
             "seed": self.seed,
             "connections": CONNECTIONS,
@@ -182,7 +188,13 @@ class Report:
             f"Measured on {datetime.now(UTC):%Y-%m-%d} in {self.minutes:.0f} minutes: {of['processors']} processors "
             f"({of['model']}), Linux {of['kernel']}, Python {of['python']}; {self.memos:,} memos, "
             f"{CONNECTIONS} connections, {rounds} round{'s' if rounds > 1 else ''} in turns, "
-            f"commit {of['commit']}. Load average: {of['load']}."
+            f"commit {of['commit']}."
+            + (
+                f" **The machine was busy with other things (load {self.load:.0f} before the start)**: ratios of one "
+                "round and processor times mean something, the other figures little."
+                if self.load > BUSY
+                else ""
+            )
         )
         return "\n\n".join(
             (
@@ -216,7 +228,6 @@ def machine() -> dict[str, Any]:
         "model": models[0] if models else platform.processor(),
         "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
-        "load": f"{os.getloadavg()[0]:.1f}",
         "commit": commit.stdout.strip(),
     }
 

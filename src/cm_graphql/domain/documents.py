@@ -6,7 +6,7 @@ from typing import Final
 
 import idna
 
-from cm_graphql.domain import letters, limits, shape
+from cm_graphql.domain import limits, shape
 from cm_graphql.domain.billing import Account
 from cm_graphql.domain.commands.base import UploadedFile
 from cm_graphql.domain.commands.documents import EmailCreditMemo
@@ -223,6 +223,8 @@ def _check_template(value: str | None, faults: Faults, name: str) -> None:
     before = len(faults)
     shape.text(value, limits.MAIL_BODY_LENGTH, faults, name)
     if len(faults) == before:
+        from cm_graphql.domain import letters  # here, as its templates take 6 MB of each process
+
         wrong = letters.wrong_with(value)
         if wrong is not None:
             faults.add(ErrorCode.INVALID_VALUE, f"{field_name(name)}: {wrong}", name)

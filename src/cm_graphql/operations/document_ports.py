@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cm_graphql.domain.letters import Letter
 from cm_graphql.domain.paper import Paper
+
+if TYPE_CHECKING:
+    from cm_graphql.domain.letters import Letter
 
 
 class PdfFailed(Exception):
@@ -70,7 +72,7 @@ class Mail:
     """Stays the same however often it is sent, so that a mailbox can tell repeats."""
     date: datetime
     recipients: tuple[str, ...]
-    letter: Letter
+    letter: "Letter"
     attachment: tuple[str, bytes] | None = None
     """The name and the content of a PDF."""
 

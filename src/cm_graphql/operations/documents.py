@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cm_graphql.domain import documents, letters, shape
+from cm_graphql.domain import documents, shape
 from cm_graphql.domain.commands.documents import EmailCreditMemo, GenerateCreditMemoPdf, UploadCreditMemoFile
 from cm_graphql.domain.enums import EventAction, JobOperation, PdfGenerationStatus
 from cm_graphql.domain.errors import ErrorCode, Faults, Refusal, not_found, refuse
@@ -260,6 +260,8 @@ async def email(unit: Unit, command: EmailCreditMemo) -> Outcome:
 
 async def run_email(run: Run) -> None:
     """Send the mail, then write down that it was sent; a repeat carries the same Message-ID."""
+    from cm_graphql.domain import letters  # here, as its templates take 6 MB of each process
+
     ports = _ports(run.gate)
     paper, at = await _paper(run)
     attachment = await _attachment(run, ports)
