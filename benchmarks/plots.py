@@ -29,7 +29,13 @@ def write(report: "Report", folder: Path) -> None:
         raise Missing("matplotlib draws the plots: pip install '.[benchmark]', or run `make benchmark`.") from None
     mpl.use("Agg")
     mpl.rcParams.update(
-        {"svg.hashsalt": "cm-graphql", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+        {
+            "svg.hashsalt": "cm-graphql",
+            "svg.fonttype": "none",
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
     )
     folder.mkdir(parents=True, exist_ok=True)
     _save(_bars(report), folder / "performance-workloads")
