@@ -33,7 +33,7 @@ from strawberry.types.field import StrawberryField
 from cm_graphql.engine.declare import NAMES, NodeType, One, Order, Stored, typed
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.ids import id_of
-from cm_graphql.engine.wire import storable
+from cm_graphql.engine.wire import nullable, storable
 from cm_graphql.store.fold import fold, fold_text
 from cm_graphql.store.types import SCALE_DIGITS, SCALED_LIMIT, Amount, EnumText, Id, PlainText, Scaled, Timestamp
 
@@ -293,16 +293,24 @@ def _operated(source: ColumnElement[Any], operators: Any, name: str, bind: Bind)
     return and_(true(), *found)
 
 
+def _null(source: ColumnElement[Any]) -> ColumnElement[bool]:
+    return source.is_(None) if nullable(source) else false()
+
+
+def _valued(source: ColumnElement[Any]) -> ColumnElement[bool]:
+    return source.is_not(None) if nullable(source) else true()
+
+
 def _equal(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
     if value is None:
-        return source.is_(None)
+        return _null(source)
     bound = _bound(source, value)
     return false() if bound is None else source == bind(bound, source.type)
 
 
 def _different(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
     if value is None:
-        return source.is_not(None)
+        return _valued(source)
     return not_(func.coalesce(_equal(source, value, bind), false()))
 
 
@@ -399,7 +407,7 @@ _OPERATORS: dict[str, Callable[[ColumnElement[Any], Any, Bind], ColumnElement[bo
     "eq": _equal,
     "ne": _different,
     "in_": _among,
-    "is_null": lambda source, value, _bind: source.is_(None) if value else source.is_not(None),
+    "is_null": lambda source, value, _bind: _null(source) if value else _valued(source),
     "contains": _containing,
     "starts_with": _starting,
     **{operator: _compared(operator) for operator in _COMPARE},

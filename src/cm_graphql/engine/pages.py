@@ -36,11 +36,11 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import BooleanClauseList, True_
+from sqlalchemy.sql.elements import AsBoolean, BooleanClauseList, False_, True_
 
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.wire import storable
+from cm_graphql.engine.wire import nullable, storable
 from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_json, to_scaled
 
 LONGEST_CURSOR = 4_000
@@ -163,7 +163,7 @@ def beyond(
         (term, node_type.sources[term.field], value, _place(node_type, term, i, value, after=after))
         for i, (term, value) in enumerate(zip(orders, values, strict=True))
     ][start:]
-    may_be_null = [_nullable(source) and not (valued and i == 0) for i, (_, source, _, _) in enumerate(terms)]
+    may_be_null = [nullable(source) and not (valued and i == 0) for i, (_, source, _, _) in enumerate(terms)]
     downwards = terms[0][0].descending
     if all(term.descending is downwards and value is not None for term, _, value, _ in terms) and not (
         after and any(may_be_null)
@@ -172,13 +172,13 @@ def beyond(
         here, there = tuple_(*(source for _, source, _, _ in terms)), tuple_(*(place for *_, place in terms))
         return here > there if downwards is not after else here < there
     result: ColumnElement[bool] = false()
-    for (term, source, value, place), nullable in reversed(list(zip(terms, may_be_null, strict=True))):
+    for (term, source, value, place), with_nulls in reversed(list(zip(terms, may_be_null, strict=True))):
         if value is None:
             further: ColumnElement[bool] = false() if after else source.is_not(None)
             same: ColumnElement[bool] = source.is_(None)
         else:
             further = source > place if term.descending is not after else source < place
-            if after and nullable:
+            if after and with_nulls:
                 further = or_(further, source.is_(None))
             same = source == place
         result = or_(further, and_(same, result))
@@ -194,10 +194,6 @@ def _place(node_type: NodeType, term: Order, i: int, value: Any, *, after: bool)
     return bindparam(f"{'after' if after else 'before'}_{i}", value, type_=node_type.sources[term.field].type)
 
 
-def _nullable(source: ColumnElement[Any]) -> bool:
-    return bool(getattr(source, "nullable", True)) and getattr(source, "computed", None) is None
-
-
 def ordering(
     node_type: NodeType, orders: Sequence[Order], *, backwards: bool, apart: bool = False
 ) -> list[ColumnElement[Any]]:
@@ -209,7 +205,7 @@ def ordering(
     for i, term in enumerate(orders):
         source = node_type.sources[term.field]
         ordered = source.desc() if term.descending is not backwards else source.asc()
-        if _nullable(source) and not (apart and i == 0):
+        if nullable(source) and not (apart and i == 0):
             ordered = ordered.nulls_first() if backwards else ordered.nulls_last()
         terms.append(ordered)
     return terms
@@ -227,7 +223,7 @@ def page(
     Behind the columns, by default all of the type, stand the values that the page is sorted by.
     """
     shown = [*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders)]
-    terms = ordering(node_type, wanted.orders, backwards=wanted.backwards, apart=True)
+    terms = ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
     ways = _ways(dialect, node_type, where, wanted)
     parts = [
         select(*(column.label(f"c{i}") for i, column in enumerate(shown)))
@@ -251,7 +247,7 @@ def stretches(node_type: NodeType, wanted: Slice) -> list[ColumnElement[bool]]:
     downwards, while an index has it at one end.
     """
     source = node_type.sources[wanted.orders[0].field]
-    if not _nullable(source):
+    if not nullable(source):
         return [_within(node_type, true(), wanted)]
     valued: list[ColumnElement[bool]] | None = [source.is_not(None)]
     empty: list[ColumnElement[bool]] | None = [source.is_(None)]
@@ -293,9 +289,7 @@ def served(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Ord
     fixed = _fixed(where)
     if not fixed:
         return fixed is not None
-    sorted_by = [getattr(node_type.sources[term.field], "name", None) for term in orders]
-    if (sorted_by[0],) in _unique(node_type.table):
-        del sorted_by[1:]  # there are no ties to break
+    sorted_by = [getattr(node_type.sources[term.field], "name", None) for term in _deciding(node_type, orders)]
     indexes = [tuple(column.name for column in index.columns) for index in node_type.table.indexes]  # type: ignore[attr-defined]
     return any(
         set(names[: len(fixed)]) == fixed and list(names[len(fixed) :])[: len(sorted_by)] == sorted_by
@@ -305,14 +299,26 @@ def served(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Ord
 
 def _fixed(where: ColumnElement[bool]) -> set[str] | None:
     """The columns of which a filter names the one value; None where it asks for anything else."""
-    if isinstance(where, True_):
-        return set()
+    if isinstance(where, AsBoolean):
+        where = where.element  # a constant in a conjunction
+    if isinstance(where, True_ | False_):
+        return set()  # everything or nothing, whichever way it is looked for
     if isinstance(where, BooleanClauseList) and where.operator is operators.and_:
         parts = [_fixed(part) for part in where.clauses]
         return None if any(part is None for part in parts) else set().union(*(part for part in parts if part))
     if isinstance(where, BinaryExpression) and where.operator is operators.eq and isinstance(where.left, Column):
         return {where.left.name}
     return None
+
+
+def _deciding(node_type: NodeType, orders: Sequence[Order]) -> Sequence[Order]:
+    """The terms up to the first that leaves no ties to break."""
+    unique = _unique(node_type.table)
+    for i, term in enumerate(orders):
+        source = node_type.sources[term.field]
+        if not nullable(source) and (getattr(source, "name", None),) in unique:
+            return orders[: i + 1]
+    return orders
 
 
 def _unique(table: FromClause) -> set[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import strawberry
-from sqlalchemy import Boolean, Date, Integer
+from sqlalchemy import Boolean, ColumnElement, Date, Integer
 from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.engine.scalars import Json, show_decimal, show_moment
@@ -69,3 +69,9 @@ def reader(type_: TypeEngine[Any], index: int, currency_index: int | None) -> Re
     if isinstance(type_, EnumText):
         return lambda row: None if row[index] is None else row[index].value
     return lambda row: row[index]
+
+
+def nullable(source: ColumnElement[Any]) -> bool:
+    """Whether a value can be missing; amounts that the database derives of a row never are."""
+    derived = getattr(source, "computed", None) is not None and isinstance(source.type, Amount)
+    return bool(getattr(source, "nullable", True)) and not derived

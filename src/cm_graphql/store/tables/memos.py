@@ -1,6 +1,6 @@
 """Credit memos, their lines, and the parts that say where a posted memo's money lies."""
 
-from sqlalchemy import CheckConstraint, Column, Computed, Date, Index, Integer, Table, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Computed, Date, Index, Integer, Table, UniqueConstraint, text
 
 from cm_graphql.domain.enums import (
     CreditFromItemSource,
@@ -117,6 +117,7 @@ credit_memos = Table(
     *(index("credit_memos", column, "id") for column in _SORTED_BY),
     index("credit_memos", "account_id", "number"),
     index("credit_memos", "status", "number"),
+    Index("ix_credit_memos_folded_number", text("fold(number)")),
 )
 """The latest PDF has no foreign key, because files already point back at their memo."""
 

@@ -1,0 +1,253 @@
+"""No list of memos makes a database scan the table or sort it, however many there are: its own plan says so."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from cm_graphql.api.types.credit_memos import CreditMemo
+from cm_graphql.operations.viewer import Viewer
+from reading import Reader, reading
+
+MEMOS = 20_000
+MILLION = 1_000_000
+
+SORTS = [field.upper() for field in CreditMemo.__node__.sorts]
+DIRECTIONS = ("ASC", "DESC")
+
+QUERY = """
+query($filter: CreditMemoFilter, $sort: [CreditMemoSort!], $first: Int, $after: String, $last: Int, $before: String) {
+  creditMemos(filter: $filter, sort: $sort, first: $first, after: $after, last: $last, before: $before) {
+    nodes { id }
+    pageInfo { startCursor endCursor }
+  }
+}
+"""
+
+# Every value is there often and seldom: one account in a hundred, mostly posted, half of them used up.
+_POSTGRESQL = {
+    "numbers": "generate_series(0, {count} - 1) AS n",
+    "moment": "timestamptz '2026-01-01 00:00:00+00' + n * interval '1 minute'",
+    "day": "date '2024-01-01' + n % 700",
+    "pad": "lpad(n::text, {width}, '0')",
+}
+_SQLITE = {
+    "numbers": "(WITH RECURSIVE s(n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM s LIMIT {count}) SELECT n FROM s)",
+    "moment": "strftime('%Y-%m-%dT%H:%M:%S.000000Z', '2026-01-01', '+' || n || ' minutes')",
+    "day": "date('2024-01-01', '+' || (n % 700) || ' days')",
+    "pad": "printf('%0{width}d', n)",
+}
+_AUDIT = "created_by_id, created_date, updated_by_id, updated_date"
+
+
+def _filling(dialect: str, memos: int) -> list[str]:
+    words = _POSTGRESQL if dialect == "postgresql" else _SQLITE
+
+    def numbers(count: int) -> str:
+        return words["numbers"].format(count=count)
+
+    def padded(expression: str, width: int) -> str:
+        return words["pad"].format(width=width).replace("(n", f"(({expression})").replace(", n)", f", {expression})")
+
+    who = f"'usr_' || n % 3, {words['moment']}, 'usr_1', {words['moment']}"
+    return [
+        f"INSERT INTO accounts (id, number, name, currency, {_AUDIT}) SELECT 'acc_' || {padded('n', 32)},"
+        f" 'A' || {padded('n', 8)}, 'Account ' || n, 'USD', {who} FROM {numbers(100)}",
+        f"INSERT INTO invoices (id, invoice_number, account_id, currency, invoice_date, due_date, {_AUDIT})"
+        f" SELECT 'inv_' || {padded('n', 32)}, 'INV' || {padded('n', 8)}, 'acc_' || {padded('n % 100', 32)}, 'USD',"
+        f" {words['day']}, {words['day']}, {who} FROM {numbers(1000)}",
+        "INSERT INTO credit_memos (id, number, account_id, currency, status, credit_memo_date, target_date, amount,"
+        " applied_amount, source, source_type, transferred_to_accounting, referred_invoice_id, comment,"
+        f" {_AUDIT}) SELECT 'cm_' || {padded('n', 32)}, 'CM' || {padded('n', 8)}, 'acc_' || {padded('n % 100', 32)},"
+        " 'USD', CASE WHEN n % 500 = 0 THEN 'ERROR' WHEN n % 3 = 0 THEN 'DRAFT' ELSE 'POSTED' END,"
+        f" {words['day']}, CASE WHEN n % 4 = 0 THEN {words['day']} END, (n % 5000 + 1) * 10000,"
+        " CASE WHEN n % 3 <> 0 AND n % 2 = 0 AND n % 500 <> 0 THEN (n % 5000 + 1) * 10000 ELSE 0 END,"
+        " 'ADHOC_FROM_INVOICE', 'INVOICE', CASE WHEN n % 7 = 0 THEN 'YES' ELSE 'NO' END,"
+        f" CASE WHEN n % 2 = 0 THEN 'inv_' || {padded('n % 1000', 32)} END, 'Comment ' || n, {who}"
+        f" FROM {numbers(memos)}",
+        "ANALYZE",
+    ]
+
+
+@dataclass
+class Planner:
+    """Asks for lists and looks at how the database would find them."""
+
+    reader: Reader
+    sorted_at_most: int
+    """Rows that a plan may sort: those of one account in a hundred, or the few that a filter finds."""
+
+    def __post_init__(self) -> None:
+        self._asked: list[tuple[str, Any]] = []
+        event.listen(self.reader.database.readers.sync_engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        if "credit_memos" in statement and not statement.startswith("EXPLAIN"):
+            self._asked.append((statement, parameters))
+
+    def page(self, **variables: Any) -> dict[str, str]:
+        """Ask for a page, and answer its pageInfo; its plan must be a good one."""
+        self._asked.clear()
+        data = self.reader.ask(QUERY, **({"first": 20} | variables if "last" not in variables else variables))
+        for statement, parameters in self._asked:
+            problems = self.reader.run(self._problems(statement, parameters))
+            assert not problems, f"{variables}: {problems}\n{statement}"
+        info: dict[str, str] = data["creditMemos"]["pageInfo"]
+        return info
+
+    async def _problems(self, statement: str, parameters: Any) -> list[str]:
+        async with self.reader.database.read() as connection:
+            if self.reader.database.dialect == "sqlite":
+                rows = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
+                return list(_of_sqlite([tuple(row) for row in rows]))
+            found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
+            told = found.scalar_one()
+            return list(
+                _of_postgresql((json.loads(told) if isinstance(told, str) else told)[0]["Plan"], self.sorted_at_most)
+            )
+
+
+def _of_postgresql(node: dict[str, Any], sorted_at_most: int) -> Iterator[str]:
+    if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "credit_memos":
+        yield f"scans the table, {node['Plan Rows']} rows"
+    inner = node.get("Plans", ())
+    if node["Node Type"] == "Sort" and sum(child["Plan Rows"] for child in inner) > sorted_at_most:
+        yield f"sorts {sum(child['Plan Rows'] for child in inner)} rows"
+    for child in inner:
+        yield from _of_postgresql(child, sorted_at_most)
+
+
+def _of_sqlite(rows: list[tuple[Any, ...]]) -> Iterator[str]:
+    """A walk along the index of the sort is no scan, and what is sorted must come by row numbers: the few, or a page.
+
+    The few that a filter finds must be searched for: that ends early where there are many, and soon where not.
+    """
+    few = {row[0] for row in rows if row[3] in ("MATERIALIZE few", "CO-ROUTINE few")}
+    for number, parent, _, detail in rows:
+        if parent in few:
+            few.add(number)
+        if detail == "SCAN credit_memos" or (parent in few and detail.startswith("SCAN credit_memos")):
+            yield detail
+        if detail.startswith("USE TEMP B-TREE"):
+            beside = [other for _, its, _, other in rows if its == parent]
+            if any(other.startswith(("SCAN credit_memos", "SEARCH credit_memos USING INDEX")) for other in beside):
+                yield f"{detail} beside {beside}"
+
+
+@pytest.fixture(scope="module")
+def planner(module_database_url: str) -> Iterator[Planner]:
+    with planning(module_database_url, MEMOS) as made:
+        yield made
+
+
+@contextmanager
+def planning(url: str, memos: int) -> Iterator[Planner]:
+    """Somebody to ask, upon so many memos."""
+    with reading(url) as reader:
+        for statement in _filling(reader.database.dialect, memos):
+            reader.run(_run(reader, statement))
+        yield Planner(reader, max(2_000, memos // 50))
+
+
+async def _run(reader: Reader, statement: str) -> None:
+    async with reader.database.write(long=True) as connection:
+        await connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("field", SORTS)
+def test_every_sort_is_a_way_along_an_index_on_the_first_page_and_on_far_ones(
+    planner: Planner, field: str, direction: str
+) -> None:
+    sort = [{"field": field, "direction": direction}]
+
+    first = planner.page(sort=sort)
+    last = planner.page(sort=sort, last=20)
+
+    planner.page(sort=sort, after=first["endCursor"])
+    planner.page(sort=sort, after=last["startCursor"])
+    planner.page(sort=sort, last=20, before=last["startCursor"])
+    planner.page(sort=sort, last=20, before=first["endCursor"])
+
+
+ACCOUNT, INVOICE = f"acc_{7:032d}", f"inv_{8:032d}"
+MOMENT = "2026-01-03T00:00:00Z"
+RANGES = {
+    "number": ("CM00000100", "CM00000200", "CM000001"),
+    "accountNumber": ("A00000001", "A00000005", "A0000001"),
+    "creditMemoDate": ("2024-02-01", "2024-02-03", None),
+    "createdDate": (MOMENT, "2026-01-03T01:00:00Z", None),
+    "updatedDate": (MOMENT, "2026-01-03T01:00:00Z", None),
+    "amount": ("17.00", "19.00", None),
+    "unappliedAmount": ("17.00", "19.00", None),
+}
+
+
+STATUS_AND_ACCOUNT = [{"status": {"eq": "POSTED"}}, {"status": {"eq": "ERROR"}}, {"accountId": {"eq": ACCOUNT}}]
+
+
+def _filters() -> Iterator[dict[str, Any]]:
+    for field, (low, high, prefix) in RANGES.items():
+        yield {field: {"eq": low}}
+        yield {field: {"in": [low, high]}}
+        if field not in ("number", "accountNumber"):
+            yield {field: {"gte": low, "lt": high}}
+            yield {field: {"gt": low}}
+            yield {field: {"lte": low}}
+        if prefix is not None:
+            yield {field: {"startsWith": prefix}}
+        yield {field: {"isNull": True}}
+        yield {field: {"isNull": False}}
+    for field, value in (("accountId", ACCOUNT), ("referredInvoiceId", INVOICE)):
+        yield {field: {"eq": value}}
+        yield {field: {"in": [value, value[:-1] + "9"]}}
+        yield {field: {"startsWith": value[:34]}}
+        yield {field: {"isNull": True}}
+        yield {field: {"isNull": False}}
+    for status in ("POSTED", "ERROR"):
+        yield {"status": {"eq": status}}
+        yield {"status": {"in": [status, "CANCELED"]}}
+    yield {"unappliedAmount": {"eq": "0.00"}}
+
+
+@pytest.mark.parametrize("asked", list(_filters()), ids=lambda asked: json.dumps(asked))
+def test_a_filter_in_the_usual_order_neither_scans_nor_sorts_the_table(planner: Planner, asked: dict[str, Any]) -> None:
+    info = planner.page(filter=asked)
+    if info["endCursor"]:
+        planner.page(filter=asked, after=info["endCursor"])
+
+
+@pytest.mark.parametrize("field", SORTS)
+@pytest.mark.parametrize("asked", STATUS_AND_ACCOUNT, ids=str)
+def test_status_and_account_go_with_every_sort(planner: Planner, field: str, asked: dict[str, Any]) -> None:
+    for direction in DIRECTIONS:
+        sort = [{"field": field, "direction": direction}]
+        info = planner.page(filter=asked, sort=sort)
+        planner.page(filter=asked, sort=sort, after=info["endCursor"])
+
+
+def test_a_caller_limited_to_accounts_is_served_alike(planner: Planner) -> None:
+    everything = planner.reader.viewer
+    planner.reader.viewer = Viewer("usr_few", accounts=frozenset({ACCOUNT, f"acc_{9:032d}"}))
+
+    info = planner.page()
+    planner.page(after=info["endCursor"])
+
+    planner.reader.viewer = everything
+
+
+@pytest.mark.soak
+def test_of_a_million_memos_the_same_holds(database_url: str) -> None:
+    with planning(database_url, MILLION) as planner:
+        for field in SORTS:
+            for direction in DIRECTIONS:
+                test_every_sort_is_a_way_along_an_index_on_the_first_page_and_on_far_ones(planner, field, direction)
+            for asked in STATUS_AND_ACCOUNT:
+                test_status_and_account_go_with_every_sort(planner, field, asked)
+        for asked in _filters():
+            test_a_filter_in_the_usual_order_neither_scans_nor_sorts_the_table(planner, asked)
+        test_a_caller_limited_to_accounts_is_served_alike(planner)
