@@ -114,7 +114,7 @@ async def test_who_may_do_everything_is_told_the_plan(database_url: str) -> None
     (level,) = told["plan"]["levels"]
     assert told["plan"]["byResolvers"] == ["viewer"]
     assert [below["path"] for below in level["below"]] == ["creditMemos.account", "creditMemos.pdfStatus"]
-    assert level["statements"][0].startswith("SELECT ")
+    assert "FROM credit_memos" in level["statements"][0]
 
 
 @pytest.mark.parametrize(

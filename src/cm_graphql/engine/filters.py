@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.sql.elements import True_
 from sqlalchemy.sql.type_api import TypeEngine
 from strawberry.types.field import StrawberryField
 
@@ -176,6 +177,12 @@ def orders(node_type: NodeType, asked: list[Any] | None) -> tuple[Order, ...]:
     return tuple(seen.values())
 
 
+def all_of(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """All of these hold; plainly true where nothing is asked, which the planning of pages looks for."""
+    asked = [one for one in conditions if not isinstance(one, True_)]
+    return asked[0] if len(asked) == 1 else and_(*asked) if asked else true()
+
+
 def condition(node_type: NodeType, asked: Any) -> ColumnElement[bool]:
     """The condition of a filter; malformed ids and impossible operators are BAD_USER_INPUT."""
     return condition_and_values(node_type, asked)[0]
@@ -229,7 +236,7 @@ class _Conditions:
         if asked.not_ is not None and asked.not_ is not strawberry.UNSET:
             # Null is a value like any other, so "not" must find the rows of which the database says "unknown".
             found.append(not_(func.coalesce(self.of(asked.not_, depth + 1), false())))
-        return and_(true(), *found)
+        return all_of(*found)
 
     def _counted(self, conditions: int, values: int = 0) -> None:
         self.conditions += conditions
@@ -290,7 +297,7 @@ def _operated(source: ColumnElement[Any], operators: Any, name: str, bind: Bind)
         if value is None and operator not in ("eq", "ne"):
             raise BadUserInput(f"{name}: {_camel(operator.rstrip('_'))} takes a value; ask for null with isNull or eq.")
         found.append(apply(source, value, bind))
-    return and_(true(), *found)
+    return all_of(*found)
 
 
 def _null(source: ColumnElement[Any]) -> ColumnElement[bool]:

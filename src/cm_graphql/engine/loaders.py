@@ -12,6 +12,7 @@ from strawberry.dataloader import DataLoader
 
 from cm_graphql.engine.declare import Loaded, NodeType
 from cm_graphql.engine.errors import RequestError
+from cm_graphql.engine.filters import all_of
 from cm_graphql.engine.pages import Slice, among, count, counts, owned, page, pages
 from cm_graphql.store.database import Database
 from cm_graphql.store.session import Session
@@ -190,7 +191,7 @@ class Loaders:
         identity: Hashable,
     ) -> Page:
         """A page of a list; lists of many parents that ask alike share a statement. `identity` says who asks alike."""
-        where = and_(where, self.visible(node_type))
+        where = all_of(where, self.visible(node_type))
 
         async def load(parents: list[str]) -> list[Page]:
             if by is None:
@@ -216,7 +217,7 @@ class Loaders:
         identity: Hashable,
     ) -> int:
         """How many rows a list has in all."""
-        where = and_(where, self.visible(node_type))
+        where = all_of(where, self.visible(node_type))
 
         async def load(parents: list[str]) -> list[int]:
             if by is None:

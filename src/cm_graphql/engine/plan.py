@@ -15,6 +15,7 @@ from graphql.execution.values import VariableValues, get_argument_values
 from sqlalchemy import ColumnElement, Select, and_, select
 
 from cm_graphql.engine.declare import NodeType, Order
+from cm_graphql.engine.filters import all_of
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Slice, among, count, counts, page, pages, write_cursor
 from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
@@ -257,7 +258,7 @@ class Lists:
     def asked(self, run: Run) -> "Asked":
         """What is asked of the list in this request."""
         listing = self.spec.listing(run.loaders, None, **run.arguments(self.site))
-        where = and_(listing.where, run.loaders.visible(self.rowset.kind))
+        where = all_of(listing.where, run.loaders.visible(self.rowset.kind))
         # SQLAlchemy's own key of a condition: the same for all values of its parameters.
         shape = listing.where._generate_cache_key()
         if shape is None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
 
 import strawberry
-from sqlalchemy import ColumnElement, FromClause, and_, true
+from sqlalchemy import ColumnElement, FromClause, true
 from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
@@ -25,7 +25,7 @@ from cm_graphql.engine.declare import (
     RowObject,
 )
 from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.filters import condition_and_values, filter_input, orders, sort_input
+from cm_graphql.engine.filters import all_of, condition_and_values, filter_input, orders, sort_input
 from cm_graphql.engine.ids import id_of, kind_of, read_key
 from cm_graphql.engine.loaders import Loaders, Page
 from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
@@ -252,7 +252,7 @@ class ListSpec:
         terms = orders(self.node_type, sort)
         wanted = self._slice(terms, first, after, last, before)
         asked, values = condition_and_values(self.node_type, filter)
-        where = and_(self.where, asked)
+        where = all_of(self.where, asked)
         return Listing(loaders, self.node_type, parent, self.by, where, wanted, (id(self), repr(filter)), values)
 
     def _slice(
