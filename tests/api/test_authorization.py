@@ -3,7 +3,9 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from random import Random
 from typing import Any
 
@@ -22,7 +24,9 @@ from cm_graphql.api.schema import schema
 from cm_graphql.engine.declare import PREFIXES
 from cm_graphql.engine.operations import operations_of
 from cm_graphql.engine.runner import Engine
+from cm_graphql.operations.ports import new_id
 from cm_graphql.operations.viewer import ADMIN, Viewer
+from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database
 from cm_graphql.store.direct import open_direct
 from inventing import Inventor
@@ -80,6 +84,49 @@ class Tenant:
             assert answer.data == resolved.data, query
             assert [error.path for error in answer.errors or ()] == [error.get("path") for error in errors], query
         return {"data": resolved.data, "errors": errors}
+
+    def job(self, account: str) -> str:
+        """The id of a job that was asked for a memo of an account."""
+        return self._runner.run(self._job(account))
+
+    async def _job(self, account: str) -> str:
+        memo = next(id for id, owner in self.owners.items() if id.startswith("cm_") and owner == account)
+        made = new_id("cmj")
+        now = self.api.gate.clock.now()
+        values = {"id": made, "operation_type": "EMAIL_CREDIT_MEMO", "reference_id": memo, "status": "PROCESSED"}
+        audit = {"created_by_id": "usr", "created_date": now, "updated_date": now}
+        async with self.database.write() as connection:
+            await connection.execute(t.credit_memo_jobs.insert().values(**values, **audit))
+        return made
+
+    def told(self, subscription: str, viewer: Viewer, *mutations: str) -> list[dict[str, Any]]:
+        """What a subscription tells a viewer of what others do, until it is silent for a while."""
+        return self._runner.run(self._told(subscription, viewer, mutations))
+
+    async def _told(self, subscription: str, viewer: Viewer, mutations: tuple[str, ...]) -> list[dict[str, Any]]:
+        self.api.bus.start()
+        context = Context.of(self.api, viewer=viewer, request_id="r")
+        heard: list[dict[str, Any]] = []
+
+        async def listen() -> None:
+            async with aclosing(execution.subscribe(CORE, parse(subscription), None, {}, context)) as results:
+                async for result in results:
+                    heard.append({"data": result.data, "errors": result.errors})
+
+        listening = asyncio.create_task(listen())
+        await asyncio.sleep(0.5)
+        for mutation in mutations:
+            done = await execution.execute(CORE, parse(mutation), None, {}, Context.of(self.api, request_id="r"))
+            assert not done.errors, done.errors
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if listening.done() or (heard and mutations):
+                break
+        await asyncio.sleep(0.3)
+        listening.cancel()
+        await asyncio.wait([listening])
+        await self.api.bus.stop()
+        return heard
 
     def close(self) -> None:
         """Close everything."""
@@ -231,5 +278,64 @@ def test_mutations_answer_for_others_documents_as_for_none(tenant: Tenant) -> No
     same(applied, of("cmi", other))
     same(applied.replace("creditMemoItemId", "invoiceItemId"), of("ini", other))
     same("createCreditMemoFromInvoice(input: {invoiceKey: $})", of("inv", other))
+    for name in ("writeOffCreditMemo", "reverseCreditMemo", "unapplyCreditMemo", "unapplyCreditMemoAsync"):
+        same(f"{name}(input: {{key: $}})", theirs)
+    same('applyCreditMemoAsync(input: {key: $, invoices: [{invoiceKey: "INV1", amount: "1"}]})', theirs)
+    same('refundCreditMemo(input: {key: $, type: EXTERNAL, methodType: CHECK, totalAmount: "1"})', theirs)
+    tax = '{name: "T", jurisdiction: "CA", taxAmount: "1", taxRate: "1", taxRateType: PERCENTAGE, memoItemId: '
+    same(f'createCreditMemoTaxationItems(input: {{key: $, taxationItems: [{tax}"{of("cmi", mine)}"}}]}})', theirs)
+    same("cancelCreditMemoJob(input: {id: $})", tenant.job(other))
+    each = "results { userErrors { code field message } }"
+    same('updateCreditMemos(input: {memos: [{key: $, comment: "x"}]})', theirs, each)
+    same("createCreditMemos(input: {memos: [{fromInvoice: {invoiceKey: $}}]})", of("inv", other), each)
     charge = f'charges: [{{productRatePlanChargeId: "chg_{7:032x}", amount: "1"}}]'
     same(f"createCreditMemoFromCharges(input: {{accountKey: $, {charge}}})", of("acc", other))
+
+
+def test_subscriptions_tell_a_caller_of_their_own_accounts_alone(tenant: Tenant) -> None:
+    mine, other = tenant.accounts
+    memos = {
+        account: next(id for id, owner in tenant.owners.items() if id.startswith("cm_") and owner == account)
+        for account in (mine, other)
+    }
+    changes = [
+        f'mutation {{ updateCreditMemo(input: {{key: "{memos[account]}", comment: "{time.time_ns()}"}}) '
+        "{ userErrors { code } } }"
+        for account in (other, mine, other)
+    ]
+
+    heard = tenant.told(
+        "subscription { creditMemoChanged { event { id } creditMemo { id accountId } } }",
+        Viewer("usr_limited", ADMIN, frozenset({mine})),
+        *changes,
+    )
+
+    assert [one["errors"] for one in heard] == [None]
+    assert heard[0]["data"]["creditMemoChanged"]["creditMemo"] == {"id": memos[mine], "accountId": mine}
+
+
+def test_a_job_of_others_is_watched_like_one_that_nobody_has(tenant: Tenant) -> None:
+    mine, other = tenant.accounts
+    viewer = Viewer("usr_limited", ADMIN, frozenset({mine}))
+    ask = 'subscription { creditMemoJobChanged(id: "%s") { id status } }'
+
+    assert tenant.told(ask % tenant.job(other), viewer) == []
+    assert tenant.told(ask % f"cmj_{7:032x}", viewer) == []
+    assert len(tenant.told(ask % tenant.job(mine), viewer)) == 1
+
+
+def test_an_idempotency_key_is_its_callers_alone(tenant: Tenant) -> None:
+    mine, other = tenant.accounts
+    memo = next(id for id, owner in tenant.owners.items() if id.startswith("cm_") and owner == other)
+    update = (
+        f'mutation {{ updateCreditMemo(input: {{key: "{memo}", comment: "secret", idempotencyKey: "{memo}"}}) '
+        "{ creditMemo { id comment } userErrors { code } } }"
+    )
+    assert tenant.ask(update, Viewer("usr_one", ADMIN, frozenset({other})))["data"]["updateCreditMemo"]["creditMemo"]
+
+    repeated = tenant.ask(update, Viewer("usr_two", ADMIN, frozenset({mine})))
+    narrowed = tenant.ask(update, Viewer("usr_one", ADMIN, frozenset({mine})))
+
+    assert repeated["data"]["updateCreditMemo"]["userErrors"] == [{"code": "CREDIT_MEMO_NOT_FOUND"}]
+    assert "secret" not in json.dumps([repeated, narrowed])
+    assert narrowed["data"]["updateCreditMemo"]["creditMemo"] is None
