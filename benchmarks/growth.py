@@ -36,6 +36,8 @@ def by_answer(course: Course, growth: Growth, seconds: float) -> None:
     """One client, larger and larger answers."""
     for first in PAGES:
         for contender in _curved(course.running):
+            if first > 100 and contender.name.startswith("floor"):
+                continue  # it reads no documents, and so no several pages of one request
             (body,) = course.bodies(contender, _BY_NAME["nested"], min(first, 100))
             if first > 100:
                 body = {**body, "query": _several(body["query"], first // 100)}
