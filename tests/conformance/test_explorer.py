@@ -98,7 +98,7 @@ def open_tab(page: Page, name: str) -> None:
     page.evaluate(
         f"Array.from(document.querySelectorAll('.graphiql-tab-button')).find(t => t.innerText === '{name}').click()"
     )
-    page.wait(f"{EDITOR}.CodeMirror.getValue().includes('{name}')")
+    page.wait(f"{EDITOR}.CodeMirror.operations?.some(one => one.name?.value === '{name}')")
 
 
 def test_a_pdf_is_made_opened_added_to_and_mailed(
