@@ -86,7 +86,7 @@ query($memos: Int) {
       billToContact { workEmail }
       latestPdfFile { versionNumber }
       pdfStatus { pdfGenerationStatus pdfFileUrl }
-      items {
+      items(first: 10) {
         totalCount
         nodes {
           amount
@@ -95,12 +95,12 @@ query($memos: Int) {
           taxationItems { totalCount nodes { taxAmount sourceTaxItem { availableToCreditAmount } } }
         }
       }
-      parts {
+      parts(first: 10) {
         nodes {
           amount
           invoice { invoiceNumber }
-          debitMemo { number items { nodes { balance taxationItems { nodes { balance } } } } }
-          itemParts {
+          debitMemo { number items(first: 10) { nodes { balance taxationItems { nodes { balance } } } } }
+          itemParts(first: 20) {
             nodes {
               amount
               creditMemoItem { skuName }
@@ -112,7 +112,7 @@ query($memos: Int) {
           }
         }
       }
-      refunds { nodes { amount paymentMethod { type } parts { nodes { itemParts { nodes { amount } } } } } }
+      refunds { nodes { amount paymentMethod { type } parts { nodes { itemParts(first: 20) { nodes { amount } } } } } }
       debitMemos { nodes { number } }
       files { nodes { pdfFileUrl } }
       jobs { nodes { status } }
