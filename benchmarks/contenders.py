@@ -123,7 +123,7 @@ def contenders(peers: Path | None) -> list[Contender]:
 
 
 def _ours(database_url: str, port: int) -> list[str | Path]:
-    command = [sys.executable, "-m", "cm_graphql.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "cm_graphql", "serve", "--host", "127.0.0.1", "--port", str(port)]
     return [*command, "--database-url", database_url]
 
 
@@ -167,7 +167,7 @@ def install_peers(build: Path) -> Path:
 def admin_key(database_url: str) -> str:
     """An API key that may do everything: ours is asked as it ships, with authentication."""
     done = subprocess.run(
-        [sys.executable, "-m", "cm_graphql.cli", "keys", "create", "--name", f"benchmark {secrets.token_hex(4)}",
+        [sys.executable, "-m", "cm_graphql", "keys", "create", "--name", f"benchmark {secrets.token_hex(4)}",
          "--role", "admin", "--database-url", database_url],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

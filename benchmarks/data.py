@@ -110,7 +110,7 @@ def _disjoint(rows: Sequence[Any]) -> list[tuple[str, str]]:
 
 def _seed(url: str, memos: int, lean: bool) -> None:
     print(f"Seeding {memos:,} memos in {url.partition(':')[0]} ...", flush=True)
-    command = [sys.executable, "-m", "cm_graphql.cli", "seed", "--memos", str(memos), "--seed", str(SEED)]
+    command = [sys.executable, "-m", "cm_graphql", "seed", "--memos", str(memos), "--seed", str(SEED)]
     subprocess.run(
         [*command, *(["--lean"] if lean else []), "--database-url", url],
         check=True,

@@ -55,7 +55,7 @@ def _start(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "cm_graphql.cli", "serve", "--host", "127.0.0.1", "--port", str(port)],
+            [sys.executable, "-m", "cm_graphql", "serve", "--host", "127.0.0.1", "--port", str(port)],
             cwd=directory,
             env={**inherited, "CM_GRAPHQL_DATABASE_URL": database_url, **environment},
             stdin=subprocess.DEVNULL,

@@ -204,7 +204,7 @@ def test_whatever_goes_wrong_no_log_and_no_answer_has_a_secret_and_no_log_a_cust
 def test_a_server_that_cannot_start_does_not_say_its_secrets(settings: dict[str, str], tmp_path: Path) -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
     given = {f"CM_GRAPHQL_{name}": value for name, value in settings.items()}
-    command = [sys.executable, "-m", "cm_graphql.cli", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "cm_graphql", "serve", "--port", "0"]
     done = subprocess.run(command, cwd=tmp_path, env={**bare, **given}, capture_output=True, text=True, timeout=120)
 
     assert done.returncode == 2

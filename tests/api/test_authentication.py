@@ -73,7 +73,7 @@ class Guarded:
 
     def cli(self, *arguments: str) -> str:
         """Run `cm-graphql keys`."""
-        command = [sys.executable, "-m", "cm_graphql.cli", "keys", *arguments, "--database-url", self.database_url]
+        command = [sys.executable, "-m", "cm_graphql", "keys", *arguments, "--database-url", self.database_url]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def revoke(self, key_id: str) -> None:
@@ -268,7 +268,7 @@ async def test_a_key_that_cannot_be_is_refused(guarded: Guarded) -> None:
 
 
 def test_a_wrong_option_is_told_in_a_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cm_graphql.cli", "keys", "create", "--name", "k", "--role", "admin"]
+    command = [sys.executable, "-m", "cm_graphql", "keys", "create", "--name", "k", "--role", "admin"]
     failed = subprocess.run([*command, "--expires", "soon"], capture_output=True, text=True, cwd=tmp_path)
 
     assert failed.returncode == 2

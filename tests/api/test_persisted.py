@@ -223,7 +223,7 @@ def test_what_is_none_of_these_is_named(tmp_path: Path, content: str, why: str) 
 
 
 def cli(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cm_graphql.cli", "documents", *arguments, "--database-url", database_url]
+    command = [sys.executable, "-m", "cm_graphql", "documents", *arguments, "--database-url", database_url]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -40,7 +40,7 @@ class Process:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
         with (directory / "process.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cm_graphql.cli", *command],
+                [sys.executable, "-m", "cm_graphql", *command],
                 cwd=directory,
                 env={**inherited, "CM_GRAPHQL_DATABASE_URL": url, "CM_GRAPHQL_JOB_LEASE": "5"},
                 stdin=subprocess.DEVNULL,
