@@ -2,53 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 import websockets
-from websockets.asyncio.client import ClientConnection
-from websockets.typing import Subprotocol
 
 from operating import a_desk
-
-PROTOCOL = Subprotocol("graphql-transport-ws")
-WATCH_JOB = """subscription ($id: ID!) { creditMemoJobChanged(id: $id) { id status linesDone linesTotal error } }"""
-WATCH = """subscription ($filter: CreditMemoFilter) {
-  creditMemoChanged(filter: $filter) { event { action } creditMemo { id status comment unappliedAmount } }
-}"""
-
-
-class Memos:
-    """A memo of 50.00 and an invoice of 20.00, and a way to ask the server."""
-
-    def __init__(self, server: str, memo: str, invoice: str) -> None:
-        self.server = server
-        self.memo = memo
-        self.invoice = invoice
-
-    async def ask(self, document: str, **variables: Any) -> Any:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            body = {"query": document, "variables": variables}
-            answer = (await client.post(f"{self.server}/graphql", json=body, timeout=30)).json()
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    async def apply_later(self, amount: str = "20.00") -> str:
-        document = """mutation ($input: ApplyCreditMemoAsyncInput!) {
-            applyCreditMemoAsync(input: $input) { job { id } userErrors { code message } } }"""
-        wanted = {"key": self.memo, "invoices": [{"invoiceKey": self.invoice, "amount": amount}]}
-        answer = (await self.ask(document, input=wanted))["applyCreditMemoAsync"]
-        assert answer["userErrors"] == []
-        return str(answer["job"]["id"])
-
-    async def comment(self, text: str) -> None:
-        document = """mutation ($input: UpdateCreditMemoInput!) {
-            updateCreditMemo(input: $input) { userErrors { code message } } }"""
-        answer = await self.ask(document, input={"key": self.memo, "comment": text})
-        assert answer["updateCreditMemo"]["userErrors"] == []
+from watching import PROTOCOL, WATCH, WATCH_JOB, Memos, heard, say, socket_to, subscribe, until_complete
 
 
 @pytest.fixture
@@ -58,41 +19,10 @@ async def memos(database_url: str, server: str) -> Memos:
         return Memos(server, await desk.posted("50.00"), await desk.invoice("20.00"))
 
 
-@asynccontextmanager
-async def socket_to(server: str, **options: Any) -> AsyncIterator[ClientConnection]:
-    """A socket whose client has introduced itself."""
-    address = f"{server.replace('http', 'ws', 1)}/graphql"
-    async with websockets.connect(address, subprotocols=[PROTOCOL], proxy=None, **options) as socket:
-        await say(socket, type="connection_init")
-        assert await heard(socket) == {"type": "connection_ack"}
-        yield socket
-
-
-async def say(socket: ClientConnection, **message: Any) -> None:
-    await socket.send(json.dumps(message))
-
-
-async def heard(socket: ClientConnection, seconds: float = 30) -> Any:
-    return json.loads(await asyncio.wait_for(socket.recv(), seconds))
-
-
 async def until_closed(socket: Any) -> None:
     """Hear whatever is said until there is nobody to say anything."""
     while True:
         await heard(socket)
-
-
-async def subscribe(socket: ClientConnection, key: str, document: str, **variables: Any) -> None:
-    await say(socket, type="subscribe", id=key, payload={"query": document, "variables": variables})
-
-
-async def until_complete(socket: ClientConnection, key: str) -> list[Any]:
-    """What is told of an operation until it is complete."""
-    told = []
-    while (message := await heard(socket))["type"] != "complete":
-        assert (message["type"], message["id"]) == ("next", key), message
-        told.append(message["payload"]["data"])
-    return told
 
 
 async def test_a_job_is_watched_until_it_ends(memos: Memos) -> None:
