@@ -189,6 +189,15 @@ def loaded(
     return Loaded(description, type, statement, of, tuple(needs), scope)
 
 
+@dataclass(frozen=True)
+class Behind:
+    """A text of the row that a key names, to be searched: found once, by an index if one serves, not for each row."""
+
+    key: ColumnElement[Any]
+    id: ColumnElement[Any]
+    text: ColumnElement[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class NodeType:
     """Everything the engine knows of one type: its table, what is selected of it, and how values are read."""
@@ -205,7 +214,7 @@ class NodeType:
     """What a caller must be allowed to do to read any of it; None: everybody may."""
     filters: tuple[str, ...] = ()
     sorts: tuple[str, ...] = ()
-    search: tuple[ColumnElement[Any], ...] = ()
+    search: tuple["ColumnElement[Any] | Behind", ...] = ()
     order: tuple[Order, ...] = ()
     sources: dict[str, ColumnElement[Any]] = field(default_factory=dict)
     """Of each stored field, the expression over the table."""
@@ -276,7 +285,7 @@ def node(
     scope: str | None = None,
     filters: Sequence[str] = (),
     sorts: Sequence[str] = (),
-    search: Sequence[ColumnElement[Any]] = (),
+    search: Sequence["ColumnElement[Any] | Behind"] = (),
     order: Sequence[Order] = (Order("id"),),
     also: Mapping[str, Declared] | None = None,
 ) -> Callable[[C], C]:

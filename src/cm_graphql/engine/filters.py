@@ -31,7 +31,7 @@ from sqlalchemy.sql.elements import True_
 from sqlalchemy.sql.type_api import TypeEngine
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.declare import NAMES, NodeType, One, Order, Stored, typed
+from cm_graphql.engine.declare import NAMES, Behind, NodeType, One, Order, Stored, typed
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.ids import id_of
 from cm_graphql.engine.wire import nullable, storable
@@ -226,7 +226,7 @@ class _Conditions:
         text = getattr(asked, "search", None)
         if isinstance(text, str):
             self._counted(len(self.node_type.search))
-            found.append(or_(*(_containing(source, text, self.bind) for source in self.node_type.search)))
+            found.append(or_(*(self._holding(source, text) for source in self.node_type.search)))
         for key, join in (("and_", and_), ("or_", or_)):
             parts = getattr(asked, key)
             if parts is not None and parts is not strawberry.UNSET:
@@ -237,6 +237,11 @@ class _Conditions:
             # Null is a value like any other, so "not" must find the rows of which the database says "unknown".
             found.append(not_(func.coalesce(self.of(asked.not_, depth + 1), false())))
         return all_of(*found)
+
+    def _holding(self, source: ColumnElement[Any] | Behind, text: str) -> ColumnElement[bool]:
+        if isinstance(source, Behind):
+            return source.key.in_(select(source.id).where(_containing(source.text, text, self.bind)))
+        return _containing(source, text, self.bind)
 
     def _counted(self, conditions: int, values: int = 0) -> None:
         self.conditions += conditions

@@ -23,12 +23,12 @@ from cm_graphql.api.types.shared import (
     CustomRate,
     shown_number,
 )
-from cm_graphql.engine.declare import Node, Order, column, computed, loaded, many, node, one
+from cm_graphql.engine.declare import Behind, Node, Order, column, computed, loaded, many, node, one
 from cm_graphql.store import tables as t
 
 __all__ = ["CreditMemo", "CreditMemoFile", "CreditMemoItem", "CreditMemoTaxationItem"]
 
-_ACCOUNT_NAME = select(t.accounts.c.name).where(t.accounts.c.id == t.credit_memos.c.account_id).scalar_subquery()
+_ACCOUNT_NAME = Behind(t.credit_memos.c.account_id, t.accounts.c.id, t.accounts.c.name)
 
 
 @node(

@@ -13,7 +13,7 @@ from cm_graphql.api.types.shared import (
     TAX,
     TAX_FINANCE,
 )
-from cm_graphql.engine.declare import Node, Order, column, many, node, one
+from cm_graphql.engine.declare import Behind, Node, Order, column, many, node, one
 from cm_graphql.store import tables as t
 
 __all__ = ["DebitMemo", "DebitMemoItem", "DebitMemoTaxationItem"]
@@ -64,7 +64,7 @@ def _owner(lines: FromClause) -> ColumnElement[str]:
     search=(
         t.debit_memos.c.number,
         t.debit_memos.c.comment,
-        select(t.accounts.c.name).where(t.accounts.c.id == t.debit_memos.c.account_id).scalar_subquery(),
+        Behind(t.debit_memos.c.account_id, t.accounts.c.id, t.accounts.c.name),
     ),
     order=(Order("number", descending=True),),
     also={**MEMO_BILLING, **ORGANIZATION, **CUSTOM_FIELDS, **NET_SUITE, **AUDIT},

@@ -13,7 +13,7 @@ from cm_graphql.api.types.shared import (
     TAX_FINANCE,
 )
 from cm_graphql.domain.enums import MemoStatus
-from cm_graphql.engine.declare import Node, Order, column, derived, many, node, one
+from cm_graphql.engine.declare import Behind, Node, Order, column, derived, many, node, one
 from cm_graphql.store import tables as t
 from cm_graphql.store.targets import AD_HOC
 from cm_graphql.store.types import Amount
@@ -108,7 +108,7 @@ def _owner(lines: FromClause) -> ColumnElement[str]:
     ),
     search=(
         t.invoices.c.invoice_number,
-        select(t.accounts.c.name).where(t.accounts.c.id == t.invoices.c.account_id).scalar_subquery(),
+        Behind(t.invoices.c.account_id, t.accounts.c.id, t.accounts.c.name),
     ),
     order=(Order("invoice_number", descending=True),),
     also={**ORGANIZATION, **CUSTOM_FIELDS, **NET_SUITE, **AUDIT},
