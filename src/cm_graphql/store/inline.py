@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -11,6 +12,14 @@ import aiosqlite
 MANY: Final = 200
 """Sets of parameters from which on a statement goes to the thread, so that others are served meanwhile."""
 
+INLINE_SECONDS: Final = 0.25
+"""A question that was thought short has so long, since all others wait meanwhile; then the thread asks it anew."""
+
+PROGRESS_STEPS: Final = 50_000
+"""So many steps of SQLite's machine lie between two looks at the clock: about a millisecond."""
+
+_NEVER: Final = float("inf")
+
 
 class Inline(aiosqlite.Connection):
     """A connection whose statements run in the event loop, save those that may take long or wait for somebody."""
@@ -18,10 +27,27 @@ class Inline(aiosqlite.Connection):
     apart = False
     """Whether everything goes to the thread: whoever writes much says so."""
 
+    _until = _NEVER
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.apart or self._connection is None or _may_wait(args):
             return await self._in_thread(fn, *args, **kwargs)
-        return fn(*args, **kwargs)
+        if not _only_asks(args):
+            return fn(*args, **kwargs)
+        self._until = time.monotonic() + INLINE_SECONDS
+        try:
+            return fn(*args, **kwargs)
+        except sqlite3.OperationalError:
+            if time.monotonic() <= self._until:
+                raise
+        finally:
+            self._until = _NEVER
+        # Broken off, which leaves the transaction as it was: nothing but a question can be asked twice.
+        return await self._in_thread(fn, *args, **kwargs)
+
+    def watch(self, connection: sqlite3.Connection) -> None:
+        """Have SQLite look at the clock as it works."""
+        connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
 
     async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it."""
@@ -34,6 +60,9 @@ class Inline(aiosqlite.Connection):
                     self._connection.interrupt()
                 await asyncio.wait([task], timeout=0.02)
             task.exception()
+            # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.rollback()
             raise
 
     async def commit(self) -> None:
@@ -53,9 +82,19 @@ def _may_wait(args: tuple[Any, ...]) -> bool:
     return args[0].startswith("BEGIN") or (len(args) > 1 and isinstance(args[1], list) and len(args[1]) > MANY)
 
 
+def _only_asks(args: tuple[Any, ...]) -> bool:
+    return bool(args) and isinstance(args[0], str) and args[0].lstrip().startswith(("SELECT", "WITH RECURSIVE"))
+
+
 def connect(path: str, **options: Any) -> Inline:
     """What SQLAlchemy awaits for a new connection."""
-    made = Inline(lambda: sqlite3.connect(path, **options | {"check_same_thread": False}), iter_chunk_size=64)
+
+    def open_file() -> sqlite3.Connection:
+        connection: sqlite3.Connection = sqlite3.connect(path, **options | {"check_same_thread": False})
+        made.watch(connection)
+        return connection
+
+    made = Inline(open_file, iter_chunk_size=64)
     made._thread.daemon = True  # as SQLAlchemy has it of those that it makes itself
     return made
 
