@@ -102,6 +102,9 @@ BAD: dict[str, Callable[[], str]] = {
     "expired": lambda: token(exp=int(time.time()) - 31),
     "without end": lambda: token(exp=None),
     "ends never": lambda: token(exp=float("nan")),
+    "ends in infinity": lambda: token(exp=float("inf")),
+    "ends at a text": lambda: token(exp="9999999999"),
+    "ends at true": lambda: token(exp=True),
     "not yet valid": lambda: token(nbf=int(time.time()) + 60),
     "issued in the future": lambda: token(iat=int(time.time()) + 60),
     "of another issuer": lambda: token(iss="https://evil.example"),
@@ -113,12 +116,24 @@ BAD: dict[str, Callable[[], str]] = {
     "of an empty name": lambda: token(sub=""),
     "of a name with line breaks": lambda: token(sub="ann\nbob"),
     "of a number": lambda: token(sub=7),
+    "of whom the machine itself goes by": lambda: token(sub="local"),
     "of a long name": lambda: token(sub="x" * 201),
     "signed by a stranger under the provider's key id": lambda: token(STRANGER),
     "with an unknown key": lambda: token(header={"kid": "nine"}),
     "with its own key": lambda: token(STRANGER, header={"kid": None, "jwk": STRANGER.as_dict(private=False)}),
     "with the address of its own keys": lambda: token(STRANGER, header={"jku": "https://evil.example/jwks"}),
     "with an extension nobody knows": lambda: signed({"alg": "RS256", "kid": "one", "crit": ["exp2"], "exp2": 1}),
+    "with a key id that is a list": lambda: signed({"alg": "RS256", "kid": ["one"]}),
+    "with a key id that is a path": lambda: token(header={"kid": "../../dev/null"}),
+    "with a key id that is SQL": lambda: token(header={"kid": "x' UNION SELECT 'one"}),
+    "with an algorithm that is a list": lambda: signed({"alg": ["RS256"], "kid": "one"}),
+    "of no algorithm": lambda: signed({"kid": "one"}),
+    "unsigned in capitals": lambda: f"{part({'alg': 'NONE', 'kid': 'one'})}.{part(claims())}.AA",
+    "a logout token": lambda: token(header={"typ": "logout+jwt"}),
+    "of a type that is a number": lambda: signed({"alg": "RS256", "kid": "one", "typ": 7}),
+    "for others, among whom we are a part of a name": lambda: token(aud=["memos.example", "xmemos"]),
+    "for a thing": lambda: token(aud={"memos": True}),
+    "of several issuers": lambda: token(iss=[RULES.issuer]),
     "of another algorithm": lambda: token(RSA, "PS256"),
     "of a shared secret": lambda: token(OctKey.import_key("x" * 32, {"kid": "one"}), "HS256"),
     "signed with the public key": signed_with_the_public_key,
@@ -145,6 +160,19 @@ def test_what_else_a_header_says_does_not_matter() -> None:
     assert viewer(signed({"alg": "RS256", "kid": "one", "typ": "at+jwt", "nonce": "1"})) is not None
 
 
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "application/at+jwt"])
+def test_a_token_may_say_that_it_is_one(kind: str) -> None:
+    assert viewer(token(header={"typ": kind})) is not None
+
+
+@pytest.mark.parametrize("scope", ["*", "admin", "credit_memos:*", "CREDIT_MEMOS:READ", "credit_memos", ""])
+def test_a_scope_that_does_not_exist_opens_nothing(scope: str) -> None:
+    found = viewer(token(scope=scope))
+
+    assert found is not None
+    assert found.scopes == frozenset()
+
+
 def test_the_clocks_may_differ_a_little() -> None:
     assert viewer(token(exp=int(time.time()) - 5)) is not None
     assert viewer(token(exp=int(time.time()) - 5), leeway=0) is None
@@ -167,6 +195,7 @@ def test_scopes_come_from_the_claim_that_is_set_and_unknown_ones_are_nothing() -
         ("acc_1 acc_2", frozenset({"acc_1", "acc_2"})),
         ("*", None),
         (["*"], None),
+        (["*", "acc_1"], frozenset({"*", "acc_1"})),
         ([], frozenset()),
         (None, frozenset()),
     ],
@@ -235,6 +264,55 @@ async def test_while_the_provider_is_away_known_keys_go_on_for_an_hour_and_then_
     provider.down = False
     provider.now += COOL_DOWN_SECONDS
     assert await tokens.viewer(token()) is not None
+
+
+async def test_while_the_provider_was_never_there_nobody_can_be_told_and_it_is_asked_seldom() -> None:
+    provider = Provider(RSA)
+    provider.down = True
+    tokens = provider.tokens()
+
+    for _ in range(5):
+        with pytest.raises(CannotTell):
+            await tokens.viewer(token())
+    assert provider.asked == 1
+
+    provider.down = False
+    provider.now += COOL_DOWN_SECONDS
+    assert await tokens.viewer(token()) is not None
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 200_000,
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\n\r\n\xff",
+    ],
+)
+async def test_a_provider_that_answers_nonsense_is_one_that_is_away(sent: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        tokens = Tokens(TokenRules(**{**RULES.__dict__, "jwks_url": f"http://127.0.0.1:{port}/keys"}))
+        with pytest.raises(CannotTell):
+            await tokens.viewer(token())
+
+
+def test_a_key_that_signs_nothing_checks_nothing() -> None:
+    agreeing = OKPKey.generate_key("X25519", {"kid": "three"})
+
+    assert usable({"keys": [agreeing.as_dict(private=False)]}) == []
+    assert viewer(token(OKP, "EdDSA"), Provider(agreeing)) is None
 
 
 def test_keys_that_cannot_be_trusted_are_passed_over() -> None:

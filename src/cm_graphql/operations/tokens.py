@@ -1,6 +1,7 @@
 """Tokens of an identity provider (JWT): who a caller is, by keys that the provider publishes (JWKS)."""
 
 import asyncio
+import http.client
 import json
 import re
 import time
@@ -18,7 +19,7 @@ from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry, extract_compact
 from joserfc.jwt import JWTClaimsRegistry
 
-from cm_graphql.operations.viewer import MOST_ACCOUNTS, SCOPES, CannotTell, Viewer
+from cm_graphql.operations.viewer import LOCAL, MOST_ACCOUNTS, SCOPES, CannotTell, Viewer
 
 ALGORITHMS: Final[Mapping[str, type[Key]]] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), RSAKey),
@@ -43,7 +44,10 @@ LONGEST: Final = 16_384
 LONGEST_SUBJECT: Final = 200
 _LEAST_RSA_BITS: Final = 2_048
 _FETCH_SECONDS: Final = 5.0
+"""For which the provider may be silent; twice as long may it take altogether."""
 _MOST_BYTES: Final = 1 << 20
+_TYPES: Final = (None, "jwt", "at+jwt", "application/at+jwt")
+"""What a token may call itself (RFC 8725, 3.11): a logout token, say, is signed by the same keys and lets nobody in."""
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
 log = structlog.get_logger("cm_graphql.operations")
@@ -106,18 +110,24 @@ class Tokens:
         algorithm, kid = str(header.get("alg")), header.get("kid")
         if algorithm not in self._rules.algorithms or not (kid is None or isinstance(kid, str)):
             return None
+        kind = header.get("typ")
+        if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
+            return None
         return await self._keys.find(algorithm, kid)
 
     def _viewer(self, claims: Mapping[str, Any]) -> Viewer | None:
         subject = claims["sub"]
         if not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
             return None
+        caller_id = f"usr_{subject}"
+        if caller_id == LOCAL.id:
+            return None  # what was done on the machine itself stays told apart
         accounts = self._accounts(claims)
         if accounts is not None and len(accounts) > MOST_ACCOUNTS:
             return None
         given = claims.get(self._rules.scope_claim, ())
         scopes = given.split() if isinstance(given, str) else _texts(given)
-        return Viewer(f"usr_{subject}", frozenset(scopes) & frozenset(SCOPES), accounts)
+        return Viewer(caller_id, frozenset(scopes) & frozenset(SCOPES), accounts)
 
     def _accounts(self, claims: Mapping[str, Any]) -> frozenset[str] | None:
         """The accounts that a token is limited to; where its claim is missing, none at all."""
@@ -181,7 +191,7 @@ class ProviderKeys:
             self._tried = self._clock()
             try:
                 self._keys = usable(await self._fetch(self._url))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RecursionError) as error:
                 log.warning("provider_keys_not_fetched", host=urlsplit(self._url).hostname, reason=str(error)[:200])
                 return False
             self._fetched = self._clock()
@@ -196,6 +206,8 @@ def usable(published: Any) -> list[Key]:
     for one in published["keys"]:
         if not isinstance(one, dict) or one.get("kty") not in ("RSA", "EC", "OKP") or one.get("use", "sig") != "sig":
             continue
+        if one.get("crv") in ("X25519", "X448"):
+            continue  # agrees on secrets, and signs nothing
         try:
             key = JWKRegistry.import_key(one)
             strong = not isinstance(key, RSAKey) or key.public_key.key_size >= _LEAST_RSA_BITS
@@ -207,15 +219,19 @@ def usable(published: Any) -> list[Key]:
 
 
 async def fetch_json(url: str) -> Any:
-    """Read the JSON at a URL, in a thread; a redirection is not followed."""
-    return await asyncio.to_thread(_fetch, url)
+    """Read the JSON at a URL, in a thread; a redirection is not followed. Raises OSError or ValueError."""
+    async with asyncio.timeout(2 * _FETCH_SECONDS):
+        return await asyncio.to_thread(_fetch, url)
 
 
 def _fetch(url: str) -> Any:
     request = urllib.request.Request(url, headers={"accept": "application/json"})  # noqa: S310 - settings want http(s)
     opener = urllib.request.build_opener(_NoRedirect)
-    with opener.open(request, timeout=_FETCH_SECONDS) as answer:
-        text = answer.read(_MOST_BYTES + 1)
+    try:
+        with opener.open(request, timeout=_FETCH_SECONDS) as answer:
+            text = answer.read(_MOST_BYTES + 1)
+    except http.client.HTTPException as error:  # its text can hold the URL
+        raise OSError(f"no answer in HTTP ({type(error).__name__})") from None
     if len(text) > _MOST_BYTES:
         raise ValueError("the answer is too long")
     return json.loads(text)
