@@ -33,7 +33,7 @@ from cm_graphql.api.context import Api, Context
 from cm_graphql.api.errors import Code, RequestRefused
 from cm_graphql.api.federation import as_subgraph
 from cm_graphql.api.files import FileEndpoint
-from cm_graphql.api.frame import Frame
+from cm_graphql.api.frame import Frame, note_viewer
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
@@ -144,6 +144,7 @@ def create_app(settings: Settings) -> Starlette:
             if refused.code is Code.UNAUTHENTICATED:
                 await traffic.count_failure(address)
             raise
+        note_viewer(request.scope, viewer.id)
         return Context.of(request.app.state.api, viewer=viewer, request_id=request_id)
 
     endpoint = GraphQLOverHTTP(

@@ -172,6 +172,23 @@ def test_two_tokens_are_one_too_many(guarded: Guarded) -> None:
         refused(client.post(f"{guarded.url}/graphql", json={"query": "{ __typename }"}, headers=headers))
 
 
+def test_a_key_in_the_address_lets_nobody_in_and_stays_out_of_the_log(guarded: Guarded) -> None:
+    _, key = guarded.key()
+    for name in ("authorization", "access_token", "token", "api_key"):
+        with httpx.Client(trust_env=False) as client:
+            asked = {"query": "{ __typename }", name: key}
+            refused(client.get(f"{guarded.url}/graphql", params=asked))
+            refused(client.post(f"{guarded.url}/graphql", params=asked, json={"query": "{ __typename }", name: key}))
+
+    assert key not in guarded.log.read_text()
+
+
+@pytest.mark.parametrize("size", [20_000, 60_000])
+def test_an_enormous_token_is_refused_like_any_other(guarded: Guarded, size: int) -> None:
+    for begin in ("cmk_", "ey"):
+        refused(guarded.ask(begin + "A" * size))
+
+
 def test_strangers_learn_nothing_of_the_schema_and_send_no_body_in_vain(guarded: Guarded) -> None:
     refused(guarded.ask(query="{ __schema { types { name } } }"))
     refused(guarded.ask(query="{ nonsense"))
@@ -218,6 +235,27 @@ def test_a_key_that_is_taken_back_ends_within_seconds(guarded: Guarded) -> None:
 
     time.sleep(api_keys.FRESH_SECONDS + 0.2)
     refused(guarded.ask(text))
+
+
+async def test_a_key_that_is_taken_back_ends_within_seconds_on_every_server(database_url: str) -> None:
+    database = Database.open(database_url)
+    rings = [api_keys.KeyRing(database, SystemClock()) for _ in range(3)]
+    key, text = await api_keys.create(database, SystemClock(), name="a key", scopes=["credit_memos:read"])
+    assert None not in [await ring.viewer(text) for ring in rings]
+
+    await api_keys.revoke(database, SystemClock(), key.id)
+
+    async def until_refused(ring: api_keys.KeyRing) -> None:
+        for _ in range(200):  # all the while somebody asks
+            if await ring.viewer(text) is None:
+                return
+            await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(api_keys.FRESH_SECONDS + 0.5):
+        await asyncio.gather(*map(until_refused, rings))
+    for ring in rings:
+        await ring.close()
+    await database.dispose()
 
 
 def test_a_key_ends_when_it_expires_though_it_was_just_used(guarded: Guarded) -> None:
@@ -293,6 +331,51 @@ def test_no_secret_is_in_the_log_nor_in_the_database(guarded: Guarded) -> None:
     kept = guarded.log.read_text() + asyncio.run(stored())
     assert text.rpartition("_")[2] not in kept
     assert good.rpartition(".")[2] not in kept
+
+
+def logged(guarded: Guarded, **wanted: Any) -> list[dict[str, Any]]:
+    """The entries of the log that have these values."""
+    lines = [json.loads(line) for line in guarded.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
+
+
+def test_the_log_names_who_asked_and_did_what(guarded: Guarded) -> None:
+    key, text = guarded.key(scopes=["settings:write"])
+    taken, revoked = guarded.key()
+    guarded.revoke(taken.id)
+    mutation = 'mutation { updateSettings(input: {timeZone: "UTC"}) { userErrors { code } } }'
+
+    guarded.ask(text, mutation, **{"x-request-id": "by-key"})
+    guarded.ask(token(), mutation, **{"x-request-id": "by-token"})
+    guarded.ask(revoked, **{"x-request-id": "by-revoked"})
+    guarded.ask(**{"x-request-id": "by-nobody"})
+
+    asked = [logged(guarded, event="request", request_id=f"by-{who}") for who in ("key", "token", "revoked", "nobody")]
+    assert [(line["viewer"], line["status"]) for (line,) in asked] == [
+        (key.id, 200),
+        ("usr_ann", 200),
+        (None, 401),
+        (None, 401),
+    ]
+    done = [logged(guarded, event="action", request_id=f"by-{who}") for who in ("key", "token")]
+    assert [(line["viewer"], line["action"], line["outcomes"]) for (line,) in done] == [
+        (key.id, "reference.update_settings", {"DONE": 1}),
+        ("usr_ann", "reference.update_settings", {"PERMISSION_DENIED": 1}),
+    ]
+    assert logged(guarded, event="key_refused", key=taken.id, reason="revoked")
+
+
+async def test_the_log_names_who_held_a_socket(guarded: Guarded) -> None:
+    key, text = await asyncio.to_thread(guarded.key)
+    opened = await socket(guarded, {"authorization": f"Bearer {text}"})
+    await opened.recv()
+    await opened.close()
+
+    for _ in range(100):
+        if logged(guarded, event="socket", viewer=key.id):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the log does not tell")
 
 
 async def socket(guarded: Guarded, payload: dict[str, Any]) -> Any:

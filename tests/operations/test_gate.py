@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text
+from structlog.testing import capture_logs
 
 from cm_graphql.domain.commands.base import Key
 from cm_graphql.domain.commands.creation import CreateCreditMemos, CreditMemoFromCharges, NewCreditMemo
@@ -13,7 +14,7 @@ from cm_graphql.domain.errors import ErrorCode
 from cm_graphql.operations import creation, lifecycle
 from cm_graphql.operations.gate import Gate
 from cm_graphql.operations.ports import SystemClock
-from cm_graphql.operations.viewer import LOCAL, Viewer
+from cm_graphql.operations.viewer import LOCAL, Forbidden, Viewer
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database
 from operating import TODAY, Desk
@@ -125,3 +126,38 @@ async def test_a_number_that_somebody_took_in_the_last_moment_is_taken(desk: Des
     for dry_run in (False, True):
         answer = await desk.ask(lifecycle.post, PostCreditMemo(key=Key(memo), dry_run=dry_run))
         assert [fault.code for fault in answer.faults] == [ErrorCode.NUMBER_TAKEN]
+
+
+async def test_the_log_tells_who_did_what_and_how_it_ended_but_not_what_was_in_it(desk: Desk) -> None:
+    memo = await desk.draft("48151.62")
+    desk.viewer = Viewer("usr_clerk", frozenset({"credit_memos:post", "credit_memos:create"}))
+    post = PostCreditMemo(key=Key(memo), idempotency_key="once")
+    nobodys = tuple(from_charges("A-NOBODY") for _ in range(3))
+    before = desk.gate.outcomes.copy()
+
+    with capture_logs() as logged:
+        await desk.ask(lifecycle.post, post)
+        await desk.ask(lifecycle.post, post)
+        await desk.ask(lifecycle.post, PostCreditMemo(key=Key(memo)))
+        await desk.ask(lifecycle.post, PostCreditMemo(key=Key(memo), dry_run=True))
+        with pytest.raises(Forbidden):
+            await desk.ask(lifecycle.unpost, UnpostCreditMemo(key=Key(memo)))
+        await desk.each(creation.create_each, CreateCreditMemos(memos=nobodys))
+
+    told = [(entry["action"], entry["viewer"], entry["outcomes"]) for entry in logged if entry["event"] == "action"]
+    assert told == [
+        ("lifecycle.post", "usr_clerk", {"DONE": 1}),
+        ("lifecycle.post", "usr_clerk", {"REPLAYED": 1}),
+        ("lifecycle.post", "usr_clerk", {"INVALID_STATUS": 1}),
+        ("lifecycle.unpost", "usr_clerk", {"PERMISSION_DENIED": 1}),
+        ("creation.create_each", "usr_clerk", {"ACCOUNT_NOT_FOUND": 3}),
+    ]
+    assert memo not in str(logged)
+    assert "48151" not in str(logged)
+    assert desk.gate.outcomes - before == {
+        (action, outcome): times for action, _, outcomes in told for outcome, times in outcomes.items()
+    }
+
+
+def from_charges(account: str) -> NewCreditMemo:
+    return NewCreditMemo(from_charges=CreditMemoFromCharges(account_key=Key(account)))

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import structlog
 import uuid_utils
@@ -23,12 +24,23 @@ SAFETY = (
 )
 """What browsers obey: no guessing of types, no address told elsewhere, no place in others' pages."""
 
+GONE: Final = 499
+"""Stands for the status where nobody was left to answer; the code that proxies use for it."""
+
 OVER_TLS = (b"strict-transport-security", b"max-age=31536000")
 """Sent where a proxy says that the caller came by https: next time by nothing else."""
 
 OWN_HEADERS = (b"x-request-id", *(name for name, _ in SAFETY))
 
+VIEWER: Final = "viewer_id"
+"""Under this name the state of a request tells who sends it, as soon as that is known."""
+
 log = structlog.get_logger("cm_graphql.access")
+
+
+def note_viewer(scope: Scope, viewer_id: str) -> None:
+    """Tell the log who sends a request: an id, never what proves it."""
+    scope.setdefault("state", {})[VIEWER] = viewer_id
 
 
 class Frame:
@@ -41,7 +53,10 @@ class Frame:
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: Collection[str] | None = None, direct: Mapping[str, ASGIApp] | None = None
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] | None = None,
+        direct: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self._app = app
         self._hosts = None if hosts is None else frozenset(host.lower().encode() for host in hosts)
@@ -53,13 +68,16 @@ class Frame:
             await receive()
             await send({"type": "websocket.close", "code": 4421, "reason": "Not under that host name."})
             return
+        if kind == "websocket":
+            await self._hold(scope, receive, send)
+            return
         if kind != "http":
             await self._app(scope, receive, send)
             return
         given = _header(scope, b"x-request-id").decode("latin-1")
         request_id = given if REQUEST_ID.fullmatch(given) else uuid_utils.uuid7().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
+        status = GONE
         started = time.perf_counter()
 
         async def send_framed(message: Message) -> None:
@@ -77,6 +95,9 @@ class Frame:
         path = scope["path"]
         try:
             await self._choose(scope, path)(scope, receive, send_framed)
+        except Exception:
+            status = 500 if status == GONE else status  # which is answered by whoever is around us
+            raise
         finally:
             if path not in PROBES:
                 # The path alone: the query string of a GET holds the document and its variables.
@@ -86,8 +107,22 @@ class Frame:
                     method=scope["method"],
                     path=path,
                     status=status,
+                    viewer=scope["state"].get(VIEWER),
                     milliseconds=round((time.perf_counter() - started) * 1000, 1),
                 )
+
+    async def _hold(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a socket, and say in the log whose it was when it ends."""
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            log.info(
+                "socket",
+                path=scope["path"],
+                viewer=scope.get("state", {}).get(VIEWER),
+                seconds=round(time.perf_counter() - started, 1),
+            )
 
     def _choose(self, scope: Scope, path: str) -> ASGIApp:
         if [name for name, _ in scope["headers"]].count(b"host") > 1:

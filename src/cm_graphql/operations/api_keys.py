@@ -132,9 +132,11 @@ class KeyRing:
         # Compared in any case, and in constant time, so that the time tells nothing.
         same = hmac.compare_digest(_hash(token), _NO_HASH if key is None else key.hash)
         now = self._clock.now()
-        if key is None or not same or key.revoked_on is not None:
+        if key is None or not same:
             return None
-        if key.expires_on is not None and key.expires_on <= now:
+        if key.revoked_on is not None or (key.expires_on is not None and key.expires_on <= now):
+            # Somebody has it still, which its owner will want to know.
+            log.warning("key_refused", key=key.id, reason="expired" if key.revoked_on is None else "revoked")
             return None
         self._note_use(key, now)
         return Viewer(key.id, key.scopes, key.account_ids)

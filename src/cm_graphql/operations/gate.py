@@ -1,9 +1,11 @@
 """The one place that every action passes: permission, repeats, dry run, transaction, and what a refusal becomes."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -43,6 +45,10 @@ NOT_KEPT = frozenset(
 )
 """Refusals that deserve a retry, and so are not remembered for repeats (api.md, idempotencyKey)."""
 
+
+DONE, REPLAYED, CUT_OFF = "DONE", "REPLAYED", "CUT_OFF"
+"""How an action ends that was not refused. Cut off is what nobody waited for any more: what was being committed at that
+moment is done, which the history of the memo tells."""
 
 UNFINISHED = "unfinished"
 """Under this name an outcome tells what the action's errand is still to be run for."""
@@ -105,6 +111,13 @@ class Answer:
     faults: tuple[Fault, ...] = ()
     replayed: bool = False
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in a word: the code of its refusal, or that it was done, now or before."""
+        if self.faults:
+            return self.faults[0].code.value
+        return REPLAYED if self.replayed else DONE
+
 
 @dataclass
 class Rehearsal:
@@ -142,6 +155,8 @@ class Gate:
 
     def __post_init__(self) -> None:
         self._running: set[tuple[str, str, str]] = set()
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """How often each action ended how: DONE, REPLAYED, CUT_OFF, or the code of its refusal."""
 
     async def act(
         self, what: Action[C], command: C, viewer: Viewer, request_id: str | None = None
@@ -150,13 +165,16 @@ class Gate:
 
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
-        viewer.require(*what.scopes)
         try_ = _Try(what.name, viewer, request_id, self._quoted())
-        if command.dry_run:
-            answers, rehearsal = await self._rehearse([command], what.run, try_)
-            return answers[0], rehearsal
-        request = _idempotent(what.name, command, viewer)
-        return await self._once(request, what.run, command, try_, what.errand), None
+        with self._noted(try_, command) as outcomes:
+            viewer.require(*what.scopes)
+            if command.dry_run:
+                answers, rehearsal = await self._rehearse([command], what.run, try_)
+                return answers[0], rehearsal
+            request = _idempotent(what.name, command, viewer)
+            answer = await self._once(request, what.run, command, try_, what.errand)
+            outcomes[answer.ending] += 1
+            return answer, None
 
     async def act_each(
         self, what: BulkAction[C, E], command: C, viewer: Viewer, request_id: str | None = None
@@ -165,25 +183,54 @@ class Gate:
 
         Raises Forbidden, MalformedId, and Refusal where the request as a whole is at fault.
         """
-        viewer.require(*what.scopes)
-        elements = what.elements(command)
-        request = _idempotent(what.name, command, viewer)
         try_ = _Try(what.name, viewer, request_id, self._quoted())
-        if command.dry_run:
-            return await self._rehearse(elements, what.run, try_, bulk=True)
-        answers: list[Answer] = []
-        for index, element in enumerate(elements):
-            part = replace(request, key=f"{request.key}#{index}") if request else None
-            try:
-                answers.append(await self._once(part, what.run, element, try_))
-            except Exception as error:
-                answers.append(_failed(error, try_, index))
-        return answers, None
+        with self._noted(try_, command) as outcomes:
+            viewer.require(*what.scopes)
+            elements = what.elements(command)
+            request = _idempotent(what.name, command, viewer)
+            if command.dry_run:
+                return await self._rehearse(elements, what.run, try_, bulk=True)
+            answers: list[Answer] = []
+            for index, element in enumerate(elements):
+                part = replace(request, key=f"{request.key}#{index}") if request else None
+                try:
+                    answers.append(await self._once(part, what.run, element, try_))
+                except Exception as error:
+                    answers.append(_failed(error, try_, index))
+                outcomes[answers[-1].ending] += 1
+            return answers, None
 
     async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer:
         """Run the errand of an action that was left unfinished, because its process or the world outside failed."""
         assert what.errand is not None
         return await self._run(what.errand, subject, None, _Try(what.name, viewer, None, self._quoted()))
+
+    @contextmanager
+    def _noted(self, try_: "_Try", command: Command) -> Iterator[Counter[str]]:
+        """Count what becomes of an action, and write down who did it: by codes alone, never with what was in it."""
+        outcomes: Counter[str] = Counter()
+        try:
+            yield outcomes
+        except Refusal as refusal:
+            outcomes[refusal.faults[0].code.value] += 1
+            raise
+        except Forbidden:
+            outcomes[ErrorCode.PERMISSION_DENIED.value] += 1
+            raise
+        except MalformedId:
+            outcomes[ErrorCode.INVALID_VALUE.value] += 1
+            raise
+        except asyncio.CancelledError:
+            outcomes[CUT_OFF] += 1
+            raise
+        except Exception:
+            outcomes[ErrorCode.INTERNAL_ERROR.value] += 1
+            raise
+        finally:
+            if not command.dry_run:
+                self.outcomes.update({(try_.name, outcome): times for outcome, times in outcomes.items()})
+                who = {"viewer": try_.viewer.id, "request_id": try_.request_id}
+                log.info("action", action=try_.name, outcomes=dict(outcomes), **who)
 
     def _quoted(self) -> Quoted:
         return Quoted(self.tax_engines, self.documents, self.gateway)
