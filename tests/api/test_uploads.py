@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from email.message import Message
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ from urllib.parse import unquote
 import httpx
 import pytest
 import strawberry
-from pydantic import SecretStr
 from starlette.requests import HTTPConnection
 from strawberry.schema.config import StrawberryConfig
 
@@ -21,14 +19,10 @@ from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.links import Links
 from cm_graphql.api.uploads import UPLOAD, Upload
-from cm_graphql.app import create_app
 from cm_graphql.domain.commands.base import UploadedFile
-from cm_graphql.operations import api_keys
-from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.viewer import STANDARD
 from cm_graphql.outside.pdf import TypstPrinter
-from cm_graphql.settings import Settings
-from cm_graphql.store.database import Database
+from in_process import a_key, served
 from papers import AT, a_paper
 from small_server import Context, codes
 
@@ -247,23 +241,6 @@ def test_a_link_works_for_its_file_until_it_ends() -> None:
 # --- the whole server -------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def served(database_url: str, folder: Path, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(
-        **more,
-        database_url=SecretStr(database_url),
-        files_url=str(folder / "files"),
-        mail_folder=folder / "mail",
-        system_fonts=False,
-    )
-    app = create_app(settings)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
-    ):
-        yield client
-
-
 def printed() -> bytes:
     return TypstPrinter(system_fonts=False).print(a_paper(), AT)
 
@@ -377,26 +354,22 @@ async def test_names_of_files_say_nothing_but_a_name(database_url: str, tmp_path
             assert unquote(header.partition("filename*=UTF-8''")[2]) == kept
 
 
+OTHER_ACCOUNT = """mutation {
+  syncAccounts(input: {accounts: [{number: "A-2", name: "B", currency: "USD"}]}) { results { userErrors { code } } }
+}"""
+
+
 async def test_files_are_for_those_who_may_read_their_memo_and_others_are_told_how_to_ask(
     database_url: str, tmp_path: Path
 ) -> None:
     async with served(database_url, tmp_path, auth="keys") as client:
-        database = Database.open(database_url)
 
         async def key(*scopes: str, **options: Any) -> dict[str, str]:
-            _, text = await api_keys.create(database, SystemClock(), name="a key", scopes=scopes, **options)
-            return {"authorization": f"Bearer {text}"}
+            return (await a_key(database_url, *scopes, **options))[1]
 
         clerk = await key(*STANDARD)
         file = await uploaded(client, await memo_of(client, **clerk), printed(), **clerk)
-        await client.post(
-            "/graphql",
-            json={
-                "query": 'mutation { syncAccounts(input: {accounts: [{number: "A-2", name: "B", currency: "USD"}]}) {'
-                " results { userErrors { code } } } }"
-            },
-            headers=clerk,
-        )
+        await client.post("/graphql", json={"query": OTHER_ACCOUNT}, headers=clerk)
         cases = [
             ({}, 401),
             ({"authorization": "Bearer made-up"}, 401),
@@ -405,8 +378,6 @@ async def test_files_are_for_those_who_may_read_their_memo_and_others_are_told_h
             (await key("credit_memos:read", accounts=["A-1"]), 200),
             (await key("credit_memos:read"), 200),
         ]
-        await database.dispose()
-
         for headers, status in cases:
             for method in ("GET", "HEAD"):
                 answer = await client.request(method, file["pdfFileUrl"], headers=headers)
@@ -417,3 +388,54 @@ async def test_files_are_for_those_who_may_read_their_memo_and_others_are_told_h
         unknown = await client.get("/files/cmf_" + "0" * 32)
         assert unknown.status_code == 401, "strangers are not told which files there are"
         assert (await client.get(file["downloadUrl"])).status_code == 200, "a link is enough by itself"
+
+
+async def test_documents_of_others_accounts_are_like_those_that_nobody_has(database_url: str, tmp_path: Path) -> None:
+    async with served(database_url, tmp_path, auth="keys") as client:
+        _, clerk = await a_key(database_url, *STANDARD)
+        key = await memo_of(client, **clerk)
+        file = await uploaded(client, key, printed(), **clerk)
+        await client.post("/graphql", json={"query": OTHER_ACCOUNT}, headers=clerk)
+        _, other = await a_key(database_url, *STANDARD, accounts=["A-2"])
+        unknown, unknown_file = f"cm_{7:032x}", f"cmf_{7:032x}"
+
+        async def told(query: str, memo: str, file_id: str) -> str:
+            text = query.replace("$MEMO", memo).replace("$FILE", file_id)
+            answer = await client.post("/graphql", json={"query": text}, headers=other)
+            return answer.text.replace(memo, "MEMO").replace(file_id, "FILE")
+
+        async def told_of_upload(memo: str) -> str:
+            request = form(
+                {"input": {"key": memo, "file": None}},
+                {"0": ["variables.input.file"]},
+                ("0", printed()),
+                query=UPLOAD_FILE,
+            )
+            request["headers"] = {**request["headers"], **other}
+            return (await client.post("/graphql", **request)).text.replace(memo, "MEMO")
+
+        for query in (
+            'mutation { emailCreditMemo(input: {key: "$MEMO"}) { job { id } userErrors { code message field } } }',
+            'mutation { generateCreditMemoPdf(input: {key: "$MEMO"}) { userErrors { code message field } } }',
+            '{ creditMemo(key: "$MEMO") { files { nodes { downloadUrl } } } }',
+            '{ creditMemoPdfStatuses(keys: ["$MEMO"]) { pdfGenerationStatus } }',
+            '{ node(id: "$FILE") { id ... on CreditMemoFile { downloadUrl } } }',
+        ):
+            answer = await told(query, key, file["id"])
+            assert answer == await told(query, unknown, unknown_file), query
+            assert "/files/" not in answer
+            assert "NOT_FOUND" in answer or not query.startswith("mutation"), answer
+        assert "NOT_FOUND" in await told_of_upload(key)
+        assert await told_of_upload(key) == await told_of_upload(unknown)
+
+        for url in (file["pdfFileUrl"], f"/files/{unknown_file}"):
+            answers = [await client.request(method, url, headers=other) for method in ("GET", "HEAD")]
+            assert [answer.status_code for answer in answers] == [404, 404]
+        signature = file["downloadUrl"].partition("?")[2]
+        assert (await client.get(f"/files/{unknown_file}?{signature}", headers=other)).status_code == 403
+        left = await client.post(
+            "/graphql",
+            json={"query": f'{{ creditMemo(key: "{key}") {{ files {{ totalCount }} jobs {{ totalCount }} }} }}'},
+            headers=clerk,
+        )
+        assert left.json()["data"]["creditMemo"] == {"files": {"totalCount": 1}, "jobs": {"totalCount": 0}}

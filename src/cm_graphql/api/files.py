@@ -48,11 +48,9 @@ class FileEndpoint:
             expires, signature = (request.query_params.get(name, "") for name in ("expires", "signature"))
             if not api.links.accepts(file_id, expires, signature, time.time()):
                 return _refusal(403, Code.FORBIDDEN, "The link has expired or was changed: ask for a new downloadUrl.")
-        found = None
-        async with api.database.read() as connection:
-            if _ID.fullmatch(file_id):
-                found = await store.load_file(Session(connection, api.database.dialect), file_id)
+        viewer = None
         if not signed:
+            # Who asks comes before what they ask: strangers do not make us read anything.
             try:
                 context = await self._make_context(request, request_id)
                 context.require("credit_memos:read")
@@ -62,8 +60,13 @@ class FileEndpoint:
                 return _refused(403, refused)
             except RequestError as error:
                 return _refusal(403, Code.FORBIDDEN, str(error))
-            if found is not None and not context.viewer.sees(found[1]):
-                found = None
+            viewer = context.viewer
+        found = None
+        if _ID.fullmatch(file_id):
+            async with api.database.read() as connection:
+                found = await store.load_file(Session(connection, api.database.dialect), file_id)
+        if found is not None and viewer is not None and not viewer.sees(found[1]):
+            found = None
         pieces = None if found is None else await api.documents.files.get(found[0].object_key)
         if found is None or pieces is None:
             if found is not None:
