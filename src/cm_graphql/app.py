@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from cm_graphql.api import explorer, logs
+from cm_graphql.api import explorer, logs, metrics
 from cm_graphql.api.authentication import Authentication
 from cm_graphql.api.browsers import Browsers
 from cm_graphql.api.compression import Compression
@@ -33,7 +33,7 @@ from cm_graphql.api.context import Api, Context
 from cm_graphql.api.errors import Code, RequestRefused
 from cm_graphql.api.federation import as_subgraph
 from cm_graphql.api.files import FileEndpoint
-from cm_graphql.api.frame import Frame, note_viewer
+from cm_graphql.api.frame import Frame, RequestCounts, note_viewer
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
@@ -96,6 +96,7 @@ def create_app(settings: Settings) -> Starlette:
     tokens = open_tokens(settings)
     traffic = open_traffic(settings)
 
+    counts = RequestCounts() if settings.metrics else None
     registry: Registry | None = None
 
     @contextlib.asynccontextmanager
@@ -118,6 +119,8 @@ def create_app(settings: Settings) -> Starlette:
             listen_url=_listen_url(settings),
         )
         app.state.api = api
+        if counts is not None:
+            app.state.sources = metrics.Sources(counts, traffic, api, direct)
         ring = KeyRing(database, SystemClock()) if settings.auth in ("keys", "both") else None
         app.state.authentication = Authentication(ring, tokens)
         finishing = asyncio.create_task(_finish_refunds(api))
@@ -171,10 +174,11 @@ def create_app(settings: Settings) -> Starlette:
             WebSocketRoute("/graphql", Sockets(endpoint, settings.limits(), traffic, settings.allowed_origins)),
             *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
             Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context).__call__, methods=["GET", "HEAD"]),
+            *([Route(metrics.PATH, metrics.MetricsEndpoint(make_context).__call__)] if settings.metrics else ()),
             Route("/healthz", _alive),
             Route("/readyz", _ready),
         ],
-        middleware=[Middleware(Frame, hosts=hosts, direct={"/graphql": served})],
+        middleware=[Middleware(Frame, hosts=hosts, direct={"/graphql": served}, counts=counts)],
         lifespan=lifespan,
     )
 
@@ -486,6 +490,8 @@ def _check(settings: Settings, addresses: list[tuple[socket.AddressFamily, str]]
     tax_engines(settings)
     open_tokens(settings)
     open_traffic(settings)
+    if settings.metrics and not metrics.is_installed():
+        raise StartupError(f"{variable('metrics')} needs the extra `prometheus`: pip install 'cm-graphql[prometheus]'.")
     local = all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for _, address in addresses)
     if settings.auth == "none" and not local:
         raise StartupError(

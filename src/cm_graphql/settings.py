@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         default="auto", description="`console`, `json`, or `auto`: console at a terminal, JSON elsewhere."
     )
+    metrics: bool = Field(
+        default=False,
+        description="Whether `/metrics` tells Prometheus what the server does; needs the extra `prometheus`.",
+    )
     introspection: bool = Field(
         default=True, description="Whether the schema may be asked for; without it, errors do not suggest names either."
     )

@@ -2,6 +2,8 @@
 
 import re
 import time
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -32,6 +34,12 @@ OVER_TLS = (b"strict-transport-security", b"max-age=31536000")
 
 OWN_HEADERS = (b"x-request-id", *(name for name, _ in SAFETY))
 
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds: the upper bounds of the classes that requests are counted in."""
+
+ENDPOINTS: Final = ("graphql", "files")
+"""The first part of a path, where it is ours; whatever else was asked for counts as `other`."""
+
 VIEWER: Final = "viewer_id"
 """Under this name the state of a request tells who sends it, as soon as that is known."""
 
@@ -43,13 +51,33 @@ def note_viewer(scope: Scope, viewer_id: str) -> None:
     scope.setdefault("state", {})[VIEWER] = viewer_id
 
 
+class RequestCounts:
+    """The requests that this process answered: a few increments for each."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[tuple[str, int]] = Counter()
+        """How many, by endpoint and status."""
+        self.seconds: dict[str, float] = dict.fromkeys((*ENDPOINTS, "other"), 0.0)
+        """The time until the answers of an endpoint began, altogether."""
+        self.classes: dict[str, list[int]] = {kind: [0] * (len(BOUNDS) + 1) for kind in (*ENDPOINTS, "other")}
+        """How many took how long: a number for each of BOUNDS, and one for those that took longer."""
+
+    def count(self, path: str, status: int, seconds: float) -> None:
+        """Count a request, by the time until its answer began."""
+        first = path[1:].partition("/")[0]
+        endpoint = first if first in ENDPOINTS else "other"
+        self.statuses[endpoint, status] += 1
+        self.seconds[endpoint] += seconds
+        self.classes[endpoint][bisect_left(BOUNDS, seconds)] += 1
+
+
 class Frame:
     """ASGI middleware that gives each request its id and each response its safety headers.
 
     `hosts` are the names under which the server may be called, None for any. A page from elsewhere can point its own
     name at our address (DNS rebinding) and would then be of the same origin as we are; the name gives it away.
     `direct` are paths whose requests go past all that lies between here and their endpoints, which then must refuse
-    and fail in a form of their own.
+    and fail in a form of their own. `counts` is told of each request, if given.
     """
 
     def __init__(
@@ -57,8 +85,10 @@ class Frame:
         app: ASGIApp,
         hosts: Collection[str] | None = None,
         direct: Mapping[str, ASGIApp] | None = None,
+        counts: RequestCounts | None = None,
     ) -> None:
         self._app = app
+        self._counts = counts
         self._hosts = None if hosts is None else frozenset(host.lower().encode() for host in hosts)
         self._direct = direct or {}
 
@@ -79,11 +109,12 @@ class Frame:
         scope.setdefault("state", {})["request_id"] = request_id
         status = GONE
         started = time.perf_counter()
+        begun: float | None = None
 
         async def send_framed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], time.perf_counter()
                 headers = [header for header in message.get("headers", ()) if header[0] not in OWN_HEADERS]
                 headers.append((b"x-request-id", request_id.encode()))
                 headers += SAFETY
@@ -96,9 +127,11 @@ class Frame:
         try:
             await self._choose(scope, path)(scope, receive, send_framed)
         except Exception:
-            status = 500 if status == GONE else status  # which is answered by whoever is around us
+            status = 500 if begun is None else status  # which is answered by whoever is around us
             raise
         finally:
+            if self._counts is not None:
+                self._counts.count(path, status, (begun or time.perf_counter()) - started)
             if path not in PROBES:
                 # The path alone: the query string of a GET holds the document and its variables.
                 log.info(

@@ -88,11 +88,16 @@ class Traffic:
 
     def __init__(self, rules: TrafficRules) -> None:
         self.rules = rules
-        self._rate = None if rules.rate is None else Rate(parse(rules.rate), rules.storage_url)
-        self._failures = None if rules.failures is None else Rate(parse(rules.failures), rules.storage_url)
+        self.refusals: Counter[str] = Counter()
+        """How many requests were refused, by the limit that they met."""
+        self._rate = self._counting(rules.rate)
+        self._failures = self._counting(rules.failures)
         self._turns: dict[str, Turns] = {}
         self._held: Counter[tuple[str, str]] = Counter()
         self._suspects: OrderedDict[str, None] = OrderedDict()
+
+    def _counting(self, rate: str | None) -> "Rate | None":
+        return None if rate is None else Rate(parse(rate), self.rules.storage_url, self.refusals)
 
     async def count(self, caller: str) -> None:
         """Count one request; raises TooMuch where the caller has had their share."""
@@ -121,6 +126,7 @@ class Traffic:
         try:
             if not turns.take(most):
                 if len(turns.queue) >= waiting:
+                    self.refusals["max_waiting"] += 1
                     message = f"You have {most} requests running and {waiting} waiting: send no more until some end."
                     raise TooMuch("max_waiting", waiting, message)
                 await turns.wait()
@@ -148,6 +154,7 @@ class Traffic:
     def _hold(self, caller: str, limit: str, most: int, what: str) -> Iterator[None]:
         key = caller, limit
         if self._held[key] >= most:
+            self.refusals[limit] += 1
             raise TooMuch(limit, most, f"You have {most} {what} open, which is as many as you may: close some first.")
         self._held[key] += 1
         try:
@@ -203,8 +210,9 @@ class Turns:
 class Rate:
     """Counts requests in a moving window, in this process or in Redis for all of them."""
 
-    def __init__(self, item: RateLimitItem, storage_url: str | None) -> None:
+    def __init__(self, item: RateLimitItem, storage_url: str | None, refusals: Counter[str]) -> None:
         self._item = item
+        self._refusals = refusals
         self._own = Window(item.amount, item.get_expiry())
         self._shared = None if storage_url is None else MovingWindowRateLimiter(shared_storage(storage_url))
         self._warned = -math.inf
@@ -228,6 +236,7 @@ class Rate:
         return self._own.hit(caller) if how == "hit" else self._own.test(caller)
 
     async def _refusal(self, caller: str, limit: str, what: str) -> TooMuch:
+        self._refusals[limit] += 1
         wait = self._own.wait(caller)
         if self._shared is not None:
             try:

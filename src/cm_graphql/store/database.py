@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from cm_graphql.store import inline
 from cm_graphql.store.errors import Conflict, typed
@@ -104,6 +104,12 @@ class Database:
         database = cls(dialect, reading, writing, lock_timeout)
         database.driver_options = _driver_options(statement_timeout, prepared_statements)
         return database
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """How many connections of each pool are in use, and how many there may be."""
+        reads, writes = (engine.sync_engine.pool for engine in (self.readers, self.writers))
+        named = {"reads_and_writes": writes} if reads is writes else {"reads": reads, "writes": writes}
+        return {name: (pool.checkedout(), pool.size()) for name, pool in named.items() if isinstance(pool, QueuePool)}
 
     async def dispose(self) -> None:
         """Close all connections."""

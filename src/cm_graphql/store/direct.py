@@ -38,8 +38,11 @@ PROGRESS_STEPS: Final = 50_000
 INLINE_CACHE: Final = 16_000
 """Kilobytes of pages that the connection of short readings keeps."""
 
+THREADS: Final = 4
+"""So many long readings go on at once."""
+
 THREAD_CACHE: Final = 4_000
-"""Kilobytes that each of the others keeps."""
+"""Kilobytes that the connection of each keeps."""
 
 
 class ReadingFailed(StoreError):
@@ -60,6 +63,10 @@ class Direct(Protocol):
         """Carry out a reading, all of it on one snapshot; `short` says that it needs no care, or else is TooLong."""
         ...
 
+    def usage(self) -> tuple[int, int]:
+        """How many connections are in use, and how many there may be."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...
@@ -77,7 +84,8 @@ class SqliteDirect:
         self._inline: sqlite3.Connection | None = None
         self._until = 0.0, 0.0
         self._idle: list[sqlite3.Connection] = []
-        self._threads = asyncio.Semaphore(4)
+        self._busy = 0
+        self._threads = asyncio.Semaphore(THREADS)
 
     async def run(self, work: Work, *, short: bool) -> Any:
         """Carry out a reading at once, or as one job of a thread."""
@@ -89,6 +97,7 @@ class SqliteDirect:
             return _carry_out(self._inline, work, most_rows=INLINE_ROWS)
         async with self._threads:
             connection = self._idle.pop() if self._idle else self._connect()
+            self._busy += 1
             stopped = threading.Event()
             task = asyncio.ensure_future(asyncio.to_thread(_carry_out, connection, work, stopped))
             try:
@@ -101,7 +110,12 @@ class SqliteDirect:
                 task.exception()
                 raise
             finally:
+                self._busy -= 1
                 self._idle.append(connection)
+
+    def usage(self) -> tuple[int, int]:
+        """How many connections of threads are in use, and how many there may be."""
+        return self._busy, THREADS
 
     def _is_too_long(self) -> bool:
         computing, waiting = self._until
@@ -168,6 +182,8 @@ class PostgresqlDirect:
         self.dialect = database.readers.dialect
         self._url = database.readers.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._options = database.driver_options
+        self._size = size
+        self._busy = 0
         self._turns = asyncio.Semaphore(size)
         self._idle: list[asyncpg.Connection] = []
 
@@ -175,6 +191,7 @@ class PostgresqlDirect:
         """Carry out a reading; `short` ones have a single statement, which needs no transaction for its snapshot."""
         async with self._turns:
             connection = None
+            self._busy += 1
             try:
                 connection = await self._connection()
                 if short:
@@ -188,8 +205,13 @@ class PostgresqlDirect:
                     connection.terminate()  # its statement may still run, and its answer is nobody's
                 raise
             finally:
+                self._busy -= 1
                 if connection is not None and not connection.is_closed():
                     self._idle.append(connection)
+
+    def usage(self) -> tuple[int, int]:
+        """How many connections are in use, and how many there may be."""
+        return self._busy, self._size
 
     async def _connection(self) -> asyncpg.Connection:
         """A connection that is open, as far as one can tell without asking; the one used last, for its warm caches."""
@@ -224,6 +246,10 @@ class Unconnected:
     async def run(self, work: Work, *, short: bool) -> Any:
         """Refuse."""
         raise ReadingFailed("there is no database")
+
+    def usage(self) -> tuple[int, int]:
+        """None, of none."""
+        return 0, 0
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -88,6 +88,13 @@ async def load(session: Session, job_id: str, *, lock: bool = True) -> Job | Non
     return None if row is None else _job(row)
 
 
+async def counted(session: Session) -> list[tuple[JobStatus, int, datetime]]:
+    """How many jobs there are of each status, and when the oldest of them was asked for."""
+    number, oldest = func.count().label("number"), func.min(_c.created_date).label("oldest")
+    rows = await session.rows(select(_c.status, number, oldest).group_by(_c.status))
+    return [(row.status, row.number, row.oldest) for row in rows]
+
+
 def _free(moment: datetime, operations: Collection[JobOperation]) -> Any:
     """The condition of jobs that a worker may claim: those waiting, and those whose worker is not heard of any more."""
     return and_(
