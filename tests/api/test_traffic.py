@@ -13,16 +13,18 @@ import httpx
 import pytest
 import strawberry
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from starlette.requests import HTTPConnection
 
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.traffic import NoStorage, TooMuch, Traffic, TrafficRules, Window, address_of
 from cm_graphql.app import StartupError, open_traffic
 from cm_graphql.settings import Settings
+from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database, announce
 from cm_graphql.store.direct import ReadingFailed, open_direct
 from databases import Databases
+from in_process import served
 from postgres import free_port
 
 
@@ -374,3 +376,80 @@ async def test_what_is_being_committed_when_its_time_is_up_is_committed_as_a_who
     assert all(found.count(number) == 2 for number in found)
     assert sorted(set(found)) == sorted(told)
     await database.dispose()
+
+
+# --- a bulk action cut off --------------------------------------------------------------------------------------------
+
+MEMOS = 50
+BULK = """mutation($input: CreateCreditMemosInput!) {
+  createCreditMemos(input: $input) { results { creditMemo { id comment } userErrors { code } } userErrors { code } }
+}"""
+INTAKE = """mutation {
+  syncAccounts(input: {accounts: [{number: "A-1", name: "Acme", currency: "USD"}]}) { results { userErrors { code } } }
+  syncProductRatePlanCharges(input: {productRatePlanCharges: [{id: "chg_11111111111111111111111111111111",
+    name: "Seats", chargeModel: FLAT_FEE, chargeType: ONE_TIME, prices: [{currency: "USD", price: 1}]}]}) {
+    results { userErrors { code } } }
+}"""
+
+
+def a_bulk(key: str, lines: int) -> dict[str, Any]:
+    """A request for MEMOS memos of so many lines, each with its place for a comment."""
+    line = {"productRatePlanChargeId": "chg_11111111111111111111111111111111", "amount": "1"}
+    memos = [
+        {"fromCharges": {"accountKey": "A-1", "comment": f"{key} {place}", "charges": [line] * lines}}
+        for place in range(MEMOS)
+    ]
+    return {"query": BULK, "variables": {"input": {"memos": memos, "idempotencyKey": key}}}
+
+
+async def made(database_url: str, key: str) -> dict[str, tuple[str, int]]:
+    """The memos of a bulk that exist, by their comments: each once, with its id and the number of its lines."""
+    database = Database.open(database_url)
+    memos, items = t.credit_memos, t.credit_memo_items
+    statement = (
+        select(memos.c.comment, memos.c.id, func.count(items.c.id))
+        .join_from(memos, items, items.c.credit_memo_id == memos.c.id, isouter=True)
+        .where(memos.c.comment.like(f"{key} %"))
+        .group_by(memos.c.comment, memos.c.id)
+    )
+    async with database.read() as connection:
+        found = list(await connection.execute(statement))
+    await database.dispose()
+    assert len({comment for comment, _, _ in found}) == len(found), "a memo was made twice"
+    return {comment: (memo, lines) for comment, memo, lines in found}
+
+
+async def test_a_bulk_that_was_cut_off_and_is_repeated_does_each_element_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with served(database_url, tmp_path) as client:
+        await client.post("/graphql", json={"query": INTAKE})
+    seconds, lines, key = 0.2, 10, ""
+    first: dict[str, tuple[str, int]] = {}
+    for attempt in range(10):  # until the time is too short for all of them, and long enough for one
+        key = f"bulk {attempt}"
+        async with served(database_url, tmp_path, request_timeout=seconds) as client:
+            cut_off = await client.post("/graphql", json=a_bulk(key, lines))
+            first = await made(database_url, key)
+            if cut_off.status_code == 503 and 0 < len(first) < MEMOS:
+                assert "idempotencyKey" in cut_off.json()["errors"][0]["message"]
+                await client.post("/graphql", json=a_bulk(key, lines))  # which may be cut off again, a little later
+                break
+            seconds, lines = (seconds * 2, lines) if cut_off.status_code == 503 else (seconds, lines * 2)
+    assert 0 < len(first) < MEMOS
+    assert {count for _, count in first.values()} == {lines}, "each was done as a whole"
+    second = await made(database_url, key)
+    assert first.items() <= second.items(), "what was done before stays"
+
+    async with served(database_url, tmp_path) as client:
+        answer = await client.post("/graphql", json=a_bulk(key, lines))
+
+    results = answer.json()["data"]["createCreditMemos"]["results"]
+    assert [result["userErrors"] for result in results] == [[]] * MEMOS
+    last = await made(database_url, key)
+    assert {result["creditMemo"]["comment"]: result["creditMemo"]["id"] for result in results} == {
+        comment: memo for comment, (memo, _) in last.items()
+    }
+    assert {count for _, count in last.values()} == {lines}
+    assert second.items() <= last.items()
+    assert answer.json()["extensions"]["idempotentReplay"] is True
