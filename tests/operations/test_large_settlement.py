@@ -32,13 +32,17 @@ def counting(desk: Desk) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-async def test_an_ordinary_application_takes_two_dozen_statements(desk: Desk) -> None:
+async def test_an_ordinary_application_asks_five_times_and_writes_once(desk: Desk) -> None:
     memo, invoice = await desk.posted("30.00", "20.00"), await desk.invoice("40.00")
 
     with counting(desk) as statements:
         await desk.do(settlement.apply, applying(memo, invoice, "40.00"))
 
-    assert len(statements) <= 24
+    asked = [statement for statement in statements if statement.startswith("SELECT")]
+    written = [statement for statement in statements if statement not in asked]
+    assert len(asked) <= 5, asked
+    # On SQLite, which has no round trips, everything is written by itself.
+    assert len(written) <= (1 if desk.database.dialect == "postgresql" else 11), written
 
 
 async def test_fifteen_thousand_lines_are_applied_in_a_few_dozen_statements_and_taken_off_again(desk: Desk) -> None:

@@ -90,25 +90,27 @@ class Unit:
 
     async def memo(self, key: str, *path: str | int) -> CreditMemo:
         """The memo of a key, locked; refuses with CREDIT_MEMO_NOT_FOUND, or LOCK_CONTENTION while it is held."""
-        return await self._free(key, memos.load, *path)
+        return await self._free(key, holds.with_holder(memos.load), *path)
 
     async def memo_for_moving(self, key: str, *path: str | int) -> CreditMemo:
         """The same with all that movements of money ask for, and nothing else; only `save_application` may save it."""
-        return await self._free(key, moving.load, *path)
+        return await self._free(key, moving.load_with_holder, *path)
 
     async def memo_head(self, key: str, *path: str | int) -> MemoHead:
         """The same without lines and parts, for what can be decided without them."""
-        return await self._free(key, memos.load_head, *path)
+        return await self._free(key, holds.with_holder(memos.load_head), *path)
 
-    async def _free(self, key: str, load: Callable[[Session, str], Awaitable[M | None]], *path: str | int) -> M:
+    async def _free(
+        self, key: str, load: Callable[[Session, str], Awaitable[tuple[M, str | None] | None]], *path: str | int
+    ) -> M:
         found = await targets.find_ids(
             self.session, t.credit_memos, "cm", "number", [key], accounts=self.viewer.accounts, trust_ids=True
         )
-        memo = await load(self.session, found[key]) if key in found else None
+        memo, holder = (await load(self.session, found[key]) if key in found else None) or (None, None)
         self._arrive()
         if memo is None or not self.viewer.sees(memo.account_id):
             raise Refusal(not_found(ErrorCode.CREDIT_MEMO_NOT_FOUND, key, *(path or ("key",))))
-        check_held(memo, (await holds.holders(self.session, [memo.id])).get(memo.id))
+        check_held(memo, holder)
         return memo
 
     async def held_memo(self, memo_id: str) -> CreditMemo:

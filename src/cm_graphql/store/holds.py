@@ -1,7 +1,7 @@
 """What keeps memos from being changed for a while: a job at work on them, or a refund at the payment gateway."""
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import CompoundSelect, literal, select, union_all
 
@@ -10,6 +10,8 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Among, Query
 
+M = TypeVar("M")
+
 UNFINISHED = (JobStatus.PENDING, JobStatus.PROCESSING)
 MOVING = (JobOperation.ASYNC_CREDIT_MEMO_APPLY, JobOperation.ASYNC_CREDIT_MEMO_UNAPPLY)
 
@@ -17,9 +19,21 @@ MOVING = (JobOperation.ASYNC_CREDIT_MEMO_APPLY, JobOperation.ASYNC_CREDIT_MEMO_U
 async def holders(session: Session, memo_ids: Iterable[str]) -> dict[str, str]:
     """What holds each of these memos, as a message calls it; memos that nothing holds are left out.
 
-    One statement, for at most a few hundred memos.
+    One statement (`HOLDERS`), for at most a few hundred memos.
     """
-    return {row.memo_id: row.holder for row in await session.ask(_HOLDERS, ids=list(memo_ids))}
+    return {row.memo_id: row.holder for row in await session.ask(HOLDERS, ids=list(memo_ids))}
+
+
+def with_holder(
+    load: Callable[[Session, str], Awaitable[M | None]],
+) -> Callable[[Session, str], Awaitable[tuple[M, str | None] | None]]:
+    """Make a way to load a memo that also tells what holds it."""
+
+    async def loaded(session: Session, memo_id: str) -> tuple[M, str | None] | None:
+        memo = await load(session, memo_id)
+        return None if memo is None else (memo, (await holders(session, [memo_id])).get(memo_id))
+
+    return loaded
 
 
 def _holders(among: Among) -> CompoundSelect[Any]:
@@ -34,4 +48,4 @@ def _holders(among: Among) -> CompoundSelect[Any]:
     return union_all(paying, working)
 
 
-_HOLDERS: Final = Query(_holders)
+HOLDERS: Final = Query(_holders)

@@ -1,7 +1,7 @@
 """Credit memos between rows and records: loaded whole, saved by what changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -25,7 +25,7 @@ from cm_graphql.domain.records import (
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
-from cm_graphql.store.reading import AT_ONCE, Reading
+from cm_graphql.store.reading import AT_ONCE
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Among, Query, given
 
@@ -65,7 +65,7 @@ async def load_many(session: Session, memo_ids: Iterable[str]) -> dict[str, Cred
 async def _whole(session: Session, rows: Sequence[Row[Any]]) -> dict[str, CreditMemo]:
     """The memos of these rows, with their lines and parts."""
     ids = [row.id for row in rows]
-    taxes, parts = await _taxes(session, ids), await parts_of(session, ids)
+    taxes, parts = await _taxes(session, ids), await _parts_of(session, ids)
     items: defaultdict[str, list[CreditMemoItem]] = defaultdict(list)
     c = t.credit_memo_items.c
     for item in await session.rows(select(t.credit_memo_items).where(c.credit_memo_id.in_(ids)).order_by(c.position)):
@@ -210,13 +210,18 @@ def _item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoItem:
     )
 
 
-async def parts_of(
-    session: Session, memo_ids: Sequence[str], reading: Reading = AT_ONCE, known: Mapping[str, str] | None = None
+async def _parts_of(session: Session, memo_ids: Sequence[str]) -> defaultdict[str, list[Part]]:
+    """The parts of each memo, in the order of their making."""
+    inside, parts = await AT_ONCE.each(session, (ITEM_PARTS, {"ids": memo_ids}), (PARTS, {"ids": memo_ids}))
+    return await parts_from(inside, parts, {})
+
+
+async def parts_from(
+    item_parts: AsyncIterator[Sequence[Any]], parts: AsyncIterator[Sequence[Any]], known: Mapping[str, str]
 ) -> defaultdict[str, list[Part]]:
-    """The parts of each memo, in the order of their making; ids of lines that are `known` are not kept twice."""
-    known = known or {}
+    """The parts of each memo, from what `ITEM_PARTS` and `PARTS` answer; ids of `known` lines are not kept twice."""
     inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
-    async for page in reading.of(session, _ITEM_PARTS, ids=memo_ids):
+    async for page in item_parts:
         for row in page:
             inside[row.part_id].append(
                 ItemPart(
@@ -228,10 +233,11 @@ async def parts_of(
                 )
             )
     found: defaultdict[str, list[Part]] = defaultdict(list)
-    for row in await session.ask(_PARTS, ids=memo_ids):
-        found[row.credit_memo_id].append(
-            Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id]))
-        )
+    async for page in parts:
+        for row in page:
+            found[row.credit_memo_id].append(
+                Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id]))
+            )
     return found
 
 
@@ -247,8 +253,8 @@ def _item_parts(among: Among) -> Select[Any]:
     return select(*columns).where(among(c.credit_memo_id, "ids")).order_by(c.position)
 
 
-_PARTS: Final = Query(_parts)
-_ITEM_PARTS: Final = Query(_item_parts)
+PARTS: Final = Query(_parts)
+ITEM_PARTS: Final = Query(_item_parts)
 
 
 def finance(row: Row[Any], names: Iterable[str]) -> FinanceInformation:

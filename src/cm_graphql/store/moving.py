@@ -13,9 +13,10 @@ from sqlalchemy import Row, Select, func, select
 from cm_graphql.domain.records import CreditMemo, CreditMemoItem, MovableItem, MovableTax, Stamp, TaxationItem
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
-from cm_graphql.store.memos import head_row, memo_of, parts_of, save_parts, touched, used
+from cm_graphql.store.holds import HOLDERS
+from cm_graphql.store.memos import ITEM_PARTS, PARTS, head_row, memo_of, parts_from, save_parts, touched, used
 from cm_graphql.store.reading import AT_ONCE, Reading
-from cm_graphql.store.session import Session
+from cm_graphql.store.session import CURRENCY, Session
 from cm_graphql.store.statements import Among, Query, given
 
 
@@ -24,20 +25,40 @@ async def load(session: Session, memo_id: str, *, lock: bool = True, reading: Re
 
     Only `save` may save what becomes of it.
     """
+    found = await load_with_holder(session, memo_id, lock=lock, reading=reading)
+    return None if found is None else found[0]
+
+
+async def load_with_holder(
+    session: Session, memo_id: str, *, lock: bool = True, reading: Reading = AT_ONCE
+) -> tuple[CreditMemo, str | None] | None:
+    """The same, and what holds the memo, if anything does (see `holds`). Two round trips where nothing is paged."""
     row = await head_row(session, memo_id, lock=lock)
     if row is None:
         return None
+    # Once the memo is locked, nothing of it changes, nor who holds it: so all of it can be asked at once.
+    memo, memos = {"memo": memo_id}, {"ids": [memo_id]}
+    tax_rows, item_rows, item_parts, parts, holding, currencies = await reading.each(
+        session,
+        (_TAXES, memo),
+        (_ITEMS, memo),
+        (ITEM_PARTS, memos),
+        (PARTS, memos),
+        (HOLDERS, memos),
+        (CURRENCY, {"code": row.currency}),
+    )
     taxes: defaultdict[str, list[TaxationItem]] = defaultdict(list)
-    async for page in reading.of(session, _TAXES, memo=memo_id):
+    async for page in tax_rows:
         for tax in page:
             taxes[tax.memo_item_id].append(_moving_tax(tax))
     items: list[CreditMemoItem] = []
-    async for page in reading.of(session, _ITEMS, memo=memo_id):
+    async for page in item_rows:
         items.extend(_moving_item(item, tuple(taxes.get(item.id, ())), whence=not reading.paged) for item in page)
-    parts = (await parts_of(session, [memo_id], reading, {line_id: line_id for line_id in _ids(items)}))[memo_id]
-    currency = await session.currency(row.currency)
+    placed = (await parts_from(item_parts, parts, {line_id: line_id for line_id in _ids(items)}))[memo_id]
+    holder = next(iter([held.holder async for page in holding for held in page]), None)
+    currency = session.know_currency(row.currency, [known async for page in currencies for known in page])
     del taxes
-    return await reading.apart(lambda: memo_of(row, currency, items=tuple(items), parts=tuple(parts)))
+    return await reading.apart(lambda: memo_of(row, currency, items=tuple(items), parts=tuple(placed))), holder
 
 
 def _moving_taxes(_among: Among) -> Select[Any]:

@@ -1,7 +1,7 @@
 """How much is read at once: everything for what fits into a request, page by page for what does not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -35,9 +35,21 @@ class Reading:
             yield page
             self.seen(len(page))
 
+    async def each(
+        self, session: Session, *asked: tuple[Query, Mapping[str, Any]]
+    ) -> list[AsyncIterator[Sequence[Any]]]:
+        """The rows that answer each of several questions; all of them cost one round trip where nothing is paged."""
+        if self.paged:
+            return [self.of(session, query, **values) for query, values in asked]
+        return [_in_one_page(rows) for rows in await session.ask_all(*asked)]
+
     async def apart(self, work: Callable[[], T]) -> T:
         """Do what takes long for many rows: in a thread of its own, so that other tasks go on meanwhile."""
         return await asyncio.to_thread(work) if self.paged else work()
+
+
+async def _in_one_page(rows: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
+    yield rows
 
 
 AT_ONCE: Final = Reading()

@@ -62,11 +62,14 @@ async def tenant_settings(session: Session, *, lock: bool = False) -> TenantSett
     return settings_of(await session.scalar(statement.with_for_update() if lock else statement) or {})
 
 
+_DEFAULTS: Final = asdict(TenantSettings())
+
+
 def settings_of(document: Mapping[str, Any]) -> TenantSettings:
     """The settings that a stored document stands for."""
     values: dict[str, Any] = {
         name: type(default)(document[name]) if isinstance(default, StrEnum) else document[name]
-        for name, default in asdict(TenantSettings()).items()
+        for name, default in _DEFAULTS.items()
         if name in document
     }
     return TenantSettings(**values)

@@ -140,15 +140,16 @@ class Session:
         if code not in self._currencies:
             if code not in DECIMALS:
                 raise UnknownCurrency(code)
-            self.know_currencies(code, await self.ask(CURRENCY, code=code))
+            return self.know_currency(code, await self.ask(CURRENCY, code=code))
         return self._currencies[code]
 
-    def know_currencies(self, code: str, rows: Sequence[Any]) -> None:
-        """Remember what `CURRENCY` answered of a code."""
+    def know_currency(self, code: str, rows: Sequence[Any]) -> Currency:
+        """The currency that `CURRENCY` answered of, remembered for the rest of the transaction."""
         made = Currency(code, DECIMALS[code])
         for row in rows:
             made = Currency(code, DECIMALS[code], row.rounding_mode, row.rounding_increment, row.active)
         self._currencies[code] = made
+        return made
 
 
 CURRENCY: Final = Query(

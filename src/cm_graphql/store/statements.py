@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from sqlalchemy import ARRAY, ColumnElement, CompoundSelect, Select, Text, bindparam, func, select
+from sqlalchemy import ARRAY, ColumnElement, CompoundSelect, Select, Text, bindparam, cast, func, select
 from sqlalchemy.engine import Dialect
 
 from cm_graphql.store.types import PlainText
@@ -105,7 +105,9 @@ class _Json(Text):
 
 
 def _among_array(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    return column == func.any(bindparam(name, None, ARRAY(Text(collation="C"))))
+    # The sub-select hides the list's length (see `bulk`).
+    texts = ARRAY(Text(collation="C"))
+    return column == func.any(cast(select(bindparam(name, None, texts)).scalar_subquery(), texts))
 
 
 def _among_json(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:

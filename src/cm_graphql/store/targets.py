@@ -97,7 +97,8 @@ async def _lines(
 ) -> defaultdict[str, list[TargetLine]]:
     """Each document's lines in order: every item followed by its taxation items (domain.md 4.4)."""
     taxes_of: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    async for page in reading.of(session, kind.tax_lines, ids=ids):
+    tax_rows, item_rows = await reading.each(session, (kind.tax_lines, {"ids": ids}), (kind.item_lines, {"ids": ids}))
+    async for page in tax_rows:
         for row in page:
             taxes_of[row.item_id].append(
                 TargetLine(
@@ -113,7 +114,7 @@ async def _lines(
                 )
             )
     lines: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    async for page in reading.of(session, kind.item_lines, ids=ids):
+    async for page in item_rows:
         for row in page:
             document = lines[row.document_id]
             document.append(TargetLine(id=row.id, worth=row.worth, credited=row.credit_amount, paid=row.payment_amount))
