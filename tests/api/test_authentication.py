@@ -18,6 +18,7 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -28,6 +29,7 @@ from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.viewer import STANDARD
 from cm_graphql.settings import Settings, SettingsError
 from cm_graphql.store.database import Database
+from in_process import a_key, served
 from servers import running
 
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
@@ -363,6 +365,17 @@ def test_the_log_names_who_asked_and_did_what(guarded: Guarded) -> None:
         ("usr_ann", "reference.update_settings", {"PERMISSION_DENIED": 1}),
     ]
     assert logged(guarded, event="key_refused", key=taken.id, reason="revoked")
+
+
+async def test_the_log_names_who_sends_too_much(database_url: str, tmp_path: Path) -> None:
+    async with served(database_url, tmp_path, auth="keys", rate_limit="1/minute") as client:
+        key_id, header = await a_key(database_url, "settings:read")
+        with capture_logs() as entries:
+            for _ in range(2):
+                await client.post("/graphql", json={"query": "{ __typename }"}, headers=header)
+
+    asked = [(entry["status"], entry["viewer"]) for entry in entries if entry["event"] == "request"]
+    assert asked == [(200, key_id), (429, key_id)]
 
 
 async def test_the_log_names_who_held_a_socket(guarded: Guarded) -> None:
