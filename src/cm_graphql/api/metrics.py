@@ -108,12 +108,13 @@ class MetricsEndpoint:
     """Answers with the numbers."""
 
     def __init__(self, make_context: Callable[[Request, str], Awaitable[Context]]) -> None:
+        from prometheus_client.exposition import choose_encoder  # at the start: the first who asks need not wait
+
         self._make_context = make_context
+        self._choose_encoder = choose_encoder
 
     async def __call__(self, request: Request) -> Response:
         """Answer a GET or HEAD."""
-        from prometheus_client.exposition import choose_encoder
-
         sources: Sources = request.app.state.sources
         try:
             context = await self._make_context(request, getattr(request.state, "request_id", ""))
@@ -125,7 +126,7 @@ class MetricsEndpoint:
             headers = {"cache-control": "no-store", **refused.headers}
             return JSONResponse({"errors": [from_api_error(refused)]}, refused.status, headers)
         families = [*sources.collect(), *await self._of_database(sources.api)]
-        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        encode, media_type = self._choose_encoder(request.headers.get("accept", ""))
         headers = {"cache-control": "no-store", "content-type": media_type}
         gathered: Any = Gathered(
             families
