@@ -80,27 +80,18 @@ def _told(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def check(books: Books) -> None:
-    """Assert of the rows what `auditing.audit` does not: signs, statuses, refunds, the history, one part per target."""
+    """Assert of the rows what `auditing.audit` does not: statuses, the history, one part per target."""
     memos = {row["id"]: row for row in books["credit_memos"].values()}
     lines = [*books["credit_memo_items"].values(), *books["credit_memo_taxation_items"].values()]
     _check_memos(memos, lines, books)
-    _check_targets(books)
-    _check_refunds(memos, books)
+    for refund in books["refunds"].values():
+        assert refund["status"] in ("PROCESSED", "ERROR"), "nothing is left at the gateway"
     _check_history(memos, books)
-
-
-def _worth(line: Row) -> int:
-    amount: int = line["tax_amount"] if "tax_amount" in line else line["amount_without_tax"]
-    return amount
 
 
 def _check_memos(memos: Mapping[str, Row], lines: list[Row], books: Books) -> None:
     is_open: defaultdict[str, bool] = defaultdict(bool)
     for line in lines:
-        worth = _worth(line)
-        sign = -1 if worth < 0 else 1
-        for name in ("applied_amount", "unapplied_amount", "refund_amount"):
-            assert 0 <= sign * line[name] <= sign * worth, (name, line["id"])
         is_open[line["credit_memo_id"]] |= line["unapplied_amount"] != 0
     parts = [
         (row["credit_memo_id"], row["invoice_id"] or row["debit_memo_id"])
@@ -122,39 +113,6 @@ def _check_memos(memos: Mapping[str, Row], lines: list[Row], books: Books) -> No
 def _target(part: Row) -> str | None:
     target: str | None = part["invoice_id"] or part["debit_memo_id"]
     return target
-
-
-def _check_targets(books: Books) -> None:
-    for name in ("invoices", "debit_memos"):
-        for row in books[name].values():
-            assert 0 <= row["balance"] <= row["amount"], row["id"]
-    for name, worth in (
-        ("invoice_items", "charge_amount"),
-        ("invoice_taxation_items", "tax_amount"),
-        ("debit_memo_items", "amount_without_tax"),
-        ("debit_memo_taxation_items", "tax_amount"),
-    ):
-        for row in books[name].values():
-            assert row["balance"] == row[worth] - row["credit_amount"] - row["payment_amount"], row["id"]
-            sign = -1 if row[worth] < 0 else 1
-            assert 0 <= sign * row["balance"] <= sign * row[worth], row["id"]
-
-
-def _check_refunds(memos: Mapping[str, Row], books: Books) -> None:
-    paid: defaultdict[str, int] = defaultdict(int)
-    in_parts: defaultdict[str, int] = defaultdict(int)
-    in_lines: defaultdict[str, int] = defaultdict(int)
-    for part in books["refund_parts"].values():
-        in_parts[part["refund_id"]] += part["amount"]
-    for part in books["refund_item_parts"].values():
-        in_lines[part["refund_id"]] += part["amount"]
-    for refund in books["refunds"].values():
-        assert refund["status"] in ("PROCESSED", "ERROR"), "nothing is left at the gateway"
-        amount = refund["amount"] if refund["status"] == "PROCESSED" else 0
-        assert in_parts[refund["id"]] == in_lines[refund["id"]] == amount, refund["id"]
-        paid[refund["credit_memo_id"]] += amount
-    for memo in memos.values():
-        assert memo["refund_amount"] == paid[memo["id"]], memo["id"]
 
 
 def _check_history(memos: Mapping[str, Row], books: Books) -> None:
