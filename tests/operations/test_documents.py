@@ -248,6 +248,25 @@ async def test_a_job_that_was_called_off_is_not_in_the_way_of_the_next(office: O
     assert (await office.do(documents.generate_pdf, generating(memo)))["job"] != job
 
 
+async def test_a_pdf_that_is_called_off_while_it_is_made_is_no_file_of_the_memo(office: Office) -> None:
+    memo = await office.draft("10.00")
+    called_off = (await office.do(documents.generate_pdf, generating(memo)))["job"]
+
+    async def call_off() -> None:
+        await office.do(jobs.cancel, CancelCreditMemoJob(id=Key(called_off)))
+
+    office.files.after = call_off  # its object is stored, and no row tells of it
+
+    assert (await ended(office, called_off)).status is JobStatus.CANCELED
+    assert await office.rows(t.credit_memo_files) == []
+    assert await office.notes(memo, EventAction.PDF_GENERATED) == []
+
+    anew = (await office.do(documents.generate_pdf, generating(memo)))["job"]
+    assert (await ended(office, anew)).status is JobStatus.PROCESSED
+    assert (await office.row(t.credit_memo_files)).credit_memo_id == memo
+    assert (await office.request(memo)).status is PdfGenerationStatus.GENERATED
+
+
 async def test_only_drafts_and_posted_memos_have_pdfs_made(office: Office) -> None:
     memo = await office.draft("10.00")
     await office.do(lifecycle.cancel, CancelCreditMemo(key=Key(memo)))

@@ -1,15 +1,19 @@
 """Jobs while the database is locked, full or cut off, while they are called off, and when they kill their workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy import text, update
 
+import postgres
 from auditing import audit
 from cm_graphql.domain.commands.base import Key
 from cm_graphql.domain.commands.settlement import CancelCreditMemoJob
@@ -23,13 +27,16 @@ from cm_graphql.operations.ports import SystemClock, new_id
 from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Viewer
 from cm_graphql.store import jobs as store
+from cm_graphql.store import migrations
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database
 from cm_graphql.store.session import Session
+from databases import Databases, asyncpg_url, chosen_kinds
+from dying_worker import die_after_a_job
 from jobbing import QUICK, applying_later, ask, money, until, working
 from jobbing import Gate as Held
 from large import a_large_memo
-from operating import TODAY, Desk
+from operating import TODAY, Desk, a_desk
 
 Work = Callable[[Unit], Awaitable[Mapping[str, Any] | None]]
 
@@ -156,6 +163,75 @@ async def test_a_job_survives_the_loss_of_all_connections_before_its_commit(desk
 
     assert (row.status, row.error) == (JobStatus.PROCESSED, None)
     assert row.attempts > 1
+    assert len(await desk.rows(t.credit_memo_applications)) == 1
+    await audit(desk.database)
+
+
+# --- a database that crashes ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mortal_server(databases: Databases) -> Iterator[tuple[str, Path]]:
+    """A PostgreSQL that may crash, since nobody else uses it: a migrated database, and where its data lie."""
+    if "postgresql" not in chosen_kinds():
+        pytest.skip("SQLite is part of the process, whose death is another test")
+    # What it has committed must outlive it; a power cut it need not survive.
+    server = postgres.start(databases.run_pid, {**postgres.SETTINGS, "synchronous_commit": "on"})
+    url = asyncpg_url(server, "postgres")
+
+    async def prepare() -> str:
+        await migrations.upgrade(url)
+        connection = await asyncpg.connect(server)
+        try:
+            return str(await connection.fetchval("SHOW data_directory"))
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        data = Path(thread.submit(asyncio.run, prepare()).result())
+    yield url, data
+    postgres.crash(data, restart=False)
+
+
+@pytest.mark.parametrize("moment", ["before it computes", "before its commit"])
+async def test_a_job_survives_a_crash_of_the_database(mortal_server: tuple[str, Path], moment: str) -> None:
+    url, data = mortal_server
+    crashed = asyncio.Event()
+
+    async def crash(times: int = 1) -> None:
+        if times == 1:
+            await asyncio.to_thread(postgres.crash, data)
+            crashed.set()
+
+    async with a_desk(url) as desk, asyncio.timeout(60):
+        memo, invoice = await desk.posted("50.00"), await desk.invoice("20.00", invoice_number=moment.replace(" ", "-"))
+        job = await ask(desk, applying_later(memo, (invoice, "20.00")))
+        held = Held(settlement.run_apply)
+        async with working(desk, held if moment == "before it computes" else before_the_commit(crash)):
+            if moment == "before it computes":
+                await held.reached.wait()
+                await crash()
+                held.open.set()
+            await crashed.wait()
+            await asyncio.sleep(0.5)  # this test looks through the same pool
+            row = await until(desk, job)
+
+        assert (row.status, row.error) == (JobStatus.PROCESSED, None)
+        assert len(await desk.rows(t.credit_memo_applications, credit_memo_id=memo)) == 1
+        assert (await desk.memo(memo)).applied == money("20.00")
+        await audit(desk.database)
+
+
+async def test_a_worker_killed_after_its_commit_has_done_its_job_once(desk: Desk, database_url: str) -> None:
+    memo, invoice = await desk.posted("50.00"), await desk.invoice("20.00")
+    job = await ask(desk, applying_later(memo, (invoice, "20.00")))
+
+    assert await die_after_a_job(database_url) == -signal.SIGKILL
+    async with working(desk):
+        row = await until(desk, job)
+        await asyncio.sleep(10 * QUICK.poll)  # nobody takes it for undone
+
+    assert (row.status, row.error, row.attempts) == (JobStatus.PROCESSED, None, 1)
     assert len(await desk.rows(t.credit_memo_applications)) == 1
     await audit(desk.database)
 
