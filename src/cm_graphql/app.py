@@ -173,7 +173,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/graphql", served),
             WebSocketRoute("/graphql", Sockets(endpoint, settings.limits(), traffic, settings.allowed_origins)),
             *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
-            Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context).__call__, methods=["GET", "HEAD"]),
+            Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context, traffic).__call__, methods=["GET", "HEAD"]),
             *([Route(metrics.PATH, metrics.MetricsEndpoint(make_context).__call__)] if settings.metrics else ()),
             Route("/healthz", _alive),
             Route("/readyz", _ready),

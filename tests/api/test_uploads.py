@@ -390,6 +390,16 @@ async def test_files_are_for_those_who_may_read_their_memo_and_others_are_told_h
         assert (await client.get(file["downloadUrl"])).status_code == 200, "a link is enough by itself"
 
 
+async def test_downloads_count_like_other_requests(database_url: str, tmp_path: Path) -> None:
+    async with served(database_url, tmp_path, auth="keys", rate_limit="2/minute") as client:
+        _, reader = await a_key(database_url, "credit_memos:read")
+
+        answers = [await client.get("/files/cmf_" + "0" * 32, headers=reader) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 429]
+    assert int(answers[2].headers["retry-after"]) > 0
+
+
 async def test_documents_of_others_accounts_are_like_those_that_nobody_has(database_url: str, tmp_path: Path) -> None:
     async with served(database_url, tmp_path, auth="keys") as client:
         _, clerk = await a_key(database_url, *STANDARD)

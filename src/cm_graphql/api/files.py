@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cm_graphql.api.context import Context
 from cm_graphql.api.errors import ApiError, Code, RequestRefused, from_api_error
+from cm_graphql.api.traffic import Traffic, address_of
 from cm_graphql.engine.errors import RequestError
 from cm_graphql.store import documents as store
 from cm_graphql.store.documents import StoredFile
@@ -35,8 +36,9 @@ log = structlog.get_logger("cm_graphql.api")
 class FileEndpoint:
     """Answers with files."""
 
-    def __init__(self, make_context: Callable[[Request, str], Awaitable[Context]]) -> None:
+    def __init__(self, make_context: Callable[[Request, str], Awaitable[Context]], traffic: Traffic) -> None:
         self._make_context = make_context
+        self._traffic = traffic
 
     async def __call__(self, request: Request) -> Response:
         """Answer a GET or HEAD."""
@@ -53,6 +55,7 @@ class FileEndpoint:
             # Who asks comes before what they ask: strangers do not make us read anything.
             try:
                 context = await self._make_context(request, request_id)
+                await self._traffic.count(context.caller_id or address_of(request))
                 context.require("credit_memos:read")
             except RequestRefused as refused:
                 return _refused(refused.status, refused, refused.headers)
