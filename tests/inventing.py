@@ -58,6 +58,19 @@ class Inventor:
         used = ", ".join(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)
         return f"query Made{f'({used})' if used else ''} {text}"
 
+    def mutation(self, *names: str) -> str:
+        """A document with these mutations, the input of each a variable, that asks for what they answer."""
+        root = self._schema.mutation_type
+        assert root is not None
+        parts, inputs = [], []
+        for i, name in enumerate(names):
+            field = root.fields[name]
+            parts.append(f"r{i}: {name}(input: $i{i}) {self._selection(field.type, 0)}")
+            inputs.append(f"$i{i}: {field.args['input'].type}")
+        text = f"{{ {' '.join(parts)} }} {' '.join(self._fragments)}"
+        inputs += [f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text]
+        return f"mutation Made({', '.join(inputs)}) {text}"
+
     def variables(self) -> dict[str, Any]:
         """Values of the variables, of which some take their defaults and one may be null."""
         values: dict[str, list[Any]] = {"yes": [True, False], "no": [True, False], "few": [0, 1, 3, None]}

@@ -15,10 +15,12 @@ from cm_graphql.api.context import Api, Context
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.schema import schema
 from cm_graphql.app import open_documents
+from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.viewer import LOCAL, Viewer
 from cm_graphql.outside.judging import wrong_with
 from cm_graphql.settings import Settings
 from cm_graphql.store.database import Database
+from cm_graphql.store.direct import open_direct
 from documentation import refusals_of
 
 TODAY = date(2026, 3, 15)
@@ -44,7 +46,10 @@ class Shop:
         self._runner = asyncio.Runner()
         self._database = Database.open(url)
         files = Settings(files_url=folder.as_uri(), mail_folder=folder / "mail")
-        self.api = Api(database=self._database, today=TODAY, documents=replace(open_documents(files), judge=Judge()))
+        documents = replace(open_documents(files), judge=Judge())
+        self._direct = open_direct(self._database)
+        self.engine = Engine(schema, self._direct)
+        self.api = Api(database=self._database, today=TODAY, engine=self.engine, documents=documents)
 
         async def make_context(_request: HTTPConnection, request_id: str) -> Context:
             return Context.of(self.api, viewer=self.viewer, request_id=request_id)
@@ -55,6 +60,7 @@ class Shop:
     def close(self) -> None:
         """Close the database."""
         self._runner.run(self._client.aclose())
+        self._runner.run(self._direct.close())
         self._runner.run(self._database.dispose())
         self._runner.close()
 

@@ -246,6 +246,9 @@ class Context:
     def explain(self, *_query: object) -> None:
         """There is nothing to tell."""
 
+    def before_root_field(self, *_field: object) -> None:
+        """Nothing is planned."""
+
     async def after_root_field(self) -> None:
         """Nothing is open."""
 

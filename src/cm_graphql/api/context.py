@@ -12,7 +12,7 @@ from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.runner import Engine, Planned
+from cm_graphql.engine.runner import Engine, Planned, RootField
 from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
 from cm_graphql.operations.ports import SystemClock, TaxEngine
@@ -68,6 +68,8 @@ class Context:
         self.request_id = request_id
         self.response_extensions: dict[str, Any] = {}
         self._rehearsal: Rehearsal | None = None
+        self._root_field: RootField | None = None
+        self._shown: Mapping[str, Mapping[str, Any]] = {}
         self.loaders = self._fresh_loaders()
 
     @classmethod
@@ -98,7 +100,7 @@ class Context:
             answer, self._rehearsal = await self._through(self.api.gate.act(what, command, *self._who))
         except Refusal as refusal:
             answer = Answer(faults=refusal.faults)
-        self._acted([answer])
+        await self._acted([answer])
         return answer
 
     async def act_each(self, what: BulkAction[Any, Any], command: Any) -> BulkAnswer:
@@ -107,7 +109,7 @@ class Context:
             answers, self._rehearsal = await self._through(self.api.gate.act_each(what, command, *self._who))
         except Refusal as refusal:
             return BulkAnswer(refused=refusal.faults)
-        self._acted(answers)
+        await self._acted(answers)
         return BulkAnswer(elements=answers)
 
     @property
@@ -123,10 +125,19 @@ class Context:
         except MalformedId as error:
             raise BadUserInput(str(error)) from error
 
-    def _acted(self, answers: list[Answer]) -> None:
+    async def _acted(self, answers: list[Answer]) -> None:
         if any(answer.replayed for answer in answers):
             self.response_extensions["idempotentReplay"] = True
         self.loaders = self._fresh_loaders()
+        outcomes = [answer.outcome for answer in answers if answer.outcome]
+        engine, field = self.api.engine, self._root_field
+        # Plans read on connections of their own, which do not see what a dry run will undo.
+        if engine is not None and field is not None and outcomes and self._rehearsal is None:
+            self._shown = await engine.payload(field, outcomes, self)
+
+    def shown(self, place: str, key: str) -> Any:
+        """The object of an id at a place of the payload, where a plan has read it; else None."""
+        return self._shown.get(place, {}).get(key)
 
     async def planned(self, operation: Operation, variables: Mapping[str, Any] | None) -> Planned | None:
         """What plans can answer of a query; None where resolvers must answer all of it."""
@@ -143,8 +154,13 @@ class Context:
             if found is not None:
                 self.response_extensions["plan"] = found.shown()
 
+    def before_root_field(self, field: RootField) -> None:
+        """Note which root field of a mutation comes next, so that plans can read its payload."""
+        self._root_field = field
+
     async def after_root_field(self) -> None:
-        """Undo a dry run, now that its payload was read."""
+        """Forget what was read for a payload, and undo a dry run, now that its payload was read."""
+        self._root_field, self._shown = None, {}
         rehearsal, self._rehearsal = self._rehearsal, None
         if rehearsal is not None:
             await rehearsal.undo()

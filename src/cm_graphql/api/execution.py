@@ -2,10 +2,19 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Protocol, cast
 
-from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, OperationType, located_error
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    OperationType,
+    located_error,
+)
 from graphql import subscribe as graphql_subscribe
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
@@ -15,7 +24,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from cm_graphql.api.documents import Document
 from cm_graphql.api.errors import Code, DocumentRefused, from_request_error
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.runner import Planned
+from cm_graphql.engine.runner import Planned, RootField
 
 
 class RequestContext(Protocol):
@@ -25,17 +34,44 @@ class RequestContext(Protocol):
         """What plans can answer of a query; None where resolvers must answer all of it."""
         ...
 
+    def before_root_field(self, field: RootField) -> None:
+        """Note which root field of a mutation comes next, so that plans can read its payload."""
+        ...
+
     async def after_root_field(self) -> None:
         """Finish what a root field of a mutation left open, now that everything selected below it was read."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An object of the answer that a plan has made: whatever is selected of it is there, and nothing else."""
+
+    data: dict[str, Any]
+
+
 class Execution(StrawberryGraphQLCoreExecutionContext):
-    """Runs one operation, and tells the context when a root field of a mutation is complete.
+    """Runs one operation, and tells the context when a root field of a mutation begins, and when it is complete.
 
     A dry run needs that moment: its transaction must stay open until the payload has been read, and be undone before
     the next root field starts.
     """
+
+    planned_operation: Operation | None = None
+    """The operation with its plans, where plans may read payloads."""
+
+    def complete_object_value(
+        self,
+        return_type: GraphQLObjectType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        if isinstance(result, Finished):
+            return result.data
+        return super().complete_object_value(return_type, field_details_list, info, path, result, position_context)
 
     def execute_field(
         self,
@@ -58,6 +94,8 @@ class Execution(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         context: RequestContext = self.context_value
+        if self.planned_operation is not None:
+            context.before_root_field(RootField(self.planned_operation, self.variable_values, str(path.key)))
         try:
             completed = super().execute_field(parent_type, source, field_details_list, path, position_context)
             return await completed if self.is_awaitable(completed) else completed
@@ -123,7 +161,8 @@ async def answer(
     if operation is not None and operation.kind is OperationType.QUERY:
         planned = await context.planned(operation, variables)
     if planned is None:
-        return await execute(schema, document.node, operation_name, variables, context, suggestions=suggestions)
+        node = document.node
+        return await execute(schema, node, operation_name, variables, context, operation, suggestions=suggestions)
     if planned.rest is None:
         return ExecutionResult(planned.data)
     rest = await execute(schema, planned.rest, None, variables, context, suggestions=suggestions)
@@ -137,10 +176,11 @@ async def execute(
     operation_name: str | None,
     variables: Mapping[str, Any] | None,
     context: RequestContext,
+    operation: Operation | None = None,
     *,
     suggestions: bool = True,
 ) -> ExecutionResult:
-    """Run one operation of a valid document by its resolvers.
+    """Run one operation of a valid document by its resolvers; given `operation`, its plans may read payloads.
 
     Raises DocumentRefused when the operation cannot be chosen or a variable has a wrong value; what fields raise is
     in the result.
@@ -157,6 +197,7 @@ async def execute(
     )
     if isinstance(built, list):
         raise DocumentRefused([from_request_error(error, Code.BAD_USER_INPUT) for error in built])
+    cast(Execution, built).planned_operation = operation
     result = built.execute_operation()
     if built.is_awaitable(result):
         result = await result

@@ -9,9 +9,10 @@ from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
 from cm_graphql.api.context import Context
+from cm_graphql.api.execution import Finished
 from cm_graphql.api.inputs import command_of, input_of
 from cm_graphql.domain.errors import ErrorCode, Fault, field_name
-from cm_graphql.engine.declare import NAMES, typed
+from cm_graphql.engine.declare import NAMES, Named, typed
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.resolve import find
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Outcome
@@ -143,7 +144,8 @@ def _payload(
     }
     for key, (annotation, text, *readers) in payload.items():
         resolver = _outcome_resolver(key, *readers)
-        fields[key] = strawberry.field(resolver=resolver, description=text), f"{annotation} | None"
+        metadata = {} if readers else {"declared": Named(key)}
+        fields[key] = strawberry.field(resolver=resolver, description=text, metadata=metadata), f"{annotation} | None"
     errors = strawberry.field(
         resolver=_errors_resolver, description="Why nothing was done; empty when the mutation did its work."
     )
@@ -159,17 +161,19 @@ def _outcome_resolver(key: str, read: Reader | None = None) -> Callable[..., Any
         context, value = cast(Context, info.context), outcome.get(key)
         if read is not None and value is not None:
             return await read(context.loaders, value)
-        return await _shown(context, key, value)
+        place = ".".join(step for step in info.path.as_list() if isinstance(step, str))
+        return await _shown(context, place, key, value)
 
     return resolve
 
 
-async def _shown(context: Context, key: str, value: Any) -> Any:
+async def _shown(context: Context, place: str, key: str, value: Any) -> Any:
     """A value of an outcome: an id stands for the thing, unless the field is about the id itself."""
     if isinstance(value, list):
-        return list(await gather(*(_shown(context, key, inner) for inner in value)))
+        return list(await gather(*(_shown(context, place, key, inner) for inner in value)))
     if isinstance(value, str) and not key.endswith("_id") and _looks_like_an_id(value):
-        return await find(context.loaders, value)
+        made = context.shown(place, value)
+        return await find(context.loaders, value) if made is None else Finished(made)
     return value
 
 

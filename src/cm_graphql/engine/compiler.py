@@ -4,8 +4,9 @@ Selections are collected by graphql-core's own functions, so that fragments, ali
 do there. Where a field has no declaration, `Unplanned` says that the operation goes the ordinary way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from operator import attrgetter, itemgetter
 from typing import Any, cast
@@ -18,8 +19,11 @@ from graphql import (
     GraphQLSchema,
     IntValueNode,
     OperationDefinitionNode,
+    OperationType,
     get_named_type,
+    get_nullable_type,
     is_leaf_type,
+    is_list_type,
     is_object_type,
 )
 from graphql.execution.collect_fields import (
@@ -40,6 +44,7 @@ from cm_graphql.engine.declare import (
     Derived,
     Embedded,
     Loaded,
+    Named,
     NodeType,
     One,
     Stored,
@@ -60,7 +65,7 @@ from cm_graphql.engine.plan import (
 )
 from cm_graphql.engine.raw import leaf, processor, python_values, row_reader
 from cm_graphql.engine.resolve import ById, ByKey, ListSpec
-from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, Plan, Rest, Root
+from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
 
 Details = Sequence[FieldDetails]
 
@@ -98,30 +103,37 @@ class Compiler:
     _scopes: set[str] = field(default_factory=set)
 
     def plan(self) -> Plan:
-        """The plan of the operation: of those of its root fields that can be planned."""
-        root_type = cast(GraphQLObjectType, self.schema.query_type)
+        """The plan of the operation: of what can be planned of a query's root fields, or of a mutation's payloads."""
+        is_query = self.operation.operation is OperationType.QUERY
+        root_type = cast(GraphQLObjectType, self.schema.query_type if is_query else self.schema.mutation_type)
         collected = collect_fields(self.schema, self.fragments, self.variables, root_type, self.operation)
-        roots: dict[str, Root] = {}
+        candidates: dict[str, Callable[[], Root]] = {}
         constants: dict[str, Any] = {}
         for key, details in collected.grouped_field_set.items():
             name = details[0].node.name.value
             self._fields += 1
             if name == "__typename":
                 constants[key] = root_type.name
-                continue
+            elif is_query:
+                candidates[key] = partial(self._root, root_type, details)
+            else:
+                candidates.update(self._payload(key, key, root_type, details))
+        roots: dict[str, Root] = {}
+        for place, make in candidates.items():
             self._scopes = set()
             try:
-                roots[key] = self._root(self._field(root_type, name), details)
+                roots[place] = make()
             except Unplanned:
                 continue
-            roots[key].scopes = frozenset(self._scopes)
+            roots[place].scopes = frozenset(self._scopes)
         nodes = {key: [one.node for one in details] for key, details in collected.grouped_field_set.items()}
         rest = Rest(self.operation, [fragment.definition for fragment in self.fragments.values()], nodes)
         return Plan(roots, constants, rest, self._rows, self.statements, self._fields + TOKENS_OF_A_VIEW * self._views)
 
     # --- roots --------------------------------------------------------------------------------------------------------
 
-    def _root(self, graphql_field: GraphQLField, details: Details) -> Root:
+    def _root(self, root_type: GraphQLObjectType, details: Details) -> Root:
+        graphql_field = self._field(root_type, details[0].node.name.value)
         site = Site(graphql_field, details[0].node)
         declared = _declared(graphql_field)
         if isinstance(declared, ListSpec):
@@ -131,16 +143,31 @@ class Compiler:
             view = self.row_view(Rowset(kind), details, 1)
             return KeyRoot(site, view, declared.number, next(_NUMBERS), lambda key: read_key(key, kind.prefix))
         if isinstance(declared, ById):
-            kinds = (
-                PREFIXES
-                if declared.target == "Node"
-                else {p: k for p, k in PREFIXES.items() if k.name == declared.target}
-            )
-            views = {p: self.row_view(Rowset(k), details, 1) for p, k in kinds.items()}
-            prefixes = list(kinds)
+            views = self._views_of(graphql_field, details, 1)
+            prefixes = list(views)
             read: Callable[[str], str] = _checked if declared.target == "Node" else (lambda key: id_of(key, *prefixes))
             return IdRoot(site, declared.argument, views, next(_NUMBERS), read, declared.most)
         raise Unplanned
+
+    def _payload(
+        self, key: str, place: str, parent: GraphQLObjectType, details: Details, rows: int = 1
+    ) -> Iterator[tuple[str, Callable[[], Root]]]:
+        """What may be planned below a field of a mutation: things that its outcome names, at their places."""
+        graphql_field = parent.fields.get(details[0].node.name.value)
+        declared = None if graphql_field is None else _declared(graphql_field)
+        named = None if graphql_field is None else get_named_type(graphql_field.type)
+        if graphql_field is None or not is_object_type(named):
+            return
+        if is_list_type(get_nullable_type(graphql_field.type)):
+            rows *= MOST_OBJECTS
+        if isinstance(declared, Named):
+            yield place, partial(self._named, key, declared.name, graphql_field, details, rows)
+        elif declared is None:
+            for label, inner in self.subfields(named, details).items():
+                yield from self._payload(key, f"{place}.{label}", named, inner, rows)
+
+    def _named(self, key: str, name: str, graphql_field: GraphQLField, details: Details, rows: int) -> Root:
+        return NamedRoot(key, name, self._views_of(graphql_field, details, rows), next(_NUMBERS))
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
@@ -179,12 +206,15 @@ class Compiler:
         self, key: Callable[[Any], Any], source: str, field: GraphQLField, inner: Details, code: Code, rows: int
     ) -> str:
         """The source of the row whose id `source` is the source of, and `key` takes from a row or object."""
-        named = get_named_type(field.type)
-        kinds = [k for k in PREFIXES.values() if k.name == named.name] if is_object_type(named) else PREFIXES.values()
-        views = {kind.prefix: self.row_view(Rowset(kind), inner, rows) for kind in kinds}
-        child = code.child(OneChild(key, views, next(_NUMBERS)), _key(inner))
+        child = code.child(OneChild(key, self._views_of(field, inner, rows), next(_NUMBERS)), _key(inner))
         # A missing row under a non-null field is an error with a path, which graphql-core words.
         return f"{child}[{source}]" if isinstance(field.type, GraphQLNonNull) else f"{child}.get({source})"
+
+    def _views_of(self, field: GraphQLField, inner: Details, rows: int) -> dict[str, RowView]:
+        """How at most so many things are shown, by the prefixes of their ids: of an interface those of all kinds."""
+        named = get_named_type(field.type)
+        kinds = [k for k in PREFIXES.values() if k.name == named.name] if is_object_type(named) else PREFIXES.values()
+        return {kind.prefix: self.row_view(Rowset(kind), inner, rows) for kind in kinds}
 
     def plain(
         self,

@@ -124,6 +124,13 @@ class Loaded:
     """What a caller must be allowed to do beside reading the type."""
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A field of a mutation's payload: the thing, or the list of things, whose ids the action's outcome has by name."""
+
+    name: str
+
+
 Declared = Stored | Derived | Embedded | One | Many | Computed | Loaded
 
 

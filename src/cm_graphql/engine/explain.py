@@ -17,7 +17,7 @@ from cm_graphql.engine.plan import (
     ask_ids,
     ask_keys,
 )
-from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, Plan, Root
+from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Root
 
 SOME_KEY = ("?",)
 """Stands for the keys of the parents, which are only known once those are read."""
@@ -99,6 +99,9 @@ def _of_root(key: str, root: Root, run: Run) -> Iterator[Level]:
                 wanted = [given for given in keys if given.startswith(f"{prefix}_")]
                 if wanted:
                     yield _of_rows(key, view, (ask_ids(view, (root.identity, prefix), wanted, run),), run)
+        case NamedRoot():
+            for prefix, view in root.views.items():
+                yield _of_rows(key, view, (ask_ids(view, (root.identity, prefix), SOME_KEY, run),), run)
 
 
 def _of_child(path: str, child: Child, run: Run) -> Iterator[Level]:

@@ -52,6 +52,8 @@ class Run:
     statements: Statements
     convert: Callable[[GraphQLField, Mapping[str, Any]], dict[str, Any]]
     """Turns coerced arguments into what resolvers take."""
+    mutated: "Mutated | None" = None
+    """The root field of a mutation that was just carried out; only its payload is read then."""
 
     def arguments(self, site: "Site") -> dict[str, Any]:
         """The arguments of a field in this request."""
@@ -70,6 +72,25 @@ class Run:
         limits = self.loaders.accounts
         given = {**values, KEYS: keys, ACCOUNTS: limits}
         return self.statements.get((*key, limits is not None), make, given).bound(given)
+
+
+@dataclass(frozen=True)
+class Mutated:
+    """What a root field of a mutation has done."""
+
+    key: str
+    """The root field's key in the answer."""
+    outcomes: Sequence[Mapping[str, Any]]
+    """What is to be shown, by names: ids, lists of ids, or plain values."""
+
+    def ids(self, name: str, prefix: str) -> list[str]:
+        """The ids of one kind that stand under a name, in order."""
+        found: set[str] = set()
+        for outcome in self.outcomes:
+            value = outcome.get(name)
+            given = value if isinstance(value, list) else [value]
+            found.update(one for one in given if isinstance(one, str) and one.startswith(f"{prefix}_"))
+        return sorted(found)
 
 
 @dataclass(frozen=True)

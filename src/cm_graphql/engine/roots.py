@@ -120,6 +120,28 @@ class KeyRoot(Root):
         return objects[0] if objects else None
 
 
+@dataclass
+class NamedRoot(Root):
+    """Things in the payload of a mutation: those whose ids its outcomes have by name."""
+
+    key: str
+    """The key of the mutation's root field."""
+    name: str
+    views: dict[str, RowView]
+    identity: int
+
+    def answer(self, run: Run) -> Ask:
+        """The object of each id; nothing when another root field of the document was carried out."""
+        found: dict[str, Any] = {}
+        if run.mutated is None or run.mutated.key != self.key:
+            return found
+        for prefix, view in self.views.items():
+            wanted = run.mutated.ids(self.name, prefix)
+            if wanted:
+                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
+        return found
+
+
 @dataclass(frozen=True)
 class Rest:
     """The root fields of an operation, of which some are left to resolvers."""
@@ -146,9 +168,10 @@ class Rest:
 
 @dataclass
 class Plan:
-    """An operation of which some root fields can be answered without resolvers."""
+    """An operation of which some root fields, or fields of a mutation's payloads, can be answered without resolvers."""
 
     roots: dict[str, Root]
+    """By their keys; what stands in a payload by its place, such as `applyCreditMemo.creditMemo`."""
     constants: dict[str, Any]
     """Root fields that are the same for everybody, as `__typename`."""
     rest: Rest
@@ -162,7 +185,7 @@ class Plan:
     """How many of the next runs should not be made at once, since one took too long."""
 
     def run(self, run: Run) -> Ask:
-        """What the planned root fields answer; a field that is missing has to be asked of resolvers."""
+        """What the planned fields answer; one that is missing has to be asked of resolvers."""
         data: Object = {}
         for key, root in self.roots.items():
             if not run.loaders.may(root.scopes):

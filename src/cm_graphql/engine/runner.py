@@ -1,7 +1,7 @@
 """Runs the plans of operations, and tells what of them is left to resolvers."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,10 @@ from strawberry.types.arguments import convert_arguments
 from cm_graphql.engine.compiler import Compiler
 from cm_graphql.engine.explain import Explanation, explained
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.plan import Run, Unplanned
+from cm_graphql.engine.plan import Mutated, Object, Run, Unplanned
 from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.resolve import HasLoaders
-from cm_graphql.engine.roots import Plan
+from cm_graphql.engine.roots import NamedRoot, Plan
 from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
 
 LONG_RUNS = 50
@@ -41,8 +41,18 @@ class Planned:
         return {key: rest[key] if key in rest else self.data[key] for key in self.order}
 
 
+@dataclass(frozen=True, slots=True)
+class RootField:
+    """A root field of a mutation that is about to be carried out."""
+
+    operation: Operation
+    variables: VariableValues
+    key: str
+    """Its key in the answer."""
+
+
 class Engine:
-    """Answers queries by plans, as far as they can be planned."""
+    """Answers queries by plans, as far as they can be planned, and reads what mutations answer."""
 
     def __init__(self, schema: StrawberrySchema, direct: Direct) -> None:
         self._schema: GraphQLSchema = schema._schema
@@ -51,7 +61,8 @@ class Engine:
         self._direct = direct
         self._statements = Statements(direct.dialect)
         self.counted: Counter[str] = Counter()
-        """How many queries were answered by plans: `planned` altogether, `partly`, or not at all (`unplanned`)."""
+        """How many queries were answered by plans: `planned` altogether, `partly`, or not at all (`unplanned`); and how
+        many mutations had something of their payload read by one (`payloads`)."""
 
     async def answer(
         self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
@@ -83,6 +94,23 @@ class Engine:
             return Planned(data, order, plan.rest.document(left))
         return Planned({key: data[key] for key in order} if plan.constants else data, order, None)
 
+    async def payload(
+        self, field: RootField, outcomes: Sequence[Mapping[str, Any]], context: HasLoaders
+    ) -> dict[str, dict[str, Object]]:
+        """What plans read of a payload, once its mutation was committed: by place, then by id.
+
+        Nothing stands at places that resolvers have to answer.
+        """
+        plan = self.plan(field.operation, field.variables)
+        if not any(isinstance(root, NamedRoot) and root.key == field.key for root in plan.roots.values()):
+            return {}
+        try:
+            found = await self._read(plan, self._run(field.variables, context, Mutated(field.key, outcomes)))
+        except ReadingFailed:
+            return {}
+        self.counted["payloads"] += any(found.values())
+        return found
+
     def explain(
         self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
     ) -> Explanation | None:
@@ -99,8 +127,8 @@ class Engine:
         )
         return values if isinstance(values, VariableValues) else None
 
-    def _run(self, values: VariableValues, context: HasLoaders) -> Run:
-        return Run(self._direct.name, values, context, context.loaders, self._statements, self._converted)
+    def _run(self, values: VariableValues, context: HasLoaders, mutated: Mutated | None = None) -> Run:
+        return Run(self._direct.name, values, context, context.loaders, self._statements, self._converted, mutated)
 
     def plan(self, operation: Operation, values: VariableValues) -> Plan:
         """The plan of an operation for these values of the variables in @skip and @include."""
