@@ -187,3 +187,18 @@ def test_a_bulk_reads_all_that_it_changed_with_the_statements_of_one(repeats: Re
 
     assert [len(result["creditMemo"]["items"]["nodes"]) for result in results] == [1] * 4
     assert len(asked) == 3
+
+
+def test_a_repeat_leaves_out_what_was_deleted_meanwhile(shop: Shop) -> None:
+    draft = shop.draft("1.00")
+    tax = {"memoItemId": shop.item_of(draft), "name": "VAT", "jurisdiction": "SF", "taxRateType": "PERCENTAGE"}
+    asked = {"key": draft, "taxationItems": [{**tax, "taxAmount": "0.10", "taxRate": "0.1"}], "idempotencyKey": "gone"}
+    selection = "creditMemo { id } taxationItems { name }"
+    first = shop.payload("createCreditMemoTaxationItems", asked, selection)
+
+    shop.do("cancelCreditMemo", {"key": draft})
+    shop.do("deleteCreditMemo", {"key": draft})
+
+    assert [item["name"] for item in first["taxationItems"]] == ["VAT"]
+    again = shop.payload("createCreditMemoTaxationItems", asked, selection)
+    assert (again["creditMemo"], again["taxationItems"]) == (None, [])

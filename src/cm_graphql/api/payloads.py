@@ -170,7 +170,9 @@ def _outcome_resolver(key: str, read: Reader | None = None) -> Callable[..., Any
 async def _shown(context: Context, place: str, key: str, value: Any) -> Any:
     """A value of an outcome: an id stands for the thing, unless the field is about the id itself."""
     if isinstance(value, list):
-        return list(await gather(*(_shown(context, place, key, inner) for inner in value)))
+        shown = await gather(*(_shown(context, place, key, inner) for inner in value))
+        # A repeat reads things as they are now: one may be deleted by then, or no longer for this caller to see.
+        return [inner for inner in shown if inner is not None]
     if isinstance(value, str) and not key.endswith("_id") and _looks_like_an_id(value):
         made = context.shown(place, value)
         return await find(context.loaders, value) if made is None else Finished(made)

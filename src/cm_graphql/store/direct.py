@@ -18,6 +18,7 @@ from sqlalchemy.engine import Dialect
 from cm_graphql.store.database import Database
 from cm_graphql.store.errors import StoreError
 from cm_graphql.store.fold import fold_text
+from cm_graphql.store.inline import PROGRESS_STEPS
 
 Work: TypeAlias = Generator[tuple[str, Sequence[Any]], list[Any], Any]
 
@@ -30,10 +31,6 @@ INLINE_WAIT: Final = 0.25
 
 INLINE_ROWS: Final = 5_000
 """It may read so many rows; shaping them takes as long again."""
-
-PROGRESS_STEPS: Final = 50_000
-"""So many steps of SQLite's machine lie between two looks at the clock: about a millisecond."""
-
 
 INLINE_CACHE: Final = 16_000
 """Kilobytes of pages that the connection of short readings keeps."""
