@@ -1,17 +1,25 @@
 """No list of memos makes a database scan the table or sort it, however many there are: its own plan says so."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from graphql import parse
+from sqlalchemy import text
 
+from cm_graphql.api.context import Api, Context
+from cm_graphql.api.schema import schema
 from cm_graphql.api.types.credit_memos import CreditMemo
-from cm_graphql.operations.viewer import Viewer
-from reading import Reader, reading
+from cm_graphql.engine.operations import Operation, operations_of
+from cm_graphql.engine.plan import Statement
+from cm_graphql.engine.runner import Engine
+from cm_graphql.operations.viewer import LOCAL, Viewer
+from cm_graphql.store.database import Database
+from cm_graphql.store.direct import Direct, Work, open_direct
 
 MEMOS = 20_000
 MILLION = 1_000_000
@@ -75,40 +83,42 @@ def _filling(dialect: str, memos: int) -> list[str]:
 
 @dataclass
 class Planner:
-    """Asks for lists and looks at how the database would find them."""
+    """Asks for lists and looks at how the database finds them."""
 
-    reader: Reader
+    database: Database
+    direct: Direct
+    engine: Engine
+    operation: Operation
+    runner: asyncio.Runner
     sorted_at_most: int
     """Rows that a plan may sort: those of one account in a hundred, or the few that a filter finds."""
-
-    def __post_init__(self) -> None:
-        self._asked: list[tuple[str, Any]] = []
-        event.listen(self.reader.database.readers.sync_engine, "before_cursor_execute", self._note)
-
-    def _note(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        if "credit_memos" in statement and not statement.startswith("EXPLAIN"):
-            self._asked.append((statement, parameters))
+    viewer: Viewer = LOCAL
 
     def page(self, **variables: Any) -> dict[str, str]:
-        """Ask for a page, and answer its pageInfo; its plan must be a good one."""
-        self._asked.clear()
-        data = self.reader.ask(QUERY, **({"first": 20} | variables if "last" not in variables else variables))
-        for statement, parameters in self._asked:
-            problems = self.reader.run(self._problems(statement, parameters))
-            assert not problems, f"{variables}: {problems}\n{statement}"
-        info: dict[str, str] = data["creditMemos"]["pageInfo"]
+        """Ask for a page, and answer its pageInfo; the plans of its statements must be good ones."""
+        return self.runner.run(self._page({"first": 20} | variables if "last" not in variables else variables))
+
+    async def _page(self, variables: dict[str, Any]) -> dict[str, str]:
+        context = Context.of(Api(database=self.database), viewer=self.viewer)
+        explanation = self.engine.explain(self.operation, variables, context)
+        assert explanation is not None
+        (level,) = explanation.levels
+        problems = await self.direct.run(self._problems(level.statements), short=False)
+        assert not problems, f"{variables}: {problems}\n{level.statements}"
+        answer = await self.engine.answer(self.operation, variables, context)
+        assert answer is not None
+        info: dict[str, str] = answer.data["creditMemos"]["pageInfo"]
         return info
 
-    async def _problems(self, statement: str, parameters: Any) -> list[str]:
-        async with self.reader.database.read() as connection:
-            if self.reader.database.dialect == "sqlite":
-                rows = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
-                return list(_of_sqlite([tuple(row) for row in rows]))
-            found = await connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)
-            told = found.scalar_one()
-            return list(
-                _of_postgresql((json.loads(told) if isinstance(told, str) else told)[0]["Plan"], self.sorted_at_most)
-            )
+    def _problems(self, statements: Sequence[Statement]) -> Work:
+        found: list[str] = []
+        for sql, parameters in statements:
+            if self.direct.name == "sqlite":
+                found += _of_sqlite((yield f"EXPLAIN QUERY PLAN {sql}", parameters))
+            else:
+                ((told,),) = yield f"EXPLAIN (FORMAT JSON) {sql}", parameters
+                found += _of_postgresql(json.loads(told)[0]["Plan"], self.sorted_at_most)
+        return found
 
 
 def _of_postgresql(node: dict[str, Any], sorted_at_most: int) -> Iterator[str]:
@@ -121,7 +131,7 @@ def _of_postgresql(node: dict[str, Any], sorted_at_most: int) -> Iterator[str]:
         yield from _of_postgresql(child, sorted_at_most)
 
 
-def _of_sqlite(rows: list[tuple[Any, ...]]) -> Iterator[str]:
+def _of_sqlite(rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     """A walk along the index of the sort is no scan, and what is sorted must come by row numbers: the few, or a page.
 
     The few that a filter finds must be searched for: that ends early where there are many, and soon where not.
@@ -147,15 +157,20 @@ def planner(module_database_url: str) -> Iterator[Planner]:
 @contextmanager
 def planning(url: str, memos: int) -> Iterator[Planner]:
     """Somebody to ask, upon so many memos."""
-    with reading(url) as reader:
-        for statement in _filling(reader.database.dialect, memos):
-            reader.run(_run(reader, statement))
-        yield Planner(reader, max(2_000, memos // 50))
+    database = Database.open(url)
+    direct = open_direct(database)
+    (operation,) = operations_of(parse(QUERY)).values()
+    with asyncio.Runner() as runner:
+        runner.run(_fill(database, memos))
+        yield Planner(database, direct, Engine(schema, direct), operation, runner, max(2_000, memos // 50))
+        runner.run(direct.close())
+        runner.run(database.dispose())
 
 
-async def _run(reader: Reader, statement: str) -> None:
-    async with reader.database.write(long=True) as connection:
-        await connection.execute(text(statement))
+async def _fill(database: Database, memos: int) -> None:
+    for statement in _filling(database.dialect, memos):
+        async with database.write(long=True) as connection:
+            await connection.execute(text(statement))
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -231,13 +246,10 @@ def test_status_and_account_go_with_every_sort(planner: Planner, field: str, ask
 
 
 def test_a_caller_limited_to_accounts_is_served_alike(planner: Planner) -> None:
-    everything = planner.reader.viewer
-    planner.reader.viewer = Viewer("usr_few", accounts=frozenset({ACCOUNT, f"acc_{9:032d}"}))
+    limited = replace(planner, viewer=Viewer("usr_few", accounts=frozenset({ACCOUNT, f"acc_{9:032d}"})))
 
-    info = planner.page()
-    planner.page(after=info["endCursor"])
-
-    planner.reader.viewer = everything
+    info = limited.page()
+    limited.page(after=info["endCursor"])
 
 
 @pytest.mark.soak

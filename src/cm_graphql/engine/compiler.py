@@ -50,6 +50,7 @@ from cm_graphql.engine.declare import (
     Stored,
 )
 from cm_graphql.engine.ids import id_of, kind_of, read_key
+from cm_graphql.engine.pages import Chosen
 from cm_graphql.engine.plan import (
     Finding,
     Lists,
@@ -244,7 +245,9 @@ class Compiler:
         shape = page.shape(connection, details)
         self.statements += page.counts
         values = python_values(spec.node_type, self.dialect)
-        return Lists(site, spec, rowset, page.views, shape, page.reads_rows, page.counts, next(_NUMBERS), values)
+        chosen = Chosen(rowset.columns, rowset.at, page.cursors)
+        identity = next(_NUMBERS)
+        return Lists(site, spec, rowset, chosen, page.views, shape, page.reads_rows, page.counts, identity, values)
 
     # --- the schema ---------------------------------------------------------------------------------------------------
 
@@ -336,7 +339,7 @@ class _OfRow:
         rowset = self._rowset
         at = rowset.index(label, source)
         currency = f"r[{rowset.stored('currency')}]" if "currency" in rowset.kind.sources else None
-        return leaf(source.type, self._compiler.dialect.name, f"r[{at}]", currency, code.constant)
+        return leaf(source, self._compiler.dialect.name, f"r[{at}]", currency, code.constant)
 
 
 class _OfObject:
@@ -360,8 +363,8 @@ class _OfObject:
 
 
 class _Connection:
-    """Compiles what is selected of a connection, whose page has `rows`, their `objects` for each view, whether there
-    are `more`, and the `total`.
+    """Compiles what is selected of a connection. Its parent `p` has `rows`, and their objects for each view `o0`, `o1`
+    and so on; there may be `more`, and there are `totals`.
     """
 
     def __init__(self, compiler: Compiler, rowset: Rowset, rows: int) -> None:
@@ -371,10 +374,14 @@ class _Connection:
         self.views: list[RowView] = []
         self.reads_rows = False
         self.counts = False
+        self.cursors = False
 
-    def shape(self, connection: GraphQLObjectType, details: Details) -> Callable[..., dict[str, Any]]:
-        """The function that makes the connection's object of a page."""
-        return Code().function("rows, objects, more, total, paging", self._entries(connection, details, self._field))
+    def shape(self, connection: GraphQLObjectType, details: Details) -> Callable[..., dict[Any, Any]]:
+        """The function that makes the connections' objects of the pages of all parents."""
+        entries = self._entries(connection, details, self._field)
+        objects = "".join(f", o{i}" for i in range(len(self.views)))
+        value = f"{{p: {entries} for p, rows{objects} in zip(parents, pages, *objects)}}"
+        return Code().function("parents, pages, objects, more, totals, paging", value)
 
     def _entries(
         self,
@@ -392,7 +399,7 @@ class _Connection:
     def _field(self, field: GraphQLField, name: str, inner: Details) -> str:
         if name == "totalCount":
             self.counts = True
-            return "total"
+            return "totals[p]"
         self.reads_rows = True
         if name == "nodes":
             return self._nodes(inner)
@@ -400,23 +407,32 @@ class _Connection:
             raise Unplanned
         object_type = cast(GraphQLObjectType, get_named_type(field.type))
         if name == "pageInfo":
-            return self._entries(object_type, inner, lambda _field, name, _inner: _PAGE_INFO[name])
+            return self._entries(object_type, inner, self._page_info)
         return f"[{self._entries(object_type, inner, self._edge)} for i, row in enumerate(rows)]"
 
     def _edge(self, _field: GraphQLField, name: str, inner: Details) -> str:
-        return "paging.cursor(row)" if name == "cursor" else f"{self._nodes(inner)}[i]"
+        if name != "cursor":
+            return f"{self._nodes(inner)}[i]"
+        self.cursors = True
+        return "paging.cursor(row)"
+
+    def _page_info(self, _field: GraphQLField, name: str, _inner: Details) -> str:
+        source, has_cursor = _PAGE_INFO[name]
+        self.cursors = self.cursors or has_cursor
+        return source
 
     def _nodes(self, details: Details) -> str:
         self.views.append(self._compiler.row_view(self._rowset, details, self._rows))
-        return f"objects[{len(self.views) - 1}]"
+        return f"o{len(self.views) - 1}"
 
 
 _PAGE_INFO = {
-    "hasNextPage": "paging.has_next(more)",
-    "hasPreviousPage": "paging.has_previous(more)",
-    "startCursor": "(paging.cursor(rows[0]) if rows else None)",
-    "endCursor": "(paging.cursor(rows[-1]) if rows else None)",
+    "hasNextPage": ("paging.has_next(p in more)", False),
+    "hasPreviousPage": ("paging.has_previous(p in more)", False),
+    "startCursor": ("(paging.cursor(rows[0]) if rows else None)", True),
+    "endCursor": ("(paging.cursor(rows[-1]) if rows else None)", True),
 }
+"""The source of each field, and whether it shows a cursor."""
 
 
 def _key(details: Details) -> str:

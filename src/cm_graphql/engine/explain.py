@@ -81,7 +81,8 @@ def _of_root(key: str, root: Root, run: Run) -> Iterator[Level]:
     match root:
         case ListRoot():
             asked = root.lists.asked(run)
-            reads = [root.lists.ask_page(asked, run)] if root.lists.reads_rows else []
+            soon = root.lists.ask_near(asked, run) if root.lists.reads_rows else None
+            reads = [*([soon] if soon else []), *([root.lists.ask_page(asked, run)] if root.lists.reads_rows else [])]
             counts = [root.lists.ask_count(asked, run)] if root.lists.counts else []
             yield from _of_list(key, root.lists, (*reads, *counts), run)
         case KeyRoot():

@@ -4,10 +4,11 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import count as numbers
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -40,6 +41,7 @@ from sqlalchemy.sql.elements import AsBoolean, BooleanClauseList, False_, True_
 
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.engine.filters import all_of
 from cm_graphql.engine.wire import nullable, storable
 from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_json, to_scaled
 
@@ -67,12 +69,14 @@ class Slice:
         """The values in its statement, by the names of their parameters."""
         return {
             LIMIT: self.limit + 1,
+            REACH: NEAR * (self.limit + 1),
             **{f"after_{i}": value for i, value in enumerate(self.after or ())},
             **{f"before_{i}": value for i, value in enumerate(self.before or ())},
         }
 
 
 LIMIT = "page_limit"
+REACH = "page_reach"
 
 
 def _nulls(values: tuple[Any, ...] | None) -> tuple[bool, ...] | None:
@@ -211,33 +215,87 @@ def ordering(
     return terms
 
 
-def page(
-    dialect: str,
-    node_type: NodeType,
-    where: ColumnElement[bool],
-    wanted: Slice,
-    columns: Sequence[ColumnElement[Any]] | None = None,
-) -> Select[Any]:
-    """One page of a whole table, one row more than asked so that it shows whether there is a next one.
+@dataclass(frozen=True)
+class Chosen:
+    """What is read of a type's rows: columns, and where some of its stored fields stand among them."""
 
-    Behind the columns, by default all of the type, stand the values that the page is sorted by.
-    """
-    shown = [*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders)]
-    terms = ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
-    ways = _ways(dialect, node_type, where, wanted)
-    parts = [
-        select(*(column.label(f"c{i}") for i, column in enumerate(shown)))
-        .select_from(node_type.table)
-        .where(way, stretch)
-        .order_by(*terms)
-        .limit(_limit(wanted))
-        for way in ways
-        for stretch in stretches(node_type, wanted)
+    columns: Sequence[ColumnElement[Any]]
+    at: Mapping[str, int]
+    cursors: bool = True
+    """Whether values that a list is sorted by are wanted too, for cursors."""
+
+    def places(self, orders: Sequence[Order]) -> list[int]:
+        """Where the values stand that a list is sorted by: among the columns, or behind them."""
+        behind = numbers(len(self.columns))
+        return [self.at[term.field] if term.field in self.at else next(behind) for term in orders]
+
+    def sorted(self, node_type: NodeType, orders: Sequence[Order]) -> list[ColumnElement[Any]]:
+        """The columns, and behind them the values that a list is sorted by and that are not among them."""
+        more = [term.field for term in orders if term.field not in self.at]
+        return [*self.columns, *(node_type.sources[name].label(f"sort_{name}") for name in more)]
+
+    def shown(self, columns: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
+        """Those of the columns with the values to sort by that are read in the end."""
+        return columns if self.cursors else columns[: len(self.columns)]
+
+
+def everything(node_type: NodeType) -> Chosen:
+    """All that is stored of a type."""
+    return Chosen(node_type.columns, node_type.positions)
+
+
+def page(
+    dialect: str, node_type: NodeType, where: ColumnElement[bool], wanted: Slice, chosen: Chosen | None = None
+) -> Select[Any]:
+    """One page of a whole table, one row more than asked so that it shows whether there is a next one."""
+    chosen = chosen or everything(node_type)
+    columns = chosen.sorted(node_type, wanted.orders)
+    ways = [
+        (way, stretch) for way in _ways(dialect, node_type, where, wanted) for stretch in stretches(node_type, wanted)
     ]
-    if len(parts) == 1:
-        return parts[0]
+    if len(ways) == 1:
+        return _along(node_type, all_of(*ways[0]), wanted, chosen.shown(columns))
+    parts = [_along(node_type, all_of(*way), wanted, columns) for way in ways]
     together = union_all(*(select(part.subquery()) for part in parts)).subquery("together")
-    return _in_order(select(*together.c), list(together.c)[-len(wanted.orders) :], wanted).limit(_limit(wanted))
+    found = list(together.c)
+    values = [found[place] for place in chosen.places(wanted.orders)]
+    return _in_order(select(*chosen.shown(found)), values, wanted).limit(_limit(wanted))
+
+
+def _along(
+    node_type: NodeType, where: ColumnElement[bool], wanted: Slice, columns: Sequence[ColumnElement[Any]]
+) -> Select[Any]:
+    """The first rows of a stretch of an index."""
+    terms = ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
+    named = [column.label(f"c{i}") for i, column in enumerate(columns)]
+    return select(*named).select_from(node_type.table).where(where).order_by(*terms).limit(_limit(wanted))
+
+
+NEAR: Final = 4
+"""So many rows are looked at for each one wanted, before a page that is not full yet is looked for otherwise."""
+
+
+def near(node_type: NodeType, where: ColumnElement[bool], wanted: Slice, chosen: Chosen) -> Select[Any] | None:
+    """For SQLite the first rows that a filter finds near the beginning of a page, where `page` would look twice.
+
+    They are the page if they fill it. None where `page` needs no such care.
+    """
+    if served(node_type, where, wanted.orders):
+        return None
+    place = _rowid(node_type.table)
+    terms = ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
+    begun = stretches(node_type, wanted)[-1 if wanted.backwards else 0]
+    reach = bindparam(REACH, NEAR * (wanted.limit + 1), type_=Integer())
+    walked = select(place.label("place")).select_from(node_type.table).where(begun).order_by(*terms).limit(reach)
+    beside = walked.subquery("near")
+    columns = chosen.shown(chosen.sorted(node_type, wanted.orders))
+    # The planner begins with the left side of an outer join; within a function the filter tempts it to nothing else.
+    return (
+        select(*(column.label(f"c{i}") for i, column in enumerate(columns)))
+        .select_from(beside.outerjoin(node_type.table, place == beside.c.place))
+        .where(func.coalesce(where, false()))
+        .limit(_limit(wanted))
+    )
 
 
 def stretches(node_type: NodeType, wanted: Slice) -> list[ColumnElement[bool]]:
@@ -339,10 +397,6 @@ def _in_order(statement: Select[Any], values: Sequence[ColumnElement[Any]], want
     return statement.order_by(*terms)
 
 
-def _sorted_values(node_type: NodeType, orders: Sequence[Order]) -> list[ColumnElement[Any]]:
-    return [node_type.sources[term.field].label(f"sort_{i}") for i, term in enumerate(orders)]
-
-
 def _within(node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> ColumnElement[bool]:
     conditions = [where]
     if wanted.after is not None:
@@ -386,14 +440,15 @@ def pages(
     keys: Sequence[str],
     where: ColumnElement[bool],
     wanted: Slice,
-    columns: Sequence[ColumnElement[Any]] | None = None,
+    chosen: Chosen | None = None,
 ) -> Select[Any]:
     """One page per parent, in one statement whose cost grows with the rows answered, not with all children.
 
     The last column is the parent's key.
     """
     parents, parent = keys_table(dialect, keys)
-    columns = [*(columns or node_type.columns), *_sorted_values(node_type, wanted.orders)]
+    chosen = chosen or everything(node_type)
+    columns = chosen.sorted(node_type, wanted.orders)
     terms = ordering(node_type, wanted.orders, backwards=wanted.backwards)
     if dialect == "sqlite":
         # SQLite has no LATERAL, but takes the parent's key inside a correlated IN with a LIMIT of its own.
@@ -408,7 +463,7 @@ def pages(
             .correlate(parents)
         )
         joined = parents.join(node_type.table, _rowid(node_type.table).in_(ids))
-        return select(*columns, parent.label("parent")).select_from(joined).order_by(*terms)
+        return select(*chosen.shown(columns), parent.label("parent")).select_from(joined).order_by(*terms)
     inside = (
         select(*columns)
         .where(by == parent, _within(node_type, where, wanted))
@@ -417,8 +472,9 @@ def pages(
         .correlate(parents)
         .lateral("page")
     )
-    rows = select(*inside.c, parent.label("parent")).select_from(parents.join(inside, true()))
-    return _in_order(rows, [inside.c[f"sort_{i}"] for i in range(len(wanted.orders))], wanted)
+    found = list(inside.c)
+    rows = select(*chosen.shown(found), parent.label("parent")).select_from(parents.join(inside, true()))
+    return _in_order(rows, [found[place] for place in chosen.places(wanted.orders)], wanted)
 
 
 def _rowid(table: FromClause) -> ColumnElement[int]:

@@ -6,8 +6,9 @@ field that a plan cannot answer exactly as graphql-core would, errors above all,
 the ordinary way, through resolvers.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TypeAlias
 
 from graphql import FieldNode, GraphQLField
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, Select, and_, select
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.filters import all_of
 from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.pages import Slice, among, count, counts, page, pages, write_cursor
+from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, write_cursor
 from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
 from cm_graphql.engine.resolve import ListSpec
 
@@ -69,9 +70,22 @@ class Run:
         values: Mapping[str, Any] = NO_VALUES,
     ) -> Statement:
         """A statement with its parameters; it is compiled when its key is asked for the first time."""
+        found = self.find(key, make, keys, values)
+        assert found is not None
+        return found
+
+    def find(
+        self,
+        key: tuple[Any, ...],
+        make: Callable[[], Select[Any] | None],
+        keys: Sequence[str] = (),
+        values: Mapping[str, Any] = NO_VALUES,
+    ) -> Statement | None:
+        """The same, of what may have no statement."""
         limits = self.loaders.accounts
         given = {**values, KEYS: keys, ACCOUNTS: limits}
-        return self.statements.get((*key, limits is not None), make, given).bound(given)
+        found = self.statements.get((*key, limits is not None), make, given)
+        return None if found is None else found.bound(given)
 
 
 @dataclass(frozen=True)
@@ -258,6 +272,10 @@ class Finding:
         return run.ask((self.identity, "found"), lambda: self.statement(run.dialect, ()), keys)
 
 
+PATIENCE = 50
+"""So many times a page is looked for with care, after one did not fill up near its beginning."""
+
+
 @dataclass
 class Lists:
     """A connection as selected: which of its fields, under which keys, and how its rows are shown."""
@@ -265,16 +283,20 @@ class Lists:
     site: Site
     spec: ListSpec
     rowset: Rowset
+    chosen: Chosen
+    """What is read of each row; of what pages are sorted by only if cursors are shown."""
     views: list[RowView]
     """Edges and nodes can select differently of the same rows."""
-    shape: Callable[..., Object]
-    """Makes the connection's object of a page: rows, their objects for each view, whether there are more, the total,
-    and the `Paging`."""
+    shape: Callable[..., dict[str | None, Object]]
+    """Makes the connections' objects: of parents, the rows of each, and per view the objects of each; the parents that
+    have more, the totals, and the `Paging`."""
     reads_rows: bool
     counts: bool
     identity: int
     sorted_values: Callable[[Row, Sequence[Order]], list[Any]]
     """Turns raw values that a list is sorted by into Python's, which cursors are made of."""
+    patience: int = 0
+    """How many of the next pages of the whole table are not looked for near their beginning."""
 
     def asked(self, run: Run) -> "Asked":
         """What is asked of the list in this request."""
@@ -287,12 +309,33 @@ class Lists:
         key = (self.identity, shape.key, listing.wanted.shape)
         return Asked(where, listing.wanted, key, {**listing.values, **listing.wanted.values})
 
+    def page(self, asked: "Asked", run: Run) -> Ask:
+        """The rows of a page of the whole table, and whether there are more."""
+        wanted = asked.wanted
+        statement = self.ask_near(asked, run) if self.patience == 0 else None
+        if statement is not None:
+            rows = yield statement
+            if len(rows) > wanted.limit:
+                return kept_of(rows, wanted)
+            self.patience = PATIENCE
+        self.patience = max(0, self.patience - 1)
+        return kept_of((yield self.ask_page(asked, run)), wanted)
+
+    def ask_near(self, asked: "Asked", run: Run) -> Statement | None:
+        """The statement that finds a page if it is full soon, where finding it otherwise takes care."""
+        if run.dialect != "sqlite":
+            return None
+        kind = self.rowset.kind
+        return run.find(
+            (*asked.key, "near"), lambda: near(kind, asked.where, asked.wanted, self.chosen), values=asked.values
+        )
+
     def ask_page(self, asked: "Asked", run: Run) -> Statement:
         """The statement of one page of the whole table."""
-        kind, columns = self.rowset.kind, self.rowset.columns
+        kind = self.rowset.kind
         return run.ask(
             (*asked.key, "page"),
-            lambda: page(run.dialect, kind, asked.where, asked.wanted, columns),
+            lambda: page(run.dialect, kind, asked.where, asked.wanted, self.chosen),
             values=asked.values,
         )
 
@@ -302,11 +345,11 @@ class Lists:
 
     def ask_pages(self, asked: "Asked", parents: Sequence[str], run: Run) -> Statement:
         """The statement of one page for each parent."""
-        kind, columns, by = self.rowset.kind, self.rowset.columns, self.spec.by
+        kind, by = self.rowset.kind, self.spec.by
         assert by is not None
         return run.ask(
             (*asked.key, "pages"),
-            lambda: pages(run.dialect, kind, by, (), asked.where, asked.wanted, columns),
+            lambda: pages(run.dialect, kind, by, (), asked.where, asked.wanted, self.chosen),
             parents,
             asked.values,
         )
@@ -318,6 +361,32 @@ class Lists:
         return run.ask(
             (*asked.key, "counts"), lambda: counts(run.dialect, kind, by, (), asked.where), parents, asked.values
         )
+
+    def objects(
+        self,
+        found: Mapping[Any, Rows],
+        more: Collection[Any],
+        totals: Mapping[Any, int],
+        wanted: Slice,
+        run: Run,
+    ) -> Ask:
+        """The connection of each parent, given the rows of its page; None is the parent of a whole table."""
+        pages_ = list(found.values())
+        shown = []
+        for view in self.views:
+            objects = yield from view.objects(list(chain.from_iterable(pages_)), run)
+            shown.append(_parted(objects, pages_))
+        return self.shape(found, pages_, shown, more, totals, Paging(self, wanted))
+
+
+def _parted(objects: list[Object], pages: list[Rows]) -> list[list[Object]]:
+    """The objects of the rows of all pages, page by page."""
+    parted, start = [], 0
+    for rows in pages:
+        end = start + len(rows)
+        parted.append(objects[start:end])
+        start = end
+    return parted
 
 
 @dataclass(frozen=True)
@@ -340,9 +409,10 @@ class Paging:
     wanted: Slice
 
     def cursor(self, row: Row) -> str:
-        """A row's cursor; the values it is sorted by stand behind the columns."""
+        """A row's cursor."""
         lists, orders = self.lists, self.wanted.orders
-        return write_cursor(lists.spec.node_type, orders, lists.sorted_values(row[len(lists.rowset.columns) :], orders))
+        raw = [row[place] for place in lists.chosen.places(orders)]
+        return write_cursor(lists.spec.node_type, orders, lists.sorted_values(raw, orders))
 
     def has_next(self, more: bool) -> bool:
         """Whether more follows, as far as one can tell from having read one row more than asked."""
@@ -363,27 +433,19 @@ class ManyChild(Child):
         """The connection of each row's id."""
         lists = self.lists
         asked = lists.asked(run)
-        wanted = asked.wanted
-        parents = [row[0] for row in rows]
-        grouped: dict[str, Rows] = {parent: [] for parent in parents}
+        grouped: dict[str, Rows] = {row[0]: [] for row in rows}
+        parents = list(grouped)
         if lists.reads_rows and parents:
             for row in (yield lists.ask_pages(asked, parents, run)):
                 grouped[row[-1]].append(row)
-        totals: dict[str, int] = {}
+        totals: dict[str, int] = dict.fromkeys(parents, 0)
         if lists.counts and parents:
-            totals = {row[0]: row[1] for row in (yield lists.ask_counts(asked, parents, run))}
-        kept: dict[str, tuple[Rows, bool]] = {parent: kept_of(found, wanted) for parent, found in grouped.items()}
-        flat = [row for found, _ in kept.values() for row in found]
-        shaped = []
-        for view in lists.views:
-            shaped.append((yield from view.objects(flat, run)))
-        made: dict[str, Object] = {}
-        paging, shape, place = Paging(lists, wanted), lists.shape, 0
-        for parent, (found, more) in kept.items():
-            end = place + len(found)
-            made[parent] = shape(found, [view[place:end] for view in shaped], more, totals.get(parent, 0), paging)
-            place = end
-        return made
+            totals.update((yield lists.ask_counts(asked, parents, run)))
+        limit = asked.wanted.limit
+        more = {parent for parent, found in grouped.items() if len(found) > limit}
+        if more or asked.wanted.backwards:
+            grouped = {parent: kept_of(found, asked.wanted)[0] for parent, found in grouped.items()}
+        return (yield from lists.objects(grouped, more, totals, asked.wanted, run))
 
 
 def kept_of(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:

@@ -54,21 +54,24 @@ class Statements:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._kept: OrderedDict[Hashable, Prepared] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Prepared | None] = OrderedDict()
         self._characters = 0
 
-    def get(self, key: Hashable, make: Callable[[], Select[Any]], own: Collection[str]) -> Prepared:
+    def get(self, key: Hashable, make: Callable[[], Select[Any] | None], own: Collection[str]) -> Prepared | None:
         """The statement of a key, which tells everything that shapes it but the values of its own parameters."""
-        found = self._kept.get(key)
-        if found is None:
-            found = self._kept[key] = prepare(make(), self._dialect, own)
-            self._characters += len(found.sql)
-            while self._characters > MOST_CHARACTERS and len(self._kept) > 1:
-                _, dropped = self._kept.popitem(last=False)
-                self._characters -= len(dropped.sql)
-        else:
+        if key in self._kept:
             self._kept.move_to_end(key)
-        return found
+            return self._kept[key]
+        statement = make()
+        made = self._kept[key] = None if statement is None else prepare(statement, self._dialect, own)
+        self._characters += _weight(made)
+        while self._characters > MOST_CHARACTERS and len(self._kept) > 1:
+            self._characters -= _weight(self._kept.popitem(last=False)[1])
+        return made
+
+
+def _weight(statement: Prepared | None) -> int:
+    return 100 if statement is None else len(statement.sql)
 
 
 def prepare(statement: Select[Any], dialect: Dialect, own: Collection[str]) -> Prepared:

@@ -2,17 +2,17 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Boolean, Date, Numeric, Select
+from sqlalchemy import Boolean, ColumnElement, Date, Numeric, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.engine.declare import NodeType, Order
-from cm_graphql.engine.scalars import show_moment
-from cm_graphql.engine.wire import show_amount
+from cm_graphql.engine.wire import nullable, show_amount
 from cm_graphql.store.session import DECIMALS
 from cm_graphql.store.types import Amount, JsonText, Scaled, Timestamp
 
@@ -20,21 +20,21 @@ Constant = Callable[[Any], str]
 """Gives a value a name in generated code."""
 
 
-def leaf(type_: TypeEngine[Any], dialect: str, value: str, currency: str | None, constant: Constant) -> str:
+def leaf(source: ColumnElement[Any], dialect: str, value: str, currency: str | None, constant: Constant) -> str:
     """The source of a column's wire value, given the source of its raw value and of the row's currency."""
-    show = _shower(type_, dialect)
+    type_ = source.type
     if isinstance(type_, Amount):
-        shown = f"{constant(AMOUNTS)}[{currency}]({value})"
-    elif show is None:
+        return f"{constant(AMOUNTS)}[{currency}][{value}]"
+    if isinstance(type_, Scaled):
+        return f"{constant(_SCALED)}[{value}]"
+    show = _shower(type_, dialect)
+    if show is None:
         return value
-    else:
-        shown = f"{constant(show)}({value})"
-    return f"(None if {value} is None else {shown})"
+    shown = f"{constant(show)}({value})"
+    return f"(None if {value} is None else {shown})" if nullable(source) else shown
 
 
 def _shower(type_: TypeEngine[Any], dialect: str) -> Callable[[Any], Any] | None:
-    if isinstance(type_, Scaled):
-        return _scaled
     if isinstance(type_, JsonText):
         return _loads
     if dialect == "sqlite":
@@ -42,7 +42,7 @@ def _shower(type_: TypeEngine[Any], dialect: str) -> Callable[[Any], Any] | None
         return bool if isinstance(type_, Boolean) else None
     if isinstance(type_, Timestamp):
         return _moment
-    return str if isinstance(type_, Date) else None
+    return date.isoformat if isinstance(type_, Date) else None
 
 
 def _loads(value: Any) -> Any:
@@ -50,33 +50,38 @@ def _loads(value: Any) -> Any:
 
 
 def _moment(value: datetime) -> str:
-    return show_moment(value)
+    """A moment as the driver gives it, which is always in UTC: its offset of six characters says nothing else."""
+    return f"{value.isoformat(timespec='microseconds')[:-6]}Z"
+
+
+MOST_SHOWN = 4_000
+"""Numbers of one kind that are remembered as they are shown; they take about 0.6 MB."""
+
+
+class _Shown(dict[int | None, str | None]):
+    """Whole numbers of the store as they are shown: few of them, such as zero, make up most of any answer."""
+
+    def __init__(self, show: Callable[[int], str]) -> None:
+        super().__init__()
+        self._show = show
+
+    def __missing__(self, value: int | None) -> str | None:
+        if len(self) >= MOST_SHOWN:
+            self.clear()
+        shown = self[value] = None if value is None else self._show(value)
+        return shown
 
 
 def _scaled(value: int) -> str:
     sign, digits = ("-", -value) if value < 0 else ("", value)
     whole, fraction = divmod(digits, 10**9)
-    return f"{sign}{whole}.{fraction:09d}".rstrip("0").rstrip(".") if fraction else f"{sign}{whole}"
+    return f"{sign}{whole}.{fraction:09d}".rstrip("0") if fraction else f"{sign}{whole}"
 
 
-def _amounts(decimals: int) -> Callable[[int], str]:
-    if decimals == 2:
+_SCALED = _Shown(_scaled)
 
-        def cents(amount: int) -> str:
-            if amount < 0:
-                amount = -amount
-                return f"-{amount // 10_000}.{amount // 100 % 100:02d}"
-            return f"{amount // 10_000}.{amount // 100 % 100:02d}"
-
-        return cents
-    code = next(code for code, places in DECIMALS.items() if places == decimals)
-    return lambda amount: show_amount(amount, code)
-
-
-_BY_DECIMALS = {decimals: _amounts(decimals) for decimals in set(DECIMALS.values())}
-
-AMOUNTS = {code: _BY_DECIMALS[decimals] for code, decimals in DECIMALS.items()}
-"""Per currency the function that writes an amount."""
+AMOUNTS = {code: _Shown(partial(show_amount, currency=code)) for code in DECIMALS}
+"""Per currency how an amount is written."""
 
 
 def processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:

@@ -172,9 +172,9 @@ class Listing:
         return self.node_type.cls.of(row)  # type: ignore[attr-defined]
 
     def cursor(self, row: Any) -> str:
-        """A row's cursor; the values it is sorted by stand behind the type's columns."""
-        start = len(self.node_type.columns)
-        return write_cursor(self.node_type, self.wanted.orders, row[start : start + len(self.wanted.orders)])
+        """A row's cursor."""
+        kind, orders = self.node_type, self.wanted.orders
+        return write_cursor(kind, orders, [row[kind.positions[term.field]] for term in orders])
 
 
 @strawberry.type(description="A page of a list, and the list as a whole.")

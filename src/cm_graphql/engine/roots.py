@@ -18,15 +18,12 @@ from cm_graphql.engine.plan import (
     Ask,
     Lists,
     Object,
-    Paging,
-    Rows,
     RowView,
     Run,
     Site,
     Unplanned,
     ask_keys,
     by_ids,
-    kept_of,
 )
 
 
@@ -51,16 +48,10 @@ class ListRoot(Root):
         """The connection."""
         lists = self.lists
         asked = lists.asked(run)
-        wanted = asked.wanted
-        rows: Rows = []
-        more = False
-        if lists.reads_rows:
-            rows, more = kept_of((yield lists.ask_page(asked, run)), wanted)
-        total = (yield lists.ask_count(asked, run))[0][0] if lists.counts else None
-        shaped = []
-        for view in lists.views:
-            shaped.append((yield from view.objects(rows, run)))
-        return lists.shape(rows, shaped, more, total, Paging(lists, wanted))
+        rows, more = (yield from lists.page(asked, run)) if lists.reads_rows else ([], False)
+        total = (yield lists.ask_count(asked, run))[0][0] if lists.counts else 0
+        made = yield from lists.objects({None: rows}, (None,) if more else (), {None: total}, asked.wanted, run)
+        return made[None]
 
 
 @dataclass
