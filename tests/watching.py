@@ -90,7 +90,10 @@ async def until_complete(socket: ClientConnection, key: str) -> list[Any]:
 
 async def lines_that_listen(database: Database, but: frozenset[int] = frozenset(), count: int = 1) -> frozenset[int]:
     """The connections that wait for NOTIFY, as soon as there are so many that are not these."""
-    asked = text("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'")
+    asked = text(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'cm-graphql-bus' "
+        "AND query LIKE 'SELECT id FROM credit_memo_events %'"  # which comes after LISTEN
+    )
     async with asyncio.timeout(30):
         while True:
             async with database.read() as connection:
@@ -98,3 +101,10 @@ async def lines_that_listen(database: Database, but: frozenset[int] = frozenset(
             if len(found) >= count:
                 return found
             await asyncio.sleep(0.05)
+
+
+async def cut(database: Database, lines: frozenset[int]) -> None:
+    """End connections as an administrator would."""
+    async with database.write() as connection:
+        for pid in lines:
+            await connection.execute(text(f"SELECT pg_terminate_backend({pid}, 5000)"))

@@ -11,7 +11,7 @@ from databases import Databases, chosen_kinds
 from dying_worker import die_after_a_job
 from operating import a_desk
 from servers import running
-from watching import WATCH, WATCH_JOB, Memos, heard, lines_that_listen, say, socket_to, subscribe, until_complete
+from watching import WATCH, WATCH_JOB, Memos, cut, heard, lines_that_listen, say, socket_to, subscribe, until_complete
 
 
 @pytest.fixture
@@ -27,29 +27,35 @@ async def test_what_another_server_does_is_watched_here(database_url: str, tmp_p
     homes = [tmp_path / "here", tmp_path / "there"]
     for home in homes:
         home.mkdir()
-    with (
-        running(database_url, homes[0], CM_GRAPHQL_EMBEDDED_WORKER="false") as here,
-        running(database_url, homes[1]) as there,
-    ):
-        async with a_desk(database_url) as desk:
-            memos = Memos(there, await desk.posted("50.00"), await desk.invoice("20.00"))
-            await lines_that_listen(desk.database, count=2)
-        async with socket_to(here) as socket:
-            await subscribe(socket, "memos", WATCH)
-            await asyncio.sleep(0.5)
+    async with a_desk(database_url) as desk:
+        memo, invoice = await desk.posted("50.00"), await desk.invoice("20.00")
+        with (
+            running(database_url, homes[0], CM_GRAPHQL_EMBEDDED_WORKER="false") as here,
+            running(database_url, homes[1]) as there,
+        ):
+            memos = Memos(there, memo, invoice)
+            lines = await lines_that_listen(desk.database, count=2)
+            async with socket_to(here) as socket:
+                await subscribe(socket, "memos", WATCH)
+                await asyncio.sleep(0.5)
 
-            await memos.comment("by another server")
-            change = (await heard(socket))["payload"]["data"]["creditMemoChanged"]
-            assert change["creditMemo"]["comment"] == "by another server"
+                await memos.comment("by another server")
+                change = (await heard(socket))["payload"]["data"]["creditMemoChanged"]
+                assert change["creditMemo"]["comment"] == "by another server"
 
-            job = await Memos(here, memos.memo, memos.invoice).apply_later()
-            change = (await heard(socket))["payload"]["data"]["creditMemoChanged"]
-            assert (change["event"]["action"], change["creditMemo"]["unappliedAmount"]) == ("APPLIED", "30.00")
+                await cut(desk.database, lines)
+                await memos.comment("while neither could hear the other")
+                change = (await heard(socket))["payload"]["data"]["creditMemoChanged"]
+                assert change["creditMemo"]["comment"] == "while neither could hear the other"
 
-            await say(socket, type="complete", id="memos")
-            await subscribe(socket, "job", WATCH_JOB, id=job)
-            last = (await until_complete(socket, "job"))[-1]["creditMemoJobChanged"]
-            assert (last["status"], last["linesDone"]) == ("PROCESSED", 2)
+                job = await Memos(here, memos.memo, memos.invoice).apply_later()
+                change = (await heard(socket))["payload"]["data"]["creditMemoChanged"]
+                assert (change["event"]["action"], change["creditMemo"]["unappliedAmount"]) == ("APPLIED", "30.00")
+
+                await say(socket, type="complete", id="memos")
+                await subscribe(socket, "job", WATCH_JOB, id=job)
+                last = (await until_complete(socket, "job"))[-1]["creditMemoJobChanged"]
+                assert (last["status"], last["linesDone"]) == ("PROCESSED", 2)
 
 
 async def test_a_job_is_seen_to_end_although_its_worker_was_killed_before_it_told(

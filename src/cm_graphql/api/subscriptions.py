@@ -101,7 +101,7 @@ async def _heard(listener: Listener, patience: float | None = None) -> list[str]
         return await listener.heard(patience)
     except TooSlow:
         raise ApiError(
-            "This subscription does not keep up with what happens: read what you missed, and subscribe again.",
+            "More happened than this subscription can be told: read what you missed, and subscribe again.",
             Code.LIMIT_EXCEEDED,
         ) from None
 
