@@ -11,7 +11,7 @@ A column's GraphQL type and nullability come from the table; a relation's from i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import strawberry
 from sqlalchemy import ColumnElement, FromClause, Select, select
@@ -29,8 +29,7 @@ PREFIXES: dict[str, "NodeType"] = {}
 C = TypeVar("C", bound=type)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One term of a sort: a field's name and whether it runs downwards."""
 
     field: str
@@ -205,7 +204,7 @@ class Behind:
     text: ColumnElement[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NodeType:
     """Everything the engine knows of one type: its table, what is selected of it, and how values are read."""
 

@@ -1,15 +1,14 @@
 """Filters and sorts of a type, made from its stored fields: inputs for clients, conditions for the database."""
 
-import dataclasses
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, TypeAlias
 
 import strawberry
 from sqlalchemy import (
@@ -185,199 +184,218 @@ def all_of(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
 
 def condition(node_type: NodeType, asked: Any) -> ColumnElement[bool]:
     """The condition of a filter; malformed ids and impossible operators are BAD_USER_INPUT."""
-    return condition_and_values(node_type, asked)[0]
+    return built(node_type, *shape_and_values(node_type, asked))
 
 
-def condition_and_values(node_type: NodeType, asked: Any) -> tuple[ColumnElement[bool], dict[str, Any]]:
-    """The condition of a filter, and the values in it by the names of their parameters.
+Shape: TypeAlias = tuple[Any, ...]
+"""What a filter asks, without the values: filters of one shape have the same condition, whose statement is compiled
+once for all of them."""
 
-    Filters that differ only in values have the same condition, so that its statement is compiled once for all.
-    """
+
+def shape_and_values(node_type: NodeType, asked: Any) -> tuple[Shape, Sequence[Any]]:
+    """The shape of a filter, and the values in it; malformed ids and impossible operators are BAD_USER_INPUT."""
     if asked is None:
-        return true(), {}
-    found = _Conditions(node_type)
-    return found.of(asked, 1), found.parameters
+        return (), ()
+    reading = _Reading(node_type)
+    return reading.of(asked, 1), tuple(reading.values)
 
 
-Bind = Callable[[Any, TypeEngine[Any]], ColumnElement[Any]]
-"""Makes a parameter of a value."""
+def built(node_type: NodeType, shape: Shape, values: Sequence[Any]) -> ColumnElement[bool]:
+    """The condition of a shape, with its values as the parameters that `named` names."""
+    return _Building(node_type, iter(named(values).items())).of(shape)
+
+
+def named(values: Sequence[Any]) -> dict[str, Any]:
+    """The values of a filter by the names of their parameters."""
+    return {f"filter_{i}": value for i, value in enumerate(values)}
 
 
 @dataclass
-class _Conditions:
+class _Reading:
+    """Reads what a filter asks."""
+
     node_type: NodeType
     conditions: int = 0
-    values: int = 0
-    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    listed: int = 0
+    values: list[Any] = field(default_factory=list)
 
-    def bind(self, value: Any, type_: TypeEngine[Any]) -> ColumnElement[Any]:
-        name = f"filter_{len(self.parameters)}"
-        self.parameters[name] = value
-        return bindparam(name, value, type_=type_)
-
-    def of(self, asked: Any, depth: int) -> ColumnElement[bool]:
+    def of(self, asked: Any, depth: int) -> Shape:
         if depth > DEEPEST:
             raise BadUserInput(f"A filter nests at most {DEEPEST} levels of and, or, not.")
-        found: list[ColumnElement[bool]] = []
-        for key in self.node_type.filters:
-            operators = getattr(asked, key)
-            if operators is not None and operators is not strawberry.UNSET:
-                found.append(self._field(key, operators))
-        text = getattr(asked, "search", None)
-        if isinstance(text, str):
-            self._counted(len(self.node_type.search))
-            found.append(or_(*(self._holding(source, text) for source in self.node_type.search)))
-        for key, join in (("and_", and_), ("or_", or_)):
-            parts = getattr(asked, key)
-            if parts is not None and parts is not strawberry.UNSET:
-                self._counted(len(parts))
-                inner = [self.of(part, depth + 1) for part in parts]
-                found.append(join(*inner) if inner else (true() if key == "and_" else false()))
-        if asked.not_ is not None and asked.not_ is not strawberry.UNSET:
-            # Null is a value like any other, so "not" must find the rows of which the database says "unknown".
-            found.append(not_(func.coalesce(self.of(asked.not_, depth + 1), false())))
-        return all_of(*found)
-
-    def _holding(self, source: ColumnElement[Any] | Behind, text: str) -> ColumnElement[bool]:
-        if isinstance(source, Behind):
-            return source.key.in_(select(source.id).where(_containing(source.text, text, self.bind)))
-        return _containing(source, text, self.bind)
+        found: list[Any] = []
+        for key, given in vars(asked).items():
+            if given is None or given is strawberry.UNSET:
+                continue
+            if key in ("and_", "or_"):
+                self._counted(len(given))
+                found.append((key, tuple(self.of(part, depth + 1) for part in given)))
+            elif key == "not_":
+                found.append((key, self.of(given, depth + 1)))
+            elif key == "search":
+                self._counted(len(self.node_type.search))
+                found.append((key, self._taken(*_containing(Text(), given))))
+            else:
+                found.append((key, self._operators(key, given)))
+        return tuple(found)
 
     def _counted(self, conditions: int, values: int = 0) -> None:
         self.conditions += conditions
-        self.values += values
+        self.listed += values
         if self.conditions > MOST_CONDITIONS:
             raise BadUserInput(f"A filter holds at most {MOST_CONDITIONS} conditions.")
-        if self.values > MOST_VALUES:
+        if self.listed > MOST_VALUES:
             raise BadUserInput(f"A filter lists at most {MOST_VALUES} values in all of its `in`.")
 
-    def _field(self, key: str, operators: Any) -> ColumnElement[bool]:
-        given = sum(getattr(operators, operator, strawberry.UNSET) is not strawberry.UNSET for operator in _OPERATORS)
-        self._counted(max(1, given), len(operators.in_ or ()))
+    def _operators(self, key: str, operators: Any) -> Shape:
+        given = [one for one in vars(operators).items() if one[1] is not strawberry.UNSET]
+        self._counted(max(1, len(given)), len(operators.in_ or ()))
+        type_ = _asked_of(self.node_type, key).type
+        if isinstance(type_, Id):
+            prefix = _prefix(self.node_type, key)
+            given = [(operator, _checked(operator, value, prefix)) for operator, value in given]
+        found = []
+        for operator, value in given:
+            if value is None and operator not in ("eq", "ne"):
+                name = _camel(operator.rstrip("_"))
+                raise BadUserInput(f"{_camel(key)}: {name} takes a value; ask for null with isNull or eq.")
+            found.append(self._taken(*_READ[operator](type_, value)))
+        return tuple(found)
+
+    def _taken(self, condition: str, *values: Any) -> tuple[str, int]:
+        self.values += values
+        return condition, len(values)
+
+
+Bind: TypeAlias = Callable[[TypeEngine[Any]], ColumnElement[Any]]
+"""Makes a parameter of the next value."""
+
+
+@dataclass
+class _Building:
+    """Builds the condition of a shape."""
+
+    node_type: NodeType
+    values: Iterator[tuple[str, Any]]
+
+    def bind(self, type_: TypeEngine[Any]) -> ColumnElement[Any]:
+        name, value = next(self.values)
+        return bindparam(name, value, type_=type_)
+
+    def of(self, shape: Shape) -> ColumnElement[bool]:
+        return all_of(*(self._part(key, asked) for key, asked in shape))
+
+    def _part(self, key: str, asked: Any) -> ColumnElement[bool]:
+        if key == "and_":
+            return all_of(*(self.of(part) for part in asked))
+        if key == "or_":
+            return or_(false(), *(self.of(part) for part in asked))
+        if key == "not_":
+            # Null is a value like any other, so "not" must find the rows of which the database says "unknown".
+            return not_(func.coalesce(self.of(asked), false()))
+        if key == "search":
+            return self._search(*asked)
+        target = _asked_of(self.node_type, key)
+        found = all_of(*(_BUILD[condition](target, count, self.bind) for condition, count in asked))
         stored = self.node_type.fields.get(key)
-        source = self.node_type.sources[key]
-        if isinstance(source.type, Id):
-            operators = _with_ids(operators, self._prefix(key))
-        if isinstance(stored, Stored) and stored.via is not None:
-            assert stored.of is not None
-            here = self.node_type.table.c[stored.via]
-            if not here.nullable and _asks_only(operators, "eq") and stored.of.unique:
-                # One value, after which an index may have the rest in order.
-                one = select(stored.of.table.c.id).where(_equal(stored.of, operators.eq, self.bind))
-                return here == one.scalar_subquery()
-            if not here.nullable:
-                # Asked of the other table once, instead of for every row of this one.
-                found = _operated(stored.of, operators, _camel(key), self.bind)
-                return here.in_(select(stored.of.table.c.id).where(found))
-        return _operated(source, operators, _camel(key), self.bind)
+        if not isinstance(stored, Stored) or stored.of is None or stored.via is None or target is not stored.of:
+            return found
+        here, ids = self.node_type.table.c[stored.via], select(target.table.c.id).where(found)
+        # One value, after which an index may have the rest in order; or many, asked of the other table once.
+        return here == ids.scalar_subquery() if asked == (("equal", 1),) and target.unique else here.in_(ids)
 
-    def _prefix(self, key: str) -> str | None:
-        """The prefix of the ids in a column, or nothing where they can be of several kinds or of another system."""
-        if key == "id":
-            return self.node_type.prefix
-        for name, value in self.node_type.fields.items():
-            if isinstance(value, One) and (value.key or f"{name}_id") == key and value.target != "Node":
-                return str(NAMES[value.target].__node__.prefix)
-        return None
+    def _search(self, condition: str, count: int) -> ColumnElement[bool]:
+        if condition != "containing":
+            return false()
+        pattern = self.bind(Text())
+        return or_(*(_holding(source, pattern) for source in self.node_type.search))
 
 
-def _with_ids(operators: Any, prefix: str | None) -> Any:
-    """Check the ids of a filter, and give bare digits their prefix; the wrong kind is BAD_USER_INPUT."""
-    if prefix is None:
-        return operators
-
-    def checked(value: Any) -> Any:
-        return id_of(value, prefix) if isinstance(value, str) else value
-
-    among = [checked(value) for value in operators.in_] if operators.in_ else operators.in_
-    return replace(operators, eq=checked(operators.eq), ne=checked(operators.ne), in_=among)
+def _holding(source: ColumnElement[Any] | Behind, pattern: ColumnElement[Any]) -> ColumnElement[bool]:
+    if isinstance(source, Behind):
+        return source.key.in_(select(source.id).where(_like(source.text, pattern)))
+    return _like(source, pattern)
 
 
-def _operated(source: ColumnElement[Any], operators: Any, name: str, bind: Bind) -> ColumnElement[bool]:
-    found = []
-    for operator, apply in _OPERATORS.items():
-        value = getattr(operators, operator, strawberry.UNSET)
-        if value is strawberry.UNSET:
-            continue
-        if value is None and operator not in ("eq", "ne"):
-            raise BadUserInput(f"{name}: {_camel(operator.rstrip('_'))} takes a value; ask for null with isNull or eq.")
-        found.append(apply(source, value, bind))
-    return all_of(*found)
+def _asked_of(node_type: NodeType, key: str) -> Any:
+    """The column that a condition is about; that of another table where each row has one there."""
+    stored = node_type.fields.get(key)
+    if isinstance(stored, Stored) and stored.via is not None and not node_type.table.c[stored.via].nullable:
+        return stored.of
+    return node_type.sources[key]
 
 
-def _null(source: ColumnElement[Any]) -> ColumnElement[bool]:
-    return source.is_(None) if nullable(source) else false()
+def _prefix(node_type: NodeType, key: str) -> str | None:
+    """The prefix of the ids in a column, or nothing where they can be of several kinds or of another system."""
+    if key == "id":
+        return node_type.prefix
+    for name, value in node_type.fields.items():
+        if isinstance(value, One) and (value.key or f"{name}_id") == key and value.target != "Node":
+            return str(NAMES[value.target].__node__.prefix)
+    return None
 
 
-def _valued(source: ColumnElement[Any]) -> ColumnElement[bool]:
-    return source.is_not(None) if nullable(source) else true()
+def _checked(operator: str, value: Any, prefix: str | None) -> Any:
+    """A value with its ids checked, of which bare digits are given their prefix; the wrong kind is BAD_USER_INPUT."""
+    if prefix is None or value is None or operator not in ("eq", "ne", "in_"):
+        return value
+    return [id_of(one, prefix) for one in value] if operator == "in_" else id_of(value, prefix)
 
 
-def _equal(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
-    if value is None:
-        return _null(source)
-    bound = _bound(source, value)
-    return false() if bound is None else source == bind(bound, source.type)
+# --- what is asked of a column: a condition by name, and its values ---------------------------------------------------
+
+Read: TypeAlias = tuple[Any, ...]
+
+NOTHING: Read = ("nothing",)
 
 
-def _different(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
-    if value is None:
-        return _valued(source)
-    return not_(func.coalesce(_equal(source, value, bind), false()))
+def _equal(type_: TypeEngine[Any], value: Any) -> Read:
+    bound = None if value is None else _bound(type_, value)
+    return ("null",) if value is None else NOTHING if bound is None else ("equal", bound)
 
 
-def _among(source: ColumnElement[Any], values: list[Any], bind: Bind) -> ColumnElement[bool]:
-    bound = [b for b in (_bound(source, value) for value in values) if b is not None]
+def _different(type_: TypeEngine[Any], value: Any) -> Read:
+    bound = None if value is None else _bound(type_, value)
+    return ("valued",) if value is None else ("anything",) if bound is None else ("different", bound)
+
+
+def _among(type_: TypeEngine[Any], values: list[Any]) -> Read:
+    bound = [b for b in (_bound(type_, value) for value in values) if b is not None]
     if not bound:
-        return false()
+        return NOTHING
     # As many parameters as the next power of two, the last value again and again: a dozen statements serve all.
-    bound += bound[-1:] * ((1 << (len(bound) - 1).bit_length()) - len(bound))
-    return source.in_([bind(value, source.type) for value in bound])
+    return ("among", *bound, *(bound[-1:] * ((1 << (len(bound) - 1).bit_length()) - len(bound))))
 
 
-def _compared(operator: str) -> Callable[[ColumnElement[Any], Any, Bind], ColumnElement[bool]]:
-    def compare(source: ColumnElement[Any], value: Any, bind: Bind) -> ColumnElement[bool]:
-        if not isinstance(source.type, Amount | Scaled):
-            return _COMPARE[operator](source, bind(value, source.type))
-        scale, biggest = (10_000, BIGGEST) if isinstance(source.type, Amount) else (10**SCALE_DIGITS, SCALED_LIMIT - 1)
+def _compared(operator: str) -> Callable[[TypeEngine[Any], Any], Read]:
+    def compare(type_: TypeEngine[Any], value: Any) -> Read:
+        if not isinstance(type_, Amount | Scaled):
+            return operator, value
+        scale, biggest = (10_000, BIGGEST) if isinstance(type_, Amount) else (10**SCALE_DIGITS, SCALED_LIMIT - 1)
         exact = Fraction(value) * scale
         whole = floor(exact) if operator in ("gt", "lte") else ceil(exact)
         if abs(whole) > biggest:
-            return source.is_not(None) if (whole < 0) == (operator in ("gt", "gte")) else false()
-        bound: Any = whole if isinstance(source.type, Amount) else Decimal(whole) / scale
-        return _COMPARE[operator](source, bind(bound, source.type))
+            return ("given",) if (whole < 0) == (operator in ("gt", "gte")) else NOTHING
+        return operator, whole if isinstance(type_, Amount) else Decimal(whole) / scale
 
     return compare
 
 
-_COMPARE: dict[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
-    "gt": lambda source, value: source > value,
-    "gte": lambda source, value: source >= value,
-    "lt": lambda source, value: source < value,
-    "lte": lambda source, value: source <= value,
-}
-
-
-def _containing(source: ColumnElement[Any], text: str, bind: Bind) -> ColumnElement[bool]:
+def _containing(_type: TypeEngine[Any], text: str) -> Read:
     _check_length(text)
     if not storable(text):
-        return false()
+        return NOTHING
     pattern = fold_text(text).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return fold(source).like(bind(f"%{pattern}%", Text()), escape="\\")
+    return "containing", f"%{pattern}%"
 
 
-def _starting(source: ColumnElement[Any], text: str, bind: Bind) -> ColumnElement[bool]:
+def _starting(_type: TypeEngine[Any], text: str) -> Read:
     """A range, which an index serves on both databases, unlike LIKE."""
     _check_length(text)
     if not storable(text):
-        return false()
+        return NOTHING
     prefix = fold_text(text)
-    # Ids of ours are in lower case as they are.
-    known = getattr(source, "foreign_keys", None) or getattr(source, "primary_key", False)
-    folded = source if isinstance(source.type, Id) and known else fold(source)
     end = _next_prefix(prefix)
-    within = folded >= bind(prefix, PlainText())
-    return within if end is None else and_(within, folded < bind(end, PlainText()))
+    return ("starting", prefix) if end is None else ("starting", prefix, end)
 
 
 def _next_prefix(prefix: str) -> str | None:
@@ -396,31 +414,68 @@ def _check_length(text: str) -> None:
         raise BadUserInput(f"The text to look for has {len(text)} characters; at most {LONGEST_TEXT} are allowed.")
 
 
-def _asks_only(operators: Any, operator: str) -> bool:
-    given = [name for name in _OPERATORS if getattr(operators, name, strawberry.UNSET) is not strawberry.UNSET]
-    return given == [operator]
-
-
-def _bound(source: ColumnElement[Any], value: Any) -> Any:
+def _bound(type_: TypeEngine[Any], value: Any) -> Any:
     """The value as the column's type takes it; nothing where no row can have it."""
-    if isinstance(source.type, EnumText):
+    if isinstance(type_, EnumText):
         return value
-    if isinstance(source.type, Amount):
+    if isinstance(type_, Amount):
         exact = Fraction(value) * 10_000
         return int(exact) if exact.denominator == 1 and abs(exact) <= BIGGEST else None
-    if isinstance(source.type, Scaled):
+    if isinstance(type_, Scaled):
         return value if abs(value) < 10**9 and value == value.quantize(Decimal("1e-9")) else None
-    if isinstance(source.type, Integer):
+    if isinstance(type_, Integer):
         return value if abs(value) <= BIGGEST else None
     return None if isinstance(value, str) and not storable(value) else value
 
 
-_OPERATORS: dict[str, Callable[[ColumnElement[Any], Any, Bind], ColumnElement[bool]]] = {
+_READ: Mapping[str, Callable[[TypeEngine[Any], Any], Read]] = {
     "eq": _equal,
     "ne": _different,
     "in_": _among,
-    "is_null": lambda source, value, _bind: _null(source) if value else _valued(source),
+    "is_null": lambda _type, value: ("null",) if value else ("valued",),
     "contains": _containing,
     "starts_with": _starting,
-    **{operator: _compared(operator) for operator in _COMPARE},
+    **{operator: _compared(operator) for operator in _ORDER_OPERATORS},
 }
+
+
+# --- and the same as SQL ----------------------------------------------------------------------------------------------
+
+
+def _null(source: ColumnElement[Any]) -> ColumnElement[bool]:
+    return source.is_(None) if nullable(source) else false()
+
+
+def _valued(source: ColumnElement[Any]) -> ColumnElement[bool]:
+    return source.is_not(None) if nullable(source) else true()
+
+
+def _like(source: ColumnElement[Any], pattern: ColumnElement[Any]) -> ColumnElement[bool]:
+    return fold(source).like(pattern, escape="\\")
+
+
+def _within(source: ColumnElement[Any], count: int, bind: Bind) -> ColumnElement[bool]:
+    # Ids of ours are in lower case as they are.
+    known = getattr(source, "foreign_keys", None) or getattr(source, "primary_key", False)
+    folded = source if isinstance(source.type, Id) and known else fold(source)
+    within = folded >= bind(PlainText())
+    return within if count == 1 else and_(within, folded < bind(PlainText()))
+
+
+_BUILD: Mapping[str, Callable[[ColumnElement[Any], int, Bind], ColumnElement[bool]]] = {
+    "nothing": lambda _source, _count, _bind: false(),
+    "anything": lambda _source, _count, _bind: true(),
+    "null": lambda source, _count, _bind: _null(source),
+    "valued": lambda source, _count, _bind: _valued(source),
+    "given": lambda source, _count, _bind: source.is_not(None),
+    "equal": lambda source, _count, bind: source == bind(source.type),
+    "different": lambda source, _count, bind: not_(func.coalesce(source == bind(source.type), false())),
+    "among": lambda source, count, bind: source.in_([bind(source.type) for _ in range(count)]),
+    "containing": lambda source, _count, bind: _like(source, bind(Text())),
+    "starting": _within,
+    "gt": lambda source, _count, bind: source > bind(source.type),
+    "gte": lambda source, _count, bind: source >= bind(source.type),
+    "lt": lambda source, _count, bind: source < bind(source.type),
+    "lte": lambda source, _count, bind: source <= bind(source.type),
+}
+"""Conditions by name: of a column, with so many values, each of which becomes a parameter."""

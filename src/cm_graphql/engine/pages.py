@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import count as numbers
 from typing import Any, Final
 
@@ -83,13 +84,14 @@ def _nulls(values: tuple[Any, ...] | None) -> tuple[bool, ...] | None:
     return None if values is None else tuple(value is None for value in values)
 
 
-def fingerprint(node_type: NodeType, orders: Sequence[Order]) -> int:
+@lru_cache(maxsize=1_000)
+def fingerprint(node_type: NodeType, orders: tuple[Order, ...]) -> int:
     """Tells cursors of one sort from those of another."""
     text = ",".join(f"{'-' if term.descending else ''}{term.field}" for term in orders)
     return zlib.crc32(f"{node_type.name}:{text}".encode())
 
 
-def write_cursor(node_type: NodeType, orders: Sequence[Order], values: Sequence[Any]) -> str:
+def write_cursor(node_type: NodeType, orders: tuple[Order, ...], values: Sequence[Any]) -> str:
     """Make the opaque cursor of a row, from its values of the sorted fields."""
     shown = [_plain(value) for value in values]
     return base64.urlsafe_b64encode(to_json([fingerprint(node_type, orders), *shown]).encode()).decode().rstrip("=")
@@ -103,7 +105,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def read_cursor(node_type: NodeType, orders: Sequence[Order], cursor: str) -> tuple[Any, ...]:
+def read_cursor(node_type: NodeType, orders: tuple[Order, ...], cursor: str) -> tuple[Any, ...]:
     """The values of a cursor; one that is malformed or of another list or sort is BAD_USER_INPUT."""
     try:
         if len(cursor) > LONGEST_CURSOR:

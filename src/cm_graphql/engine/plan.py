@@ -16,11 +16,11 @@ from graphql.execution.values import VariableValues, get_argument_values
 from sqlalchemy import ColumnElement, Select, and_, select
 
 from cm_graphql.engine.declare import NodeType, Order
-from cm_graphql.engine.filters import all_of
+from cm_graphql.engine.filters import all_of, named
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, write_cursor
 from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
-from cm_graphql.engine.resolve import ListSpec
+from cm_graphql.engine.resolve import Asked, ListSpec
 
 Row: TypeAlias = Sequence[Any]
 Rows: TypeAlias = list[Any]
@@ -298,18 +298,17 @@ class Lists:
     patience: int = 0
     """How many of the next pages of the whole table are not looked for near their beginning."""
 
-    def asked(self, run: Run) -> "Asked":
+    def asked(self, run: Run) -> "AskedOf":
         """What is asked of the list in this request."""
-        listing = self.spec.listing(run.loaders, None, **run.arguments(self.site))
-        where = all_of(listing.where, run.loaders.visible(self.rowset.kind))
-        # SQLAlchemy's own key of a condition: the same for all values of its parameters.
-        shape = listing.where._generate_cache_key()
-        if shape is None:
-            raise Unplanned
-        key = (self.identity, shape.key, listing.wanted.shape)
-        return Asked(where, listing.wanted, key, {**listing.values, **listing.wanted.values})
+        asked = self.spec.asked(**run.arguments(self.site))
+        key = (self.identity, asked.filter, asked.wanted.shape)
+        return AskedOf(asked, asked.wanted, key, named(asked.values) | asked.wanted.values)
 
-    def page(self, asked: "Asked", run: Run) -> Ask:
+    def where(self, asked: "AskedOf", run: Run) -> ColumnElement[bool]:
+        """The condition of the rows that this caller is shown."""
+        return all_of(self.spec.where_of(asked.asked), run.loaders.visible(self.rowset.kind))
+
+    def page(self, asked: "AskedOf", run: Run) -> Ask:
         """The rows of a page of the whole table, and whether there are more."""
         wanted = asked.wanted
         statement = self.ask_near(asked, run) if self.patience == 0 else None
@@ -321,45 +320,52 @@ class Lists:
         self.patience = max(0, self.patience - 1)
         return kept_of((yield self.ask_page(asked, run)), wanted)
 
-    def ask_near(self, asked: "Asked", run: Run) -> Statement | None:
+    def ask_near(self, asked: "AskedOf", run: Run) -> Statement | None:
         """The statement that finds a page if it is full soon, where finding it otherwise takes care."""
         if run.dialect != "sqlite":
             return None
         kind = self.rowset.kind
         return run.find(
-            (*asked.key, "near"), lambda: near(kind, asked.where, asked.wanted, self.chosen), values=asked.values
+            (*asked.key, "near"),
+            lambda: near(kind, self.where(asked, run), asked.wanted, self.chosen),
+            values=asked.values,
         )
 
-    def ask_page(self, asked: "Asked", run: Run) -> Statement:
+    def ask_page(self, asked: "AskedOf", run: Run) -> Statement:
         """The statement of one page of the whole table."""
         kind = self.rowset.kind
         return run.ask(
             (*asked.key, "page"),
-            lambda: page(run.dialect, kind, asked.where, asked.wanted, self.chosen),
+            lambda: page(run.dialect, kind, self.where(asked, run), asked.wanted, self.chosen),
             values=asked.values,
         )
 
-    def ask_count(self, asked: "Asked", run: Run) -> Statement:
+    def ask_count(self, asked: "AskedOf", run: Run) -> Statement:
         """The statement that counts the whole table."""
-        return run.ask((*asked.key, "count"), lambda: count(self.rowset.kind, asked.where), values=asked.values)
+        return run.ask(
+            (*asked.key, "count"), lambda: count(self.rowset.kind, self.where(asked, run)), values=asked.values
+        )
 
-    def ask_pages(self, asked: "Asked", parents: Sequence[str], run: Run) -> Statement:
+    def ask_pages(self, asked: "AskedOf", parents: Sequence[str], run: Run) -> Statement:
         """The statement of one page for each parent."""
         kind, by = self.rowset.kind, self.spec.by
         assert by is not None
         return run.ask(
             (*asked.key, "pages"),
-            lambda: pages(run.dialect, kind, by, (), asked.where, asked.wanted, self.chosen),
+            lambda: pages(run.dialect, kind, by, (), self.where(asked, run), asked.wanted, self.chosen),
             parents,
             asked.values,
         )
 
-    def ask_counts(self, asked: "Asked", parents: Sequence[str], run: Run) -> Statement:
+    def ask_counts(self, asked: "AskedOf", parents: Sequence[str], run: Run) -> Statement:
         """The statement that counts the rows of each parent."""
         kind, by = self.rowset.kind, self.spec.by
         assert by is not None
         return run.ask(
-            (*asked.key, "counts"), lambda: counts(run.dialect, kind, by, (), asked.where), parents, asked.values
+            (*asked.key, "counts"),
+            lambda: counts(run.dialect, kind, by, (), self.where(asked, run)),
+            parents,
+            asked.values,
         )
 
     def objects(
@@ -389,11 +395,11 @@ def _parted(objects: list[Object], pages: list[Rows]) -> list[list[Object]]:
     return parted
 
 
-@dataclass(frozen=True)
-class Asked:
+@dataclass(frozen=True, slots=True)
+class AskedOf:
     """A list as one request asks for it."""
 
-    where: ColumnElement[bool]
+    asked: Asked
     wanted: Slice
     key: tuple[Any, ...]
     """What its statements depend on."""

@@ -1,7 +1,7 @@
 """Resolvers made from declarations: each asks a loader, none asks the database itself."""
 
 from asyncio import gather
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
@@ -25,7 +25,7 @@ from cm_graphql.engine.declare import (
     RowObject,
 )
 from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.filters import all_of, condition_and_values, filter_input, orders, sort_input
+from cm_graphql.engine.filters import Shape, all_of, built, filter_input, orders, shape_and_values, sort_input
 from cm_graphql.engine.ids import id_of, kind_of, read_key
 from cm_graphql.engine.loaders import Loaders, Page
 from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
@@ -143,37 +143,46 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The row.")
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a list in one request."""
+
+    wanted: Slice
+    filter: Shape
+    values: Sequence[Any]
+    """The values in the filter."""
+
+
 @dataclass
 class Listing:
     """A list as asked for, which reads nothing until one of its fields is wanted."""
 
     loaders: Loaders
-    node_type: NodeType
+    spec: "ListSpec"
     parent: str | None
-    by: ColumnElement[Any] | None
-    where: ColumnElement[bool]
-    wanted: Slice
-    identity: tuple[Any, ...]
-    values: Mapping[str, Any]
-    """The values in `where`, by the names of their parameters."""
+    asked: Asked
 
     async def page(self) -> Page:
         """The rows asked for."""
+        spec, asked = self.spec, self.asked
+        identity = id(spec), asked
         return await self.loaders.page(
-            self.node_type, self.parent, self.by, self.where, self.wanted, (*self.identity, self.wanted)
+            spec.node_type, self.parent, spec.by, spec.where_of(asked), asked.wanted, identity
         )
 
     async def total(self) -> int:
         """How many rows the list has in all."""
-        return await self.loaders.total(self.node_type, self.parent, self.by, self.where, self.identity)
+        spec, asked = self.spec, self.asked
+        identity = id(spec), asked.filter, asked.values
+        return await self.loaders.total(spec.node_type, self.parent, spec.by, spec.where_of(asked), identity)
 
     def node(self, row: Any) -> Any:
         """A row as its type."""
-        return self.node_type.cls.of(row)  # type: ignore[attr-defined]
+        return self.spec.node_type.cls.of(row)  # type: ignore[attr-defined]
 
     def cursor(self, row: Any) -> str:
         """A row's cursor."""
-        kind, orders = self.node_type, self.wanted.orders
+        kind, orders = self.spec.node_type, self.asked.wanted.orders
         return write_cursor(kind, orders, [row[kind.positions[term.field]] for term in orders])
 
 
@@ -197,7 +206,7 @@ class Connection(Generic[T]):
     @strawberry.field(description="Where the page stands in the list.")
     async def page_info(self) -> PageInfo:
         """Read the page."""
-        page, wanted = await self.listing.page(), self.listing.wanted
+        page, wanted = await self.listing.page(), self.listing.asked.wanted
         return PageInfo(
             has_next_page=wanted.before is not None if wanted.backwards else page.more,
             has_previous_page=page.more if wanted.backwards else wanted.after is not None,
@@ -231,29 +240,24 @@ class ListSpec:
         """The column of the parent's id; none at the root."""
         return None if self.many.by is None else self.node_type.table.c[self.many.by]
 
-    @cached_property
-    def where(self) -> ColumnElement[bool]:
-        """What holds of every row of the list, whatever is asked."""
+    def where_of(self, asked: Asked) -> ColumnElement[bool]:
+        """The condition of the list's rows: what holds of them whatever is asked, and the filter."""
         table: FromClause = self.node_type.table
-        return true() if self.many.where is None else self.many.where(table)
+        own = true() if self.many.where is None else self.many.where(table)
+        return all_of(own, built(self.node_type, asked.filter, asked.values))
 
-    def listing(
+    def asked(
         self,
-        loaders: Loaders,
-        parent: str | None,
         first: int | None = None,
         after: str | None = None,
         last: int | None = None,
         before: str | None = None,
         filter: Any = None,
         sort: Any = None,
-    ) -> Listing:
-        """The list as asked for; what is wrong with the arguments is BAD_USER_INPUT."""
-        terms = orders(self.node_type, sort)
-        wanted = self._slice(terms, first, after, last, before)
-        asked, values = condition_and_values(self.node_type, filter)
-        where = all_of(self.where, asked)
-        return Listing(loaders, self.node_type, parent, self.by, where, wanted, (id(self), repr(filter)), values)
+    ) -> Asked:
+        """What the arguments ask for; what is wrong with them is BAD_USER_INPUT."""
+        wanted = self._slice(orders(self.node_type, sort), first, after, last, before)
+        return Asked(wanted, *shape_and_values(self.node_type, filter))
 
     def _slice(
         self, terms: tuple[Order, ...], first: int | None, after: str | None, last: int | None, before: str | None
@@ -294,8 +298,8 @@ def list_field(many: Many, node_type: NodeType | None) -> tuple[StrawberryField,
         sort: Any = UNSET,
     ) -> Any:
         parent = None if node_type is None else self.raw("id")
-        asked: list[Any] = [None if value is UNSET else value for value in (first, after, last, before, filter, sort)]
-        return Connection(listing=spec.listing(loaders_of(info), parent, *asked))
+        given: list[Any] = [None if value is UNSET else value for value in (first, after, last, before, filter, sort)]
+        return Connection(listing=Listing(loaders_of(info), spec, parent, spec.asked(*given)))
 
     made = strawberry.field(resolver=resolve, description=many.description, metadata={"declared": spec})
     _type_arguments(made, many)
