@@ -101,7 +101,8 @@ class Loaders:
     ) -> None:
         """`accounts` and `scopes` are those that the caller is limited to; None is no limit."""
         self.source = source
-        self._accounts = accounts
+        self.accounts = None if accounts is None else sorted(accounts)
+        """The accounts this caller is limited to, in order; None is no limit."""
         self._scopes = scopes
         self._made: dict[Hashable, DataLoader[Any, Any]] = {}
 
@@ -110,11 +111,6 @@ class Loaders:
         if key not in self._made:
             self._made[key] = _Shared(load_fn=load, max_batch_size=MOST_KEYS)
         return self._made[key]
-
-    @property
-    def accounts(self) -> list[str] | None:
-        """The accounts this caller is limited to, in order; None is no limit."""
-        return None if self._accounts is None else sorted(self._accounts)
 
     def may(self, scopes: Collection[str]) -> bool:
         """Whether the caller may do all of this."""
@@ -128,9 +124,9 @@ class Loaders:
     def visible(self, node_type: NodeType) -> ColumnElement[bool]:
         """The condition of the rows this caller may see; FORBIDDEN where they may see none of the type."""
         self.require(node_type.scope)
-        if self._accounts is None or node_type.owner is None:
+        if self.accounts is None or node_type.owner is None:
             return true()
-        return owned(self.source.dialect, node_type.owner(node_type.table), sorted(self._accounts))
+        return owned(self.source.dialect, node_type.owner(node_type.table), self.accounts)
 
     async def node(self, node_type: NodeType, key: str) -> Any:
         """The row of an id as its type, or nothing."""

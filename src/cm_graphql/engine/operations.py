@@ -17,6 +17,7 @@ from graphql.execution.collect_fields import FragmentDetails
 from graphql.language import DirectiveNode
 
 if TYPE_CHECKING:
+    from cm_graphql.engine.arguments import UsualVariables
     from cm_graphql.engine.roots import Plan
 
 MOST_VARIANTS = 8
@@ -39,6 +40,8 @@ class Operation:
         self.fragments = fragments
         self.switches = switches
         """The variables in @skip and @include; nothing else of a request changes the plan."""
+        self.usual: UsualVariables | None = None
+        """Its variables, as far as they need no second look; made when they are asked for first."""
         self.plans: OrderedDict[tuple[Any, ...], Plan] = OrderedDict()
 
     @property

@@ -15,6 +15,7 @@ from graphql import FieldNode, GraphQLField
 from graphql.execution.values import VariableValues, get_argument_values
 from sqlalchemy import ColumnElement, Select, and_, select
 
+from cm_graphql.engine.arguments import Convert, UsualArguments
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.filters import all_of, named
 from cm_graphql.engine.loaders import Loaders
@@ -51,8 +52,7 @@ class Run:
     loaders: Loaders
     """Only asked for what the caller may see."""
     statements: Statements
-    convert: Callable[[GraphQLField, Mapping[str, Any]], dict[str, Any]]
-    """Turns coerced arguments into what resolvers take."""
+    convert: Convert
     mutated: "Mutated | None" = None
     """The root field of a mutation that was just carried out; only its payload is read then."""
 
@@ -60,7 +60,12 @@ class Run:
         """The arguments of a field in this request."""
         if not site.field.args:
             return {}
-        return self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
+        if site.usual is None:
+            site.usual = UsualArguments(site.field, site.node, self.convert)
+        found = site.usual.in_request(self.variables)
+        if found is None:
+            found = self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
+        return found
 
     def ask(
         self,
@@ -107,12 +112,14 @@ class Mutated:
         return sorted(found)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Site:
     """A place in a document where a field stands."""
 
     field: GraphQLField
     node: FieldNode
+    usual: UsualArguments | None = None
+    """Its arguments, as far as they need no second look; made when they are asked for first."""
 
 
 @dataclass

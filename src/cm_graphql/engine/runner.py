@@ -11,6 +11,7 @@ from strawberry import UNSET
 from strawberry import Schema as StrawberrySchema
 from strawberry.types.arguments import convert_arguments
 
+from cm_graphql.engine.arguments import UsualVariables
 from cm_graphql.engine.compiler import Compiler
 from cm_graphql.engine.explain import Explanation, explained
 from cm_graphql.engine.operations import Operation
@@ -122,9 +123,13 @@ class Engine:
             return None
 
     def _values(self, operation: Operation, variables: Mapping[str, Any] | None) -> VariableValues | None:
-        values = get_variable_values(
-            self._schema, operation.node.variable_definitions or (), dict(variables or {}), max_errors=1
-        )
+        definitions = operation.node.variable_definitions or ()
+        if operation.usual is None:
+            operation.usual = UsualVariables(self._schema, definitions)
+        usual = operation.usual.coerced(variables)
+        if usual is not None:
+            return usual
+        values = get_variable_values(self._schema, definitions, dict(variables or {}), max_errors=1)
         return values if isinstance(values, VariableValues) else None
 
     def _run(self, values: VariableValues, context: HasLoaders, mutated: Mutated | None = None) -> Run:

@@ -1,0 +1,171 @@
+"""Variables and arguments of the usual kinds, taken as they are: what is unusual about any of them is graphql-core's.
+
+graphql-core coerces for each request what its document says of a variable or an argument; that takes as long as finding
+a row. Here the document is read once. A text for an ID, a number for an Int, the name of an enum's member need no more
+than a look, and arguments without variables are the same in each request.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from graphql import (
+    FieldNode,
+    GraphQLBoolean,
+    GraphQLError,
+    GraphQLField,
+    GraphQLID,
+    GraphQLInputType,
+    GraphQLInt,
+    GraphQLSchema,
+    GraphQLString,
+    Undefined,
+    ValueNode,
+    VariableDefinitionNode,
+    VariableNode,
+    Visitor,
+    coerce_input_value,
+    is_enum_type,
+    is_non_null_type,
+    is_required_argument,
+    visit,
+)
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import VariableValues, VariableValueSource, get_argument_values
+from graphql.type import get_nullable_type
+from graphql.utilities.coerce_input_value import coerce_default_value
+
+Take: TypeAlias = Callable[[Any], Any]
+"""Gives the coerced value of a usual one, and Undefined for any other."""
+
+Convert: TypeAlias = Callable[[GraphQLField, Mapping[str, Any]], dict[str, Any]]
+"""Turns coerced arguments into what resolvers take."""
+
+NOTHING: Mapping[str, Any] = {}
+
+
+class UsualVariables:
+    """The variables of one operation."""
+
+    def __init__(self, schema: GraphQLSchema, definitions: Sequence[VariableDefinitionNode]) -> None:
+        self._known: list[tuple[str, Any, Take, bool, Any]] | None = []
+        """Of each its name, its signature, what takes its values, whether it has to be given, and what it is else."""
+        for definition in definitions:
+            signature = get_variable_signature(schema, definition)
+            take = None if isinstance(signature, GraphQLError) else _taker(signature.type)
+            if isinstance(signature, GraphQLError) or take is None:
+                self._known = None
+                return
+            default = _default(signature, definition)
+            needed = default is Undefined and is_non_null_type(signature.type)
+            self._known.append((signature.name, signature, take, needed, default))
+
+    def coerced(self, given: Mapping[str, Any] | None) -> VariableValues | None:
+        """Their values in a request; None where graphql-core has to look at them."""
+        if self._known is None:
+            return None
+        given = given or NOTHING
+        sources: dict[str, VariableValueSource] = {}
+        values: dict[str, Any] = {}
+        for name, signature, take, needed, default in self._known:
+            if name in given:
+                value = given[name]
+                taken = take(value)
+                if taken is Undefined:
+                    return None
+                sources[name] = VariableValueSource(signature, value)
+                values[name] = taken
+            elif needed:
+                return None
+            else:
+                sources[name] = VariableValueSource(signature)
+                if default is not Undefined:
+                    values[name] = default
+        return VariableValues(sources, values)
+
+
+def _default(signature: GraphQLVariableSignature, definition: VariableDefinitionNode) -> Any:
+    """The value of a variable that is not given; Undefined where it has none then."""
+    return Undefined if definition.default_value is None else coerce_default_value(signature)
+
+
+class UsualArguments:
+    """The arguments of one field in a document, as resolvers take them."""
+
+    def __init__(self, field: GraphQLField, node: FieldNode, convert: Convert) -> None:
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        self._constants: dict[str, Any] | None = None
+        self._variables: list[tuple[str, str, bool, bool]] = []
+        """Of each argument that is a variable: its name in Python, the variable, whether it must not be null, and
+        whether it can be missing."""
+        constant = dict(field.args)
+        for name, argument in field.args.items():
+            value = given.get(name)
+            if isinstance(value, VariableNode):
+                definition: Any = argument.extensions["strawberry-definition"]
+                # What may be given or left out is wrapped, so that null can be told from nothing.
+                if definition.is_maybe or _taker(argument.type) is None:
+                    return
+                has_default = argument.default is not None or argument.default_value is not Undefined
+                can_miss = not is_required_argument(argument) and not has_default
+                required = is_non_null_type(argument.type)
+                self._variables.append((definition.python_name, value.name.value, required, can_miss))
+                del constant[name]
+            elif value is not None and _has_variables(value):
+                return
+        try:
+            # A field of the rest of the arguments, which nothing of a request can change.
+            rest = GraphQLField(field.type, args=constant, extensions=field.extensions)
+            self._constants = convert(rest, get_argument_values(rest, node))
+        except Exception:  # which is told when a request comes so far
+            self._constants = None
+
+    def in_request(self, variables: VariableValues) -> dict[str, Any] | None:
+        """The arguments in a request; None where graphql-core has to look at them."""
+        if self._constants is None:
+            return None
+        found = self._constants.copy()
+        for name, variable, required, can_miss in self._variables:
+            value = variables.coerced.get(variable, Undefined)
+            if value is Undefined:
+                if not can_miss:
+                    return None
+            elif value is None and required:
+                return None
+            else:
+                found[name] = value
+        return found
+
+
+def _taker(type_: GraphQLInputType) -> Take | None:
+    """What takes the usual values of a type; None where there are none."""
+    named = get_nullable_type(type_)
+    take = _enum(named) if is_enum_type(named) else _TAKERS.get(named)
+    if take is None or is_non_null_type(type_):
+        return take
+    return lambda value: None if value is None else take(value)
+
+
+def _enum(type_: Any) -> Take:
+    members = {name: coerce_input_value(name, type_) for name in type_.values}
+    return lambda value: members.get(value, Undefined) if type(value) is str else Undefined
+
+
+_TAKERS: Mapping[Any, Take] = {
+    GraphQLID: lambda value: value if type(value) is str else Undefined,
+    GraphQLString: lambda value: value if type(value) is str else Undefined,
+    GraphQLInt: lambda value: value if type(value) is int and -(2**31) <= value < 2**31 else Undefined,
+    GraphQLBoolean: lambda value: value if type(value) is bool else Undefined,
+}
+
+
+class _Variables(Visitor):
+    found = False
+
+    def enter_variable(self, *_: Any) -> None:
+        self.found = True
+
+
+def _has_variables(value: ValueNode) -> bool:
+    variables = _Variables()
+    visit(value, variables)
+    return variables.found
