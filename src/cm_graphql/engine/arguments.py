@@ -6,7 +6,8 @@ than a look, and arguments without variables are the same in each request.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import MISSING
+from typing import Any, TypeAlias, cast
 
 from graphql import (
     FieldNode,
@@ -14,17 +15,24 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLID,
+    GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLInt,
     GraphQLSchema,
     GraphQLString,
+    ListValueNode,
+    ObjectValueNode,
     Undefined,
     ValueNode,
     VariableDefinitionNode,
     VariableNode,
     Visitor,
     coerce_input_value,
+    get_named_type,
     is_enum_type,
+    is_input_object_type,
+    is_leaf_type,
+    is_list_type,
     is_non_null_type,
     is_required_argument,
     visit,
@@ -32,10 +40,14 @@ from graphql import (
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
 from graphql.execution.values import VariableValues, VariableValueSource, get_argument_values
 from graphql.type import get_nullable_type
-from graphql.utilities.coerce_input_value import coerce_default_value
+from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
+from strawberry.types.base import StrawberryMaybe
 
 Take: TypeAlias = Callable[[Any], Any]
 """Gives the coerced value of a usual one, and Undefined for any other."""
+
+Make: TypeAlias = Callable[[Mapping[str, Any]], Any]
+"""Makes a value of the coerced variables; Undefined where graphql-core has to look at it."""
 
 Convert: TypeAlias = Callable[[GraphQLField, Mapping[str, Any]], dict[str, Any]]
 """Turns coerced arguments into what resolvers take."""
@@ -97,6 +109,8 @@ class UsualArguments:
         self._variables: list[tuple[str, str, bool, bool]] = []
         """Of each argument that is a variable: its name in Python, the variable, whether it must not be null, and
         whether it can be missing."""
+        self._made: list[tuple[str, Make]] = []
+        """Of each argument that has variables in it: its name in Python, and what makes it."""
         constant = dict(field.args)
         for name, argument in field.args.items():
             value = given.get(name)
@@ -111,7 +125,12 @@ class UsualArguments:
                 self._variables.append((definition.python_name, value.name.value, required, can_miss))
                 del constant[name]
             elif value is not None and _has_variables(value):
-                return
+                make = _maker(argument.type, value)
+                if make is None:
+                    return
+                made: Any = argument.extensions["strawberry-definition"]
+                self._made.append((made.python_name, make))
+                del constant[name]
         try:
             # A field of the rest of the arguments, which nothing of a request can change.
             rest = GraphQLField(field.type, args=constant, extensions=field.extensions)
@@ -133,7 +152,79 @@ class UsualArguments:
                 return None
             else:
                 found[name] = value
+        for name, make in self._made:
+            found[name] = make(variables.coerced)
+            if found[name] is Undefined:
+                return None
         return found
+
+
+def _maker(type_: GraphQLInputType, node: ValueNode) -> Make | None:
+    """What makes a value that has variables in it; None where graphql-core has to."""
+    required, named = is_non_null_type(type_), get_nullable_type(type_)
+    is_leaf = is_leaf_type(get_named_type(type_))
+    if isinstance(node, VariableNode):
+        return _variable(node.name.value, required) if is_leaf else None
+    if is_leaf and not _has_variables(node):
+        value = coerce_input_literal(node, type_)
+        return None if value is Undefined else lambda _: value
+    if is_list_type(named):
+        items = node.values if isinstance(node, ListValueNode) else (node,)
+        makers = [_maker(named.of_type, item) for item in items]
+        return None if None in makers else _list(cast(list[Make], makers))
+    return _object(named, node) if is_input_object_type(named) and isinstance(node, ObjectValueNode) else None
+
+
+def _variable(name: str, required: bool) -> Make:
+    def made(variables: Mapping[str, Any]) -> Any:
+        value = variables.get(name, Undefined)
+        return Undefined if required and value is None else value
+
+    return made
+
+
+def _list(makers: list[Make]) -> Make:
+    def made(variables: Mapping[str, Any]) -> Any:
+        found = [make(variables) for make in makers]
+        return Undefined if any(value is Undefined for value in found) else found
+
+    return made
+
+
+def _object(type_: GraphQLInputObjectType, node: ObjectValueNode) -> Make | None:
+    definition: Any = type_.extensions["strawberry-definition"]
+    if definition.from_input is not None or type_.is_one_of:
+        return None
+    given = {field.name.value: field.value for field in node.fields}
+    constants: dict[str, Any] = {}
+    varying: list[tuple[str, Make, bool]] = []
+    for name, field in type_.fields.items():
+        declared: Any = field.extensions["strawberry-definition"]
+        default = coerce_default_value(field)
+        can_miss = default is Undefined and not is_non_null_type(field.type)
+        value = given.get(name)
+        if value is None:
+            if default is not Undefined:
+                constants[declared.python_name] = default
+            elif not can_miss or declared.default_value is MISSING:
+                return None
+            continue
+        make = _maker(field.type, value)
+        if make is None or isinstance(declared.type, StrawberryMaybe):
+            return None
+        varying.append((declared.python_name, make, can_miss and isinstance(value, VariableNode)))
+
+    def made(variables: Mapping[str, Any]) -> Any:
+        found = constants.copy()
+        for name, make, can_miss in varying:
+            value = make(variables)
+            if value is not Undefined:
+                found[name] = value
+            elif not can_miss:
+                return Undefined
+        return definition.origin(**found)
+
+    return made
 
 
 def _taker(type_: GraphQLInputType) -> Take | None:
