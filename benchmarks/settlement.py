@@ -10,7 +10,6 @@ the machine.
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -33,6 +32,7 @@ from cm_graphql.store.jobs import FINAL
 from databases import Kind, asyncpg_url, execute
 from large import Large, a_large_memo
 from operating import Desk, a_desk
+from programs import Program
 
 AT_ONCE: Final = 15_000
 QUICK: Final = (1_000, 15_000, 30_000)
@@ -70,7 +70,7 @@ def a_database(kind: Kind, directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def a_server(url: str, directory: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def a_server(url: str, directory: Path) -> Iterator[tuple[str, Program]]:
     """The address of a server upon a database, and its process, which is new: what it needed at most is this run's."""
     port = postgres.free_port()
     process = servers.started(url, directory, port)
@@ -81,7 +81,7 @@ def a_server(url: str, directory: Path) -> Iterator[tuple[str, subprocess.Popen[
         process.wait()
 
 
-def most_memory(process: subprocess.Popen[bytes]) -> int:
+def most_memory(process: Program) -> int:
     """The most memory that a process ever had, in MiB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) // 1_024

@@ -1,8 +1,6 @@
 """The real server as a process of its own, for tests that speak HTTP to it."""
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +8,9 @@ from pathlib import Path
 
 import httpx
 
+import programs
 from postgres import free_port
+from programs import Program, start
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -40,7 +40,7 @@ def running(database_url: str, directory: Path, **environment: str) -> Iterator[
             _stop(process)
 
 
-def started(database_url: str, directory: Path, port: int, **environment: str) -> subprocess.Popen[bytes]:
+def started(database_url: str, directory: Path, port: int, **environment: str) -> Program:
     """Serve the database at a port of one's choice, and give the healthy process, to be ended by whoever asked."""
     process = _start(database_url, directory, directory / "server.log", port, environment)
     if not _healthy(process, f"http://127.0.0.1:{port}"):
@@ -48,23 +48,13 @@ def started(database_url: str, directory: Path, port: int, **environment: str) -
     return process
 
 
-def _start(
-    database_url: str, directory: Path, log: Path, port: int, environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    # Settings of the machine, from the environment or a .env file beside us, must not reach the server under test.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cm_graphql", "serve", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=directory,
-            env={**inherited, "CM_GRAPHQL_DATABASE_URL": database_url, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+def _start(database_url: str, directory: Path, log: Path, port: int, environment: dict[str, str]) -> Program:
+    arguments = ("serve", "--host", "127.0.0.1", "--port", str(port))
+    variables = {**programs.environment(database_url=database_url), **environment}
+    return start(arguments, directory, variables, log, log)
 
 
-def _healthy(process: subprocess.Popen[bytes], base_url: str) -> bool:
+def _healthy(process: Program, base_url: str) -> bool:
     """Wait until the server says that it is healthy; False when it ended or took too long."""
     deadline = time.monotonic() + START_SECONDS
     with httpx.Client(trust_env=False) as client:
@@ -78,7 +68,7 @@ def _healthy(process: subprocess.Popen[bytes], base_url: str) -> bool:
     return False
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Program) -> None:
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""The command line and the server it starts, as processes of their own."""
+"""The command line and the server it starts, from a cold start where it serves."""
 
 import contextlib
 import json
@@ -24,28 +24,10 @@ from graphql import build_client_schema, build_schema, get_introspection_query
 
 from cm_graphql import cli
 from cm_graphql.api.schema import schema
+from programs import environment, run
 
 READY = re.compile(r"cm-graphql is ready at (http://\S+/graphql) ")
 START_SECONDS = 60.0
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """The environment without settings of the machine, and with these."""
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
-    return {**bare, **{f"CM_GRAPHQL_{name.upper()}": value for name, value in settings.items()}}
-
-
-def run(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "cm_graphql", *arguments],
-        cwd=directory,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS,
-        check=False,
-    )
 
 
 @contextmanager

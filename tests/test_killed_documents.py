@@ -6,7 +6,6 @@ import email.policy
 import io
 import json
 import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -32,6 +31,7 @@ from cm_graphql.outside.pdf import TypstPrinter
 from cm_graphql.store.database import Database
 from papers import AT, a_paper
 from postgres import free_port
+from programs import Program
 from servers import started
 
 CREATE = """mutation {
@@ -58,7 +58,7 @@ class Victim:
     def __init__(self, database_url: str, directory: Path, **environment: str) -> None:
         self._url, self._directory, self._port = database_url, directory, free_port()
         self._environment = {"CM_GRAPHQL_JOB_LEASE": "2", "CM_GRAPHQL_JOB_POLL": "0.2", **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Program | None = None
 
     def start(self, **more: str) -> None:
         self._process = started(self._url, self._directory, self._port, **self._environment, **more)

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
+import programs
 from cm_graphql.operations import api_keys
 from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.viewer import ADMIN
@@ -202,10 +200,7 @@ def test_whatever_goes_wrong_no_log_and_no_answer_has_a_secret_and_no_log_a_cust
     ],
 )
 def test_a_server_that_cannot_start_does_not_say_its_secrets(settings: dict[str, str], tmp_path: Path) -> None:
-    bare = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
-    given = {f"CM_GRAPHQL_{name}": value for name, value in settings.items()}
-    command = [sys.executable, "-m", "cm_graphql", "serve", "--port", "0"]
-    done = subprocess.run(command, cwd=tmp_path, env={**bare, **given}, capture_output=True, text=True, timeout=120)
+    done = programs.run(tmp_path, "serve", "--port", "0", **settings)
 
     assert done.returncode == 2
     assert "CM_GRAPHQL" in done.stderr or "database" in done.stderr

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+import programs
 from cm_graphql import app as wiring
 from cm_graphql.operations import api_keys
 from cm_graphql.operations.ports import SystemClock
@@ -75,8 +74,9 @@ class Guarded:
 
     def cli(self, *arguments: str) -> str:
         """Run `cm-graphql keys`."""
-        command = [sys.executable, "-m", "cm_graphql", "keys", *arguments, "--database-url", self.database_url]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        done = programs.run(self.log.parent, "keys", *arguments, database_url=self.database_url)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def revoke(self, key_id: str) -> None:
         """Take an API key back."""
@@ -308,8 +308,7 @@ async def test_a_key_that_cannot_be_is_refused(guarded: Guarded) -> None:
 
 
 def test_a_wrong_option_is_told_in_a_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cm_graphql", "keys", "create", "--name", "k", "--role", "admin"]
-    failed = subprocess.run([*command, "--expires", "soon"], capture_output=True, text=True, cwd=tmp_path)
+    failed = programs.run(tmp_path, "keys", "create", "--name", "k", "--role", "admin", "--expires", "soon")
 
     assert failed.returncode == 2
     assert failed.stderr.startswith("cm-graphql: --expires is 'soon'")

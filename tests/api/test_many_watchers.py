@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from operating import a_desk
 from postgres import free_port
+from programs import Program
 from servers import started
 from watching import WATCH, Memos, heard, socket_to, subscribe
 
@@ -20,7 +20,7 @@ MEGABYTE = 1_024
 class Watched:
     """A server with a memo, and what it needs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str, memo: str) -> None:
+    def __init__(self, process: Program, address: str, memo: str) -> None:
         self.address = address
         self._process = process
         self._memos = Memos(address, memo, "")

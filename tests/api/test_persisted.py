@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import pytest
 from starlette.requests import HTTPConnection
 
+import programs
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.persisted import PersistedDocuments
@@ -222,21 +222,19 @@ def test_what_is_none_of_these_is_named(tmp_path: Path, content: str, why: str) 
         registered.read([tmp_path / "none.json"])
 
 
-def cli(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cm_graphql", "documents", *arguments, "--database-url", database_url]
-    return subprocess.run(command, capture_output=True, text=True)
-
-
 def test_the_command_registers_lists_and_removes_and_refuses_what_would_not_be_answered(
     database_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "who.graphql").write_text(QUERY)
     (tmp_path / "bad.json").write_text(json.dumps({"bad-1": "{ nothing }"}))
 
-    assert cli(database_url, "register", str(tmp_path / "who.graphql")).stdout.startswith("1 documents are registered")
-    refused = cli(database_url, "register", str(tmp_path))
+    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return programs.run(tmp_path, "documents", *arguments, database_url=database_url)
+
+    assert cli("register", "who.graphql").stdout.startswith("1 documents are registered")
+    refused = cli("register", ".")
     assert refused.returncode == 2
     assert "bad-1: Cannot query field 'nothing' on type 'Query'" in refused.stderr
-    assert cli(database_url, "list").stdout == f"{HASH}  query Who\n"
-    assert cli(database_url, "remove", HASH).returncode == 0
-    assert cli(database_url, "list").stdout == ""
+    assert cli("list").stdout == f"{HASH}  query Who\n"
+    assert cli("remove", HASH).returncode == 0
+    assert cli("list").stdout == ""
