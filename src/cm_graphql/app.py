@@ -10,7 +10,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import structlog
@@ -38,6 +38,7 @@ from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
 from cm_graphql.api.persisted import PersistedDocuments
+from cm_graphql.api.shortcut import STATE, Shortcut
 from cm_graphql.api.streams import Sockets
 from cm_graphql.api.traffic import NoStorage, Traffic, TrafficRules, address_of
 from cm_graphql.engine.runner import Engine
@@ -100,7 +101,7 @@ def create_app(settings: Settings) -> Starlette:
     registry: Registry | None = None
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         nonlocal registry
         url = settings.database_url.get_secret_value()
         await migrations.upgrade(url)
@@ -108,10 +109,11 @@ def create_app(settings: Settings) -> Starlette:
         app.state.database = database
         registry = Registry(database)
         direct = open_direct(database, settings.pool_size)
+        engine = Engine(schema, direct)
         api = Api(
             database=database,
             today=settings.today,
-            engine=Engine(schema, direct),
+            engine=engine,
             explains=settings.explain,
             tax_engines=engines,
             documents=documents,
@@ -122,13 +124,26 @@ def create_app(settings: Settings) -> Starlette:
         if counts is not None:
             app.state.sources = metrics.Sources(counts, traffic, api, direct)
         ring = KeyRing(database, SystemClock()) if settings.auth in ("keys", "both") else None
-        app.state.authentication = Authentication(ring, tokens)
+        app.state.authentication = authentication = Authentication(ring, tokens)
+        shortcut = Shortcut(
+            api,
+            engine,
+            authentication,
+            endpoint.documents,
+            persisted,
+            limits,
+            traffic,
+            hosts=hosts,
+            proxies=settings.trusted_proxies,
+            compression=compression,
+            counts=counts,
+        )
         finishing = asyncio.create_task(_finish_refunds(api))
         collecting = asyncio.create_task(_collect_orphans(api))
         try:
             async with _background(settings, api.gate, api.bus, with_worker=settings.embedded_worker):
                 _calm_the_collector()
-                yield
+                yield {STATE: shortcut}
         finally:
             finishing.cancel()
             collecting.cancel()
@@ -150,28 +165,31 @@ def create_app(settings: Settings) -> Starlette:
         note_viewer(request.scope, viewer.id)
         return Context.of(request.app.state.api, viewer=viewer, request_id=request_id)
 
+    limits = settings.limits()
+    persisted = PersistedDocuments(
+        lambda: registry,
+        automatic=settings.automatic_documents,
+        registered_only=settings.documents == "registered",
+    )
     endpoint = GraphQLOverHTTP(
         as_subgraph(schema._schema) if settings.federation else schema._schema,
         make_context,
-        limits=settings.limits(),
+        limits=limits,
         traffic=traffic,
-        persisted=PersistedDocuments(
-            lambda: registry,
-            automatic=settings.automatic_documents,
-            registered_only=settings.documents == "registered",
-        ),
+        persisted=persisted,
         introspection=settings.introspection,
         page=explorer.page if settings.shows_explorer else plain,
     )
     served: ASGIApp = Browsers(endpoint, settings.allowed_origins)
-    if settings.compression:
-        served = Compression(served)
+    compression = Compression(served) if settings.compression else None
+    if compression is not None:
+        served = compression
     hosts = None if "*" in settings.allowed_hosts else settings.allowed_hosts
     return Starlette(
         routes=[
             Route("/", _to_graphql),
             Route("/graphql", served),
-            WebSocketRoute("/graphql", Sockets(endpoint, settings.limits(), traffic, settings.allowed_origins)),
+            WebSocketRoute("/graphql", Sockets(endpoint, limits, traffic, settings.allowed_origins)),
             *([Mount(explorer.PATH, explorer.files)] if settings.shows_explorer else ()),
             Route(f"{FILES_PATH}{{id}}", FileEndpoint(make_context, traffic).__call__, methods=["GET", "HEAD"]),
             *([Route(metrics.PATH, metrics.MetricsEndpoint(make_context).__call__)] if settings.metrics else ()),

@@ -335,9 +335,15 @@ def test_no_secret_is_in_the_log_nor_in_the_database(guarded: Guarded) -> None:
 
 
 def logged(guarded: Guarded, **wanted: Any) -> list[dict[str, Any]]:
-    """The entries of the log that have these values."""
-    lines = [json.loads(line) for line in guarded.log.read_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
+    """The entries of the log that have these values; the line of a request comes just after its answer."""
+    found: list[dict[str, Any]] = []
+    for _ in range(100):
+        lines = [json.loads(line) for line in guarded.log.read_text().splitlines() if line.startswith("{")]
+        found = [line for line in lines if all(line.get(name) == value for name, value in wanted.items())]
+        if found:
+            break
+        time.sleep(0.02)
+    return found
 
 
 def test_the_log_names_who_asked_and_did_what(guarded: Guarded) -> None:

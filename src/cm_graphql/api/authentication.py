@@ -20,12 +20,26 @@ class Check(Protocol):
         ...
 
 
+class Keys(Check, Protocol):
+    """Tells who holds an API key."""
+
+    def known(self, token: str) -> Viewer | None:
+        """The holder of a key that was looked at a moment ago; None where it has to be looked at."""
+        ...
+
+
 class Authentication:
     """Finds the caller of each request, by API keys, by JWTs, or by both; by neither, it is the local one."""
 
-    def __init__(self, keys: Check | None = None, tokens: Check | None = None) -> None:
+    def __init__(self, keys: Keys | None = None, tokens: Check | None = None) -> None:
         self._keys = keys
         self._tokens = tokens
+
+    def known(self, authorization: bytes) -> Viewer | None:
+        """The caller, by an `Authorization` header whose key was looked at a moment ago; None where it has to be."""
+        if self._keys is None:
+            return LOCAL if self._tokens is None else None
+        return self._keys.known(authorization[7:].decode("latin-1")) if authorization[:7] == b"Bearer " else None
 
     async def viewer(self, authorization: Sequence[str]) -> Viewer:
         """The caller, by the `Authorization` headers of a request; raises RequestRefused, 401 or 503."""

@@ -55,7 +55,7 @@ class Compression:
         async def send_compressed(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start":
-                start = {**message, "headers": _varying(message["headers"])}
+                start = {**message, "headers": self.varying(message["headers"])}
                 if way is None or not _is_worthy(start["headers"]):
                     await send(start)
                     start = None
@@ -64,8 +64,7 @@ class Compression:
                 first, start = start, None
                 body: bytes = message.get("body", b"")
                 if way is not None and not message.get("more_body") and len(body) >= LEAST:
-                    shorten = self._ways[way]
-                    body = await asyncio.to_thread(shorten, body) if len(body) > INLINE else shorten(body)
+                    body = await self._shorten(body, way)
                     headers = [one for one in first["headers"] if one[0] != b"content-length"]
                     headers += [(b"content-encoding", way), (b"content-length", str(len(body)).encode())]
                     first, message = {**first, "headers": headers}, {**message, "body": body}
@@ -74,12 +73,21 @@ class Compression:
 
         await self._app(scope, receive, send_compressed)
 
+    async def shortened(self, body: bytes, accepted: bytes) -> tuple[bytes, bytes | None]:
+        """The body of an answer in JSON as it goes on the wire, and its coding if it has one."""
+        way = choose(accepted, tuple(self._ways)) if accepted and len(body) >= LEAST else None
+        return (body, None) if way is None else (await self._shorten(body, way), way)
 
-def _varying(headers: Any) -> list[tuple[bytes, bytes]]:
-    """Say that the answer depends on what encodings were accepted, also where it was not compressed."""
-    varying = [value for name, value in headers if name == b"vary"]
-    others = [(name, value) for name, value in headers if name != b"vary"]
-    return [*others, (b"vary", b", ".join([*varying, b"accept-encoding"]))]
+    async def _shorten(self, body: bytes, way: bytes) -> bytes:
+        shorten = self._ways[way]
+        return await asyncio.to_thread(shorten, body) if len(body) > INLINE else shorten(body)
+
+    @staticmethod
+    def varying(headers: Any) -> list[tuple[bytes, bytes]]:
+        """Say that the answer depends on what encodings were accepted, also where it was not compressed."""
+        varying = [value for name, value in headers if name == b"vary"]
+        others = [(name, value) for name, value in headers if name != b"vary"]
+        return [*others, (b"vary", b", ".join([*varying, b"accept-encoding"]))]
 
 
 def _is_worthy(headers: Any) -> bool:

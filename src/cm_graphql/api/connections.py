@@ -1,10 +1,16 @@
 """HTTP/1.1 as it comes off the wire: uvicorn's protocol, and what its parser leaves to the server."""
 
 import asyncio
-from typing import Any, Final
+import types
+from collections.abc import Coroutine, Generator
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from cm_graphql.api.shortcut import PATH, STATE, Asked, Header, Said, Shortcut
 
 HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and headers, when they come in several pieces: they wait in memory, and nobody knows whose they
@@ -20,6 +26,8 @@ BODY_SECONDS: Final = 20.0
 BODY_BYTES: Final = 20 * 1024
 """Of a body, which have to arrive in that time, so that nobody keeps a form half sent; slower lines are of no use."""
 
+RAW_PATH: Final = PATH.encode()
+
 OFFERS: Final = (b"upgrade", b"http2-settings")
 """Headers by which a client offers to go on in another protocol."""
 
@@ -27,8 +35,16 @@ MOST_WAITING: Final = 65_536
 """Bytes that are written together at most; what streams is not held back for long."""
 
 
+T = TypeVar("T")
+
+log = structlog.get_logger("cm_graphql.api")
+
+
 class Connection(HttpToolsProtocol):
     """One connection of a client.
+
+    An ordinary request to the endpoint that came in one piece is answered on the short way (`shortcut`), mostly before
+    the next event is looked at. uvicorn hears of it only if it takes the long way after all.
 
     A client may offer another protocol, as Java's HttpClient and `curl --http2` offer HTTP/2. A server that does not
     care for the offer goes on as if there was none (RFC 9110, section 7.8). The parser however takes every offer for
@@ -40,16 +56,31 @@ class Connection(HttpToolsProtocol):
     _body_is_open = False
     _body_bytes = 0
     _patience: asyncio.TimerHandle | None = None
+    _has_scope = False
+    _idle_since: float | None = None
+    """When the last answer ended, if no request has come since then."""
+    _shortcut: Shortcut | None = None
+    _pieces: list[bytes] | None = None
+    """The body of a request that may take the short way, as long as it is not known to be whole."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
-        super().connection_made(Joining(transport, self.loop))
+        self._wire = Joining(transport, self.loop)
+        super().connection_made(self._wire)
+        if not self.root_path and self.limit_concurrency is None:
+            self._shortcut = self.app_state.get(STATE)
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_waiting()
+        self._stop_looking()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the protocol of WebSockets."""
+        self._stop_looking()
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
@@ -66,6 +97,8 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
         else:
+            if self._pieces is not None:
+                self._go_on_waiting()
             if self._head_is_open:
                 if self._patience is None:  # most heads come in one piece, and need no clock
                     self._wait_for_head()
@@ -79,14 +112,29 @@ class Connection(HttpToolsProtocol):
                     self._wait_for_body()
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request; what uvicorn wants to know of it is put together when it does not take the short way."""
         self._head_is_open, self._head_bytes = True, 0
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._has_scope = False
+
+    def _open_scope(self) -> None:
+        if not self._has_scope:
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue, self._has_scope = url, expects, True
+            self.headers.extend(headers)
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the request is read once more."""
         self._head_is_open = False
         self._stop_waiting()
+        if self._may_be_short():
+            self._body_is_open = True
+            self._pieces = []
+            return
+        self._open_scope()
         if self._has_offer():
             self.scope["method"] = self.parser.get_method().decode("ascii")
             self.scope["http_version"] = self.parser.get_http_version()
@@ -94,13 +142,156 @@ class Connection(HttpToolsProtocol):
             self._body_is_open = True
             super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        if self._pieces is None:
+            super().on_body(body)
+        else:
+            self._pieces.append(body)
+
     def on_message_complete(self) -> None:
         """End a request, unless it is read once more."""
         if self._body_is_open:
             self._body_is_open = False
             self._stop_waiting()
-        if not self._has_offer():
+        if self._pieces is not None:
+            pieces, self._pieces = self._pieces, None
+            self._take_short_way(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        elif not self._has_offer():
             super().on_message_complete()
+
+    # --- the short way ------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_busy(self) -> bool:
+        cycle: Any = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
+
+    def _may_be_short(self) -> bool:
+        """Whether a request may take the short way, as far as the first line tells, and nothing is before it."""
+        return (
+            self._shortcut is not None
+            and self.url == RAW_PATH
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and not self._is_busy
+            and not self.flow.write_paused
+        )
+
+    def _go_on_waiting(self) -> None:
+        """Hand on a request whose body has not come as a whole."""
+        pieces, self._pieces = self._pieces or [], None
+        self._open_scope()
+        super().on_headers_complete()
+        for piece in pieces:
+            super().on_body(piece)
+
+    def _take_short_way(self, body: bytes) -> None:
+        assert self._shortcut is not None
+        client = self.client[0] if self.client else ""
+        headers = self.headers
+        asked = self._shortcut.ask(headers, body, client, self.scheme or "")
+        if asked is None:
+            self._take_long_way(headers, body)
+            return
+        answering = self._shortcut.answer(asked)
+        try:
+            waits_for = answering.send(None)
+        except StopIteration as done:
+            if done.value is None:
+                self._take_long_way(headers, body)
+            else:
+                self._say(done.value)
+                self.on_response_complete()
+        except Exception as error:  # a mistake of ours, which the long way may not have
+            log.error("short_way_failed", exc_info=error)
+            self._take_long_way(headers, body)
+        else:
+            underway = Underway()
+            self.cycle = underway  # type: ignore[assignment] # as far as uvicorn is concerned
+            task = self.loop.create_task(self._finish(answering, waits_for, asked, underway, headers, body))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _finish(
+        self,
+        answering: Coroutine[Any, Any, Said | None],
+        waits_for: Any,
+        asked: Asked,
+        underway: "Underway",
+        headers: list[Header],
+        body: bytes,
+    ) -> None:
+        """Go on with an answer that could not be given at once, and stop it at its deadline."""
+        assert self._shortcut is not None
+        patience = asyncio.timeout(self._shortcut.seconds)
+        said: Said | None = None
+        try:
+            async with patience:
+                said = await _going_on(answering, waits_for)
+        except Exception as error:  # at its deadline, or a mistake of ours, which the long way may not have
+            if isinstance(error, TimeoutError) and patience.expired():
+                said = self._shortcut.too_late(asked)
+                underway.keep_alive = False
+            else:
+                log.error("short_way_failed", exc_info=error)
+        if said is None:
+            self._take_long_way(headers, body, underway)
+            return
+        underway.response_complete = True
+        if not underway.disconnected:
+            self._say(said, keep_alive=underway.keep_alive)
+        self.on_response_complete()
+
+    def _say(self, said: Said, *, keep_alive: bool = True) -> None:
+        status, pieces = said
+        begin = _begin(status, tuple(self.server_state.default_headers), keep_alive)
+        self._wire.write_at_once(b"".join((begin, *pieces)))
+        if not keep_alive:
+            self.transport.close()
+
+    def _take_long_way(self, headers: list[Header], body: bytes, underway: "Underway | None" = None) -> None:
+        """Have a request answered by the application, perhaps after the short way has been tried for a while."""
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": "POST",
+            "root_path": "",
+            "path": PATH,
+            "raw_path": RAW_PATH,
+            "query_string": b"",
+            "headers": headers,
+            "state": self.app_state.copy(),
+        }
+        cycle = RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue if underway is None else False,
+            keep_alive=underway is None or underway.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.body = bytearray(body)
+        cycle.more_body = False
+        cycle.message_event.set()
+        if underway is not None:
+            cycle.disconnected = underway.disconnected
+        if underway is None or not self.pipeline:
+            self.cycle = cycle
+        self._start_asgi_task(cycle, self.app)
+
+    # --- the clock ----------------------------------------------------------------------------------------------------
 
     def _wait_for_head(self) -> None:
         self._stop_waiting()
@@ -118,6 +309,41 @@ class Connection(HttpToolsProtocol):
         else:
             self._hang_up(408)
 
+    # uvicorn starts and stops a clock for each request; here one looks every now and then how long nothing came.
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait for one."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_for_more_in(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
+
+    def _look_for_more_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _stop_looking(self) -> None:
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection over which nothing has come for long."""
+        idle = 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
+        if idle < self.timeout_keep_alive:
+            self._look_for_more_in(self.timeout_keep_alive - idle)
+        else:
+            self.transport.close()
+
     def _stop_waiting(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
@@ -134,6 +360,43 @@ class Connection(HttpToolsProtocol):
         lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.scope["http_version"].encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] not in OFFERS]
         return b"\r\n".join((*lines, b"", b""))
+
+
+class Underway:
+    """Stands where uvicorn looks for the state of a request, as long as the short way answers it."""
+
+    def __init__(self) -> None:
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_started = False
+        self.message_event = self
+
+    def set(self) -> None:
+        """Nobody waits for more of the request."""
+
+
+@lru_cache(20)
+def _begin(status: int, default_headers: tuple[Header, ...], keep_alive: bool) -> bytes:
+    """How answers begin for a second: with their status, and the date."""
+    headers = [*default_headers, *([] if keep_alive else [(b"connection", b"close")])]
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+@types.coroutine
+def _going_on(begun: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Await what was begun outside of a task, and has come to where it waits for something."""
+    try:
+        while True:
+            try:
+                heard = yield waits_for
+            except BaseException as error:
+                waits_for = begun.throw(error)
+            else:
+                waits_for = begun.send(heard)
+    except StopIteration as done:
+        found: T = done.value
+        return found
 
 
 class Joining(asyncio.Transport):
@@ -160,6 +423,12 @@ class Joining(asyncio.Transport):
         self._size += len(data)
         if self._size > MOST_WAITING:
             self._flush()
+
+    def write_at_once(self, data: bytes) -> None:
+        """Write a whole answer, after what was written before."""
+        if self._waiting:
+            self._flush()
+        self._transport.write(data)
 
     def _flush(self) -> None:
         waiting, self._waiting, self._size = self._waiting, [], 0

@@ -63,6 +63,11 @@ class Size:
     otherwise: int = 1
     most: int = CEILING
 
+    @property
+    def varies(self) -> bool:
+        """Whether variables may change it."""
+        return isinstance(self.argument, VariableNode | ListValueNode | ObjectValueNode)
+
     def in_request(self, variables: Mapping[str, Any]) -> int:
         """The size, given the variables; what is no size at all is left to the executor to refuse."""
         value = self.argument
@@ -111,6 +116,15 @@ class Cost:
     def is_nothing(self) -> bool:
         """Whether it adds nothing."""
         return not (self.fixed or self.times or self.unless or self.spread)
+
+    @property
+    def varies(self) -> bool:
+        """Whether variables may change it."""
+        return (
+            bool(self.unless)
+            or any(size.varies or below.varies for size, _, below in self.times)
+            or any(cost.varies for cost in self.spread)
+        )
 
     def in_request(self, variables: Mapping[str, Any]) -> "Bill":
         """The sum in one request, and which lists make most of it."""
@@ -162,9 +176,13 @@ class Costing:
 
     cost: Cost
     defaults: Mapping[str, Any]
+    always: Bill | None = None
+    """What it costs whatever its variables are."""
 
     def in_request(self, variables: Mapping[str, Any] | None) -> Bill:
         """What it costs with these variables."""
+        if self.always is not None:
+            return self.always
         return self.cost.in_request({**self.defaults, **(variables or {})})
 
 
@@ -181,7 +199,8 @@ def costings(schema: GraphQLSchema, document: DocumentNode) -> dict[str | None, 
                 for variable in definition.variable_definitions or ()
                 if variable.default_value is not None
             }
-            found[definition.name.value if definition.name else None] = Costing(cost, defaults)
+            always = None if cost.varies else cost.in_request({})
+            found[definition.name.value if definition.name else None] = Costing(cost, defaults, always)
     return found
 
 

@@ -84,6 +84,14 @@ class Documents:
         self._kept: OrderedDict[str, tuple[Document | list[FormattedError], int]] = OrderedDict()
         self._kept_tokens = 0
 
+    def kept(self, text: str) -> Document | None:
+        """The document of a text, if it was asked for before and nothing is wrong with it."""
+        outcome, _ = self._kept.get(text, (None, 0))
+        if not isinstance(outcome, Document):
+            return None
+        self._kept.move_to_end(text)
+        return outcome
+
     def prepare(self, text: str) -> Document:
         """Give the document of a text, or raise DocumentRefused with all that is wrong with it."""
         found = self._kept.get(text)

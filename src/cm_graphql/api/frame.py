@@ -12,6 +12,8 @@ import uuid_utils
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cm_graphql.api import logs
+
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """Ids of callers that are taken over; anything else could break a log or a header."""
 
@@ -43,7 +45,7 @@ ENDPOINTS: Final = ("graphql", "files")
 VIEWER: Final = "viewer_id"
 """Under this name the state of a request tells who sends it, as soon as that is known."""
 
-log = structlog.get_logger("cm_graphql.access")
+log = structlog.get_logger(logs.REQUESTS)
 
 
 def note_viewer(scope: Scope, viewer_id: str) -> None:
@@ -134,14 +136,13 @@ class Frame:
                 self._counts.count(path, status, (begun or time.perf_counter()) - started)
             if path not in PROBES:
                 # The path alone: the query string of a GET holds the document and its variables.
-                log.info(
-                    "request",
-                    request_id=request_id,
-                    method=scope["method"],
-                    path=path,
-                    status=status,
-                    viewer=scope["state"].get(VIEWER),
-                    milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                logs.note_request(
+                    request_id,
+                    scope["method"],
+                    path,
+                    status,
+                    scope["state"].get(VIEWER),
+                    round((time.perf_counter() - started) * 1000, 1),
                 )
 
     async def _hold(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -166,7 +167,7 @@ class Frame:
         return PlainTextResponse("This server does not answer for that host name.\n", status_code=421)
 
     def _knows(self, scope: Scope) -> bool:
-        return self._hosts is None or _name(_header(scope, b"host")) in self._hosts
+        return self._hosts is None or name_of(_header(scope, b"host")) in self._hosts
 
 
 def _header(scope: Scope, name: bytes) -> bytes:
@@ -178,7 +179,7 @@ def _header(scope: Scope, name: bytes) -> bytes:
     return b""
 
 
-def _name(host: bytes) -> bytes:
+def name_of(host: bytes) -> bytes:
     """Take the port off a Host header; an IPv6 address keeps its brackets."""
     name, colon, port = host.lower().rpartition(b":")
     return name if colon and port.isdigit() else host.lower()

@@ -98,7 +98,7 @@ class GraphQLOverHTTP:
         self._limits = limits or Limits()
         self._persisted = persisted or PersistedDocuments()
         self._traffic = traffic or Traffic(TrafficRules())
-        self._documents = Documents(schema, self._limits, introspection=introspection)
+        self.documents = Documents(schema, self._limits, introspection=introspection)
         self._suggestions = introspection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -318,7 +318,7 @@ class GraphQLOverHTTP:
     async def _document(self, parameters: bodies.Parameters) -> Document:
         """The document that a request brings or names."""
         text = await self._persisted.text(parameters)
-        document = self._documents.prepare(text)
+        document = self.documents.prepare(text)
         self._persisted.keep(parameters, text)
         return document
 
@@ -351,15 +351,21 @@ class Answer:
 
     async def send(self, send: Send) -> None:
         """Send it, never to be cached: answers depend on who asks and when."""
-        headers = {"cache-control": "no-store", "vary": "accept", "content-security-policy": NOTHING}
-        if self.body:
-            headers["content-type"] = f"{self.media_type}; charset=utf-8"
+        headers = head_of(self.media_type if self.body else None)
         headers.update(self.headers)
         if self.status != 204:
             headers["content-length"] = str(len(self.body))
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": self.status, "headers": raw})
         await send({"type": "http.response.body", "body": self.body})
+
+
+def head_of(media_type: str | None) -> dict[str, str]:
+    """The headers that answers have in common, with that of their media type, where they have a body."""
+    headers = {"cache-control": "no-store", "vary": "accept", "content-security-policy": NOTHING}
+    if media_type is not None:
+        headers["content-type"] = f"{media_type}; charset=utf-8"
+    return headers
 
 
 def _asks(request: Request) -> bool:

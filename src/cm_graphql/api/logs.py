@@ -1,14 +1,21 @@
 """What goes to the log and how it looks: lines for a person at a terminal, JSON for a machine elsewhere."""
 
+import asyncio
 import logging
 import sys
-from typing import Literal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["auto", "console", "json"]
+
+REQUESTS: Final = "cm_graphql.access"
+"""The name of the logger of requests."""
 
 
 def configure(level: str, log_format: LogFormat) -> None:
@@ -41,13 +48,80 @@ def configure(level: str, log_format: LogFormat) -> None:
     # Libraries say at these levels what only their own developers want to know.
     for chatty in ("uvicorn.error", "alembic", "aiosqlite", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Our own entries, one for each request among them, do not take the long way through logging.
+    # Our own entries do not take the long way through logging.
     structlog.configure(
         processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+    global _note
+    _note = RequestLines().note if as_json and root.level <= logging.INFO else _note_as_any
+
+
+def note_request(request_id: str, method: str, path: str, status: int, viewer: str | None, milliseconds: float) -> None:
+    """Write the line of a request."""
+    _note(request_id, method, path, status, viewer, milliseconds)
+
+
+def _note_as_any(request_id: str, method: str, path: str, status: int, viewer: str | None, milliseconds: float) -> None:
+    structlog.get_logger(REQUESTS).info(
+        "request",
+        request_id=request_id,
+        method=method,
+        path=path,
+        status=status,
+        viewer=viewer,
+        milliseconds=milliseconds,
+    )
+
+
+_note: Callable[[str, str, str, int, str | None, float], None] = _note_as_any
+
+
+class RequestLines:
+    """Writes the lines of requests as the other lines of JSON are written, without the steps in between.
+
+    Those of one turn of the event loop are handed to the system together.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        self._second = 0
+        self._shown = ""
+
+    def note(
+        self, request_id: str, method: str, path: str, status: int, viewer: str | None, milliseconds: float
+    ) -> None:
+        """Write the line of a request soon."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        line: dict[str, Any] = {
+            "request_id": request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "viewer": viewer,
+            "milliseconds": milliseconds,
+            "event": "request",
+            "level": "info",
+            "logger": REQUESTS,
+            "timestamp": self._now(),
+        }
+        self._waiting.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _now(self) -> str:
+        second, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._shown}.{microseconds:06d}Z"
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        sys.stderr.flush()
+        sys.stderr.buffer.write(b"".join(waiting))
+        sys.stderr.buffer.flush()
 
 
 class _Lines:

@@ -20,6 +20,10 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 class Registered(Protocol):
     """Knows the registered documents."""
 
+    def recent(self, key: str) -> str | None:
+        """The document of an id, or of a hash, if it was looked up a moment ago."""
+        ...
+
     async def text(self, key: str) -> str | None:
         """The document of an id, or of a hash."""
         ...
@@ -44,6 +48,17 @@ class PersistedDocuments:
         self._registered_only = registered_only
         self._kept: OrderedDict[str, str] = OrderedDict()
         self._kept_characters = 0
+
+    def at_hand(self, parameters: Parameters) -> str | None:
+        """The text of the document, where it is known already and needs no remembering; raises RequestRefused."""
+        text, document_id = parameters.query, parameters.document_id
+        named = _named_by_extension(parameters)
+        if text is None:
+            key = document_id or named or ""
+            return self._remembered(key.removeprefix(PREFIX)) if named is None or document_id is None else None
+        if named is not None or (self._registered_only and self._recent(hash_of(text)) is None):
+            return None
+        return text
 
     async def text(self, parameters: Parameters) -> str:
         """The text of the document; raises RequestRefused and DocumentRefused."""
@@ -70,10 +85,7 @@ class PersistedDocuments:
 
     async def _found(self, document_id: str, *, by_extension: bool) -> str:
         key = document_id.removeprefix(PREFIX)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        text = await self._in_registry(key)
+        text = self._remembered(key) or await self._in_registry(key)
         if text is not None:
             return text
         # Clients know what to do by these very words.
@@ -85,6 +97,17 @@ class PersistedDocuments:
             message = f"There is no document {document_id[:80]!r}: register it with `cm-graphql documents register`."
             error = ApiError(message, Code.PERSISTED_QUERY_NOT_FOUND)
         raise DocumentRefused([from_api_error(error)])
+
+    def _remembered(self, key: str) -> str | None:
+        """What a client has sent with its hash, or what was registered and looked up a moment ago."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        return self._recent(key)
+
+    def _recent(self, key: str) -> str | None:
+        registered = self._registered()
+        return None if registered is None else registered.recent(key)
 
     async def _in_registry(self, key: str) -> str | None:
         registered = self._registered()

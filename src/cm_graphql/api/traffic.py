@@ -104,6 +104,37 @@ class Traffic:
         if self._rate is not None:
             await self._rate.count(caller, "rate_limit", "requests")
 
+    def at_once(self, caller: str) -> "Turns | None":
+        """Count a request and have its turn, to be given back with `over`; None, and nothing done, where one has to
+        wait for either.
+        """
+        if self._rate is not None and self._rate.is_shared:
+            return None
+        turns = self._turns.get(caller)
+        if turns is None:
+            turns = self._turns[caller] = Turns()
+        if turns.take(self.rules.running):
+            if self._rate is None or self._rate.hit(caller):
+                return turns
+            self.over(caller, turns)
+        return None
+
+    def over(self, caller: str, turns: "Turns") -> None:
+        """End a turn."""
+        turns.give_back()
+        if turns.is_idle:
+            self._turns.pop(caller, None)
+
+    def forget(self, caller: str) -> None:
+        """Have a request not counted that is about to be counted again."""
+        if self._rate is not None:
+            self._rate.forget(caller)
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address has not guessed too often, as far as can be told without asking Redis."""
+        failures = self._failures
+        return failures is None or address not in self._suspects or (not failures.is_shared and failures.test(address))
+
     async def count_failure(self, address: str) -> None:
         """Count a request that did not say who sends it."""
         if self._failures is not None:
@@ -210,6 +241,23 @@ class Turns:
 class Rate:
     """Counts requests in a moving window, in this process or in Redis for all of them."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all processes count together."""
+        return self._shared is not None
+
+    def hit(self, caller: str) -> bool:
+        """Count one request in this process, unless there were as many as there may be."""
+        return self._own.hit(caller)
+
+    def test(self, caller: str) -> bool:
+        """Whether another request would be let through in this process."""
+        return self._own.test(caller)
+
+    def forget(self, caller: str) -> None:
+        """Take back the last request that was counted."""
+        self._own.forget(caller)
+
     def __init__(self, item: RateLimitItem, storage_url: str | None, refusals: Counter[str]) -> None:
         self._item = item
         self._refusals = refusals
@@ -280,6 +328,12 @@ class Window:
         recent.add(slot)
         return True
 
+    def forget(self, caller: str) -> None:
+        """Take back the last hit."""
+        recent = self._callers.get(caller)
+        if recent is not None:
+            recent.take_back()
+
     def test(self, caller: str) -> bool:
         """Whether another request would be let through."""
         recent = self._callers.get(caller)
@@ -330,6 +384,12 @@ class Recent:
             self.slots.append([slot, 1])
         self._total += 1
 
+    def take_back(self) -> None:
+        """Count one less."""
+        if self.slots:
+            self.slots[-1][1] -= 1
+            self._total -= 1
+
 
 class NoStorage(Exception):
     """Requests cannot be counted where the settings say; the message says why."""
@@ -351,11 +411,12 @@ def shared_storage(url: str) -> Storage:
 def address_of(connection: HTTPConnection) -> str:
     """The address that a connection comes from; of IPv6 the network, since a home has 2^64 addresses."""
     client = connection.scope.get("client")
-    return _network(client[0]) if client else "elsewhere"
+    return network(client[0]) if client else "elsewhere"
 
 
 @lru_cache(10_000)
-def _network(host: str) -> str:
+def network(host: str) -> str:
+    """What an address counts as."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

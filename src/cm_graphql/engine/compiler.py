@@ -129,7 +129,9 @@ class Compiler:
             roots[place].scopes = frozenset(self._scopes)
         nodes = {key: [one.node for one in details] for key, details in collected.grouped_field_set.items()}
         rest = Rest(self.operation, [fragment.definition for fragment in self.fragments.values()], nodes)
-        return Plan(roots, constants, rest, self._rows, self.statements, self._fields + TOKENS_OF_A_VIEW * self._views)
+        weight = self._fields + TOKENS_OF_A_VIEW * self._views
+        scopes = frozenset(scope for root in roots.values() for scope in root.scopes)
+        return Plan(roots, constants, rest, self._rows, self.statements, weight, scopes)
 
     # --- roots --------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from cm_graphql.engine.plan import (
     Statement,
     View,
     ask_ids,
-    ask_keys,
 )
 from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Root
 
@@ -86,14 +85,7 @@ def _of_root(key: str, root: Root, run: Run) -> Iterator[Level]:
             counts = [root.lists.ask_count(asked, run)] if root.lists.counts else []
             yield from _of_list(key, root.lists, (*reads, *counts), run)
         case KeyRoot():
-            found, text = root.read(run.arguments(root.site)["key"])
-            column = root.view.rowset.kind.sources[root.number]
-            statement = (
-                ask_ids(root.view, (root.identity, "key"), [found], run)
-                if found is not None
-                else ask_keys(root.view, column, (root.identity, "number"), [text or ""], run)
-            )
-            yield _of_rows(key, root.view, (statement,), run)
+            yield _of_rows(key, root.view, (root.ask(run),), run)
         case IdRoot():
             keys = root.keys(run)
             for prefix, view in root.views.items():

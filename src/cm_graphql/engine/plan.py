@@ -13,14 +13,14 @@ from typing import Any, TypeAlias
 
 from graphql import FieldNode, GraphQLField
 from graphql.execution.values import VariableValues, get_argument_values
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, String, and_, bindparam, select
 
 from cm_graphql.engine.arguments import Convert, UsualArguments
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.filters import all_of, named
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, write_cursor
-from cm_graphql.engine.prepared import ACCOUNTS, KEYS, Statements
+from cm_graphql.engine.prepared import ACCOUNTS, KEY, KEYS, Statements
 from cm_graphql.engine.resolve import Asked, ListSpec
 
 Row: TypeAlias = Sequence[Any]
@@ -41,7 +41,7 @@ class Unplanned(Exception):
     """This root field, or this request of it, goes the ordinary way."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Run:
     """What one request brings to a plan."""
 
@@ -226,6 +226,16 @@ def ask_keys(
         return select(*view.rowset.columns).where(and_(among(run.dialect, column, ()), visible))
 
     return run.ask(identity, make, keys)
+
+
+def ask_key(view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], key: str, run: Run) -> Statement:
+    """The statement that reads the row in which a unique column is this key."""
+
+    def make() -> Select[Any]:
+        visible = run.loaders.visible(view.rowset.kind)
+        return select(*view.rowset.columns).where(and_(column == bindparam(KEY, key, String()), visible))
+
+    return run.ask(identity, make, values={KEY: key})
 
 
 @dataclass

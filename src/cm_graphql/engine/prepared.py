@@ -12,6 +12,9 @@ from sqlalchemy.engine import Dialect
 KEYS = "keys"
 """The name of the parameter that takes the keys of the parents."""
 
+KEY = "key"
+"""The name of the parameter that takes the key of a single row."""
+
 ACCOUNTS = "accounts"
 """The name of the parameter that takes the accounts that the caller is limited to."""
 

@@ -21,8 +21,9 @@ from cm_graphql.engine.plan import (
     RowView,
     Run,
     Site,
+    Statement,
     Unplanned,
-    ask_keys,
+    ask_key,
     by_ids,
 )
 
@@ -102,13 +103,17 @@ class KeyRoot(Root):
 
     def answer(self, run: Run) -> Ask:
         """The object of the key, or null."""
-        kind = self.view.rowset.kind
-        found, text = self.read(run.arguments(self.site)["key"])
-        if found is not None:
-            return (yield from by_ids(self.view, (self.identity, "key"), [found], run)).get(found)
-        rows = yield ask_keys(self.view, kind.sources[self.number], (self.identity, "number"), [text or ""], run)
+        rows = yield self.ask(run)
+        if not rows:
+            return None
         objects = yield from self.view.objects(rows, run)
-        return objects[0] if objects else None
+        return objects[0]
+
+    def ask(self, run: Run) -> Statement:
+        """The statement that reads the thing."""
+        found, text = self.read(run.arguments(self.site)["key"])
+        column = self.view.rowset.kind.sources[self.number if found is None else "id"]
+        return ask_key(self.view, column, (self.identity, found is None), found or text or "", run)
 
 
 @dataclass
@@ -172,8 +177,15 @@ class Plan:
     """An upper bound of the statements of one run."""
     weight: int
     """What it takes in memory, in tokens of a parsed document."""
+    scopes: frozenset[str] = frozenset()
+    """What a caller must be allowed to do for all of it."""
     long_runs: int = 0
     """How many of the next runs should not be made at once, since one took too long."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to resolvers, as far as one can tell before it runs."""
+        return bool(self.roots) and len(self.roots) + len(self.constants) == len(self.rest.nodes)
 
     def run(self, run: Run) -> Ask:
         """What the planned fields answer; one that is missing has to be asked of resolvers."""

@@ -52,6 +52,14 @@ class RootField:
     """Its key in the answer."""
 
 
+@dataclass(slots=True)
+class Ready:
+    """A query that is about to be answered by its plan."""
+
+    plan: Plan
+    values: VariableValues
+
+
 class Engine:
     """Answers queries by plans, as far as they can be planned, and reads what mutations answer."""
 
@@ -94,6 +102,29 @@ class Engine:
         if left:
             return Planned(data, order, plan.rest.document(left))
         return Planned({key: data[key] for key in order} if plan.constants else data, order, None)
+
+    def ready(self, operation: Operation, variables: Mapping[str, Any] | None) -> Ready | None:
+        """A query whose plan stands ready and can answer all of it, with nothing unusual about its variables."""
+        values = None if operation.usual is None else operation.usual.coerced(variables)
+        plan = None if values is None else operation.kept(operation.variant(values.coerced))
+        if values is None or plan is None or not plan.is_whole or plan.long_runs:
+            return None
+        return Ready(plan, values)
+
+    async def read(self, ready: Ready, context: HasLoaders) -> dict[str, Any] | None:
+        """All data of such a query; None where resolvers must answer some of it after all."""
+        plan = ready.plan
+        try:
+            data = await self._read(plan, self._run(ready.values, context))
+        except ReadingFailed:
+            return None
+        if len(data) < len(plan.roots):
+            return None
+        self.counted["planned"] += 1
+        if plan.constants:
+            data.update(plan.constants)
+            return {key: data[key] for key in plan.rest.nodes}
+        return data
 
     async def payload(
         self, field: RootField, outcomes: Sequence[Mapping[str, Any]], context: HasLoaders
@@ -147,12 +178,13 @@ class Engine:
 
     async def _read(self, plan: Plan, run: Run) -> dict[str, Any]:
         """What a plan's root fields answer."""
+        alone = plan.statements_at_most == 1
         if self._direct.name == "postgresql":
-            one: dict[str, Any] = await self._direct.run(plan.run(run), short=plan.statements_at_most == 1)
-            return one
+            found: dict[str, Any] = await self._direct.run(plan.run(run), short=False, alone=alone)
+            return found
         if plan.long_runs == 0:
             try:
-                at_once: dict[str, Any] = await self._direct.run(plan.run(run), short=True)
+                at_once: dict[str, Any] = await self._direct.run(plan.run(run), short=True, alone=alone)
                 return at_once
             except TooLong:
                 plan.long_runs = LONG_RUNS

@@ -3,11 +3,13 @@
 import asyncio
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -112,6 +114,16 @@ async def revoke(database: Database, clock: Clock, key_id: str) -> ApiKey:
     return key
 
 
+@dataclass(slots=True)
+class Believed:
+    """What was made out of a text: that it is a key's, and who holds it."""
+
+    key: ApiKey
+    viewer: Viewer
+    until: float
+    """When the key expires, by the monotonic clock."""
+
+
 class KeyRing:
     """Tells who holds an API key."""
 
@@ -119,6 +131,8 @@ class KeyRing:
         self._database = database
         self._clock = clock
         self._kept: OrderedDict[str, tuple[float, ApiKey]] = OrderedDict()
+        self._believed: OrderedDict[str, Believed] = OrderedDict()
+        """By the texts of keys."""
         self._looking_up: dict[str, asyncio.Task[ApiKey | None]] = {}
         self._noted: dict[str, datetime] = {}
         self._noting: set[asyncio.Task[None]] = set()
@@ -139,7 +153,30 @@ class KeyRing:
             log.warning("key_refused", key=key.id, reason="expired" if key.revoked_on is None else "revoked")
             return None
         self._note_use(key, now)
-        return Viewer(key.id, key.scopes, key.account_ids)
+        viewer = Viewer(key.id, key.scopes, key.account_ids)
+        self._believe(token, key, viewer, now)
+        return viewer
+
+    def known(self, token: str) -> Viewer | None:
+        """The holder of a key that was made out since it was looked up last; None where it has to be made out."""
+        believed = self._believed.get(token)
+        if believed is None:
+            return None
+        looked_up, key = self._kept.get(believed.key.id, (0.0, None))
+        now = time.monotonic()
+        if key is not believed.key or now >= min(looked_up + FRESH_SECONDS, believed.until):
+            return None
+        if now >= looked_up + FRESH_SECONDS / 2:
+            self._begin_to_look_up(key.id)
+        return believed.viewer
+
+    def _believe(self, token: str, key: ApiKey, viewer: Viewer, now: datetime) -> None:
+        """Remember whose key it is, as long as it is not looked up again."""
+        ends = math.inf if key.expires_on is None else time.monotonic() + (key.expires_on - now).total_seconds()
+        self._believed.pop(token, None)
+        self._believed[token] = Believed(key, viewer, ends)
+        if len(self._believed) > _MOST_KEPT:
+            self._believed.popitem(last=False)
 
     async def close(self) -> None:
         """Let go of what is still to be written down or looked up."""
@@ -156,13 +193,17 @@ class KeyRing:
         if kept is not None and age < FRESH_SECONDS / 2:
             return kept[1]
         # Those who ask at once share an answer; a key in use is looked up again before anybody has to wait for it.
-        looking_up = self._looking_up.get(key_id)
-        if looking_up is None:
-            looking_up = self._looking_up[key_id] = asyncio.create_task(self._look_up(key_id))
-            looking_up.add_done_callback(lambda task: self._looked_up(key_id, task))
+        looking_up = self._begin_to_look_up(key_id)
         if kept is not None and age < FRESH_SECONDS:
             return kept[1]
         return await asyncio.shield(looking_up)
+
+    def _begin_to_look_up(self, key_id: str) -> "asyncio.Task[ApiKey | None]":
+        looking_up = self._looking_up.get(key_id)
+        if looking_up is None:
+            looking_up = self._looking_up[key_id] = asyncio.get_running_loop().create_task(self._look_up(key_id))
+            looking_up.add_done_callback(lambda task: self._looked_up(key_id, task))
+        return looking_up
 
     def _looked_up(self, key_id: str, task: "asyncio.Task[ApiKey | None]") -> None:
         self._looking_up.pop(key_id, None)

@@ -130,12 +130,17 @@ class Registry:
         self._database = database
         self._kept: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
+    def recent(self, key: str) -> str | None:
+        """The document of an id, or of a hash, if it was looked up a moment ago."""
+        kept = self._kept.get(key)
+        return kept[1] if kept is not None and time.monotonic() - kept[0] < FRESH_SECONDS else None
+
     async def text(self, key: str) -> str | None:
         """The document of an id, or of a hash."""
-        kept = self._kept.get(key)
+        recent = self.recent(key)
+        if recent is not None:
+            return recent
         asked = time.monotonic()
-        if kept is not None and asked - kept[0] < FRESH_SECONDS:
-            return kept[1]
         async with self._database.read() as connection:
             found = await store.find(Session(connection, self._database.dialect), key)
         # What does not exist is not kept: anybody can make such ids up.

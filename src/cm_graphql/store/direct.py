@@ -56,8 +56,11 @@ class Direct(Protocol):
     name: str
     dialect: Dialect
 
-    async def run(self, work: Work, *, short: bool) -> Any:
-        """Carry out a reading, all of it on one snapshot; `short` says that it needs no care, or else is TooLong."""
+    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
+        """Carry out a reading, all of it on one snapshot; `short` says that it needs no care, or else is TooLong.
+
+        `alone` says that it has one statement, which needs no transaction for its snapshot.
+        """
         ...
 
     def usage(self) -> tuple[int, int]:
@@ -79,19 +82,20 @@ class SqliteDirect:
         self._path = str(database.readers.url.database)
         self._underway = database.underway
         self._inline: sqlite3.Connection | None = None
-        self._until = 0.0, 0.0
+        self._until: tuple[float, float] | None = None
+        """Until when the reading at hand may compute and may take, once it has been long enough to be looked at."""
         self._idle: list[sqlite3.Connection] = []
         self._busy = 0
         self._threads = asyncio.Semaphore(THREADS)
 
-    async def run(self, work: Work, *, short: bool) -> Any:
+    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
         """Carry out a reading at once, or as one job of a thread."""
         if short:
             if self._inline is None:
                 self._inline = self._connect()
                 self._inline.set_progress_handler(self._is_too_long, PROGRESS_STEPS)
-            self._until = time.thread_time() + INLINE_SECONDS, time.monotonic() + INLINE_WAIT
-            return _carry_out(self._inline, work, most_rows=INLINE_ROWS)
+            self._until = None
+            return _carry_out(self._inline, work, most_rows=INLINE_ROWS, alone=alone)
         async with self._threads:
             connection = self._idle.pop() if self._idle else self._connect()
             self._busy += 1
@@ -115,6 +119,8 @@ class SqliteDirect:
         return self._busy, THREADS
 
     def _is_too_long(self) -> bool:
+        if self._until is None:  # most readings end before they are looked at, and need no clock
+            self._until = time.thread_time() + INLINE_SECONDS, time.monotonic() + INLINE_WAIT
         computing, waiting = self._until
         return time.thread_time() > computing or time.monotonic() > waiting
 
@@ -142,11 +148,14 @@ def _carry_out(
     work: Work,
     stopped: threading.Event | None = None,
     most_rows: int | None = None,
+    *,
+    alone: bool = False,
 ) -> Any:
     rows: Any = None
     read = 0
     try:
-        connection.execute("BEGIN")
+        if not alone:
+            connection.execute("BEGIN")
         while True:
             sql, parameters = work.send(rows)
             if stopped is not None and stopped.is_set():
@@ -184,14 +193,14 @@ class PostgresqlDirect:
         self._turns = asyncio.Semaphore(size)
         self._idle: list[asyncpg.Connection] = []
 
-    async def run(self, work: Work, *, short: bool) -> Any:
-        """Carry out a reading; `short` ones have a single statement, which needs no transaction for its snapshot."""
+    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
+        """Carry out a reading; here none is too long."""
         async with self._turns:
             connection = None
             self._busy += 1
             try:
                 connection = await self._connection()
-                if short:
+                if alone:
                     return await self._carry_out(connection, work)
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     return await self._carry_out(connection, work)
@@ -216,7 +225,8 @@ class PostgresqlDirect:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        return await asyncpg.connect(self._url, **self._options)
+        # Connecting keeps an eye on the clock, for which it has to be a task, whatever the reading is part of.
+        return await asyncio.ensure_future(asyncpg.connect(self._url, **self._options))
 
     async def _carry_out(self, connection: Any, work: Work) -> Any:
         rows: Any = None
@@ -240,7 +250,7 @@ class Unconnected:
         self.name: str = name
         self.dialect: Dialect = sqlite_dialect() if name == "sqlite" else postgresql_dialect()  # type: ignore[no-untyped-call]
 
-    async def run(self, work: Work, *, short: bool) -> Any:
+    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
         """Refuse."""
         raise ReadingFailed("there is no database")
 

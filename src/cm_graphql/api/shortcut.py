@@ -1,0 +1,253 @@
+"""The short way of an ordinary request: a query that was asked before, of a caller who was here a moment ago.
+
+Such a request is asked everything that any other is: whether it may come by this host name, who sends it, how many they
+may send and have running, what it may cost, whether its variables are right, what of it its sender may see. But all of
+that stands ready and is only looked up, in one function that waits for nobody. Whatever is unusual about a request, and
+whatever would be refused, takes the long way (`frame`, `http`), which says why; both ways give the same answer.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+
+import uuid_utils
+from graphql import OperationType
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from cm_graphql.api import bodies, logs
+from cm_graphql.api.authentication import Authentication
+from cm_graphql.api.compression import Compression
+from cm_graphql.api.context import Api, Context
+from cm_graphql.api.documents import Documents
+from cm_graphql.api.errors import RequestRefused, from_api_error
+from cm_graphql.api.frame import OVER_TLS, REQUEST_ID, SAFETY, RequestCounts, name_of
+from cm_graphql.api.http import head_of
+from cm_graphql.api.limits import Limits
+from cm_graphql.api.negotiation import GRAPHQL_RESPONSE, JSON, ContentType, choose
+from cm_graphql.api.persisted import PersistedDocuments
+from cm_graphql.api.streams import encode
+from cm_graphql.api.traffic import HEAVY, TookTooLong, Traffic, Turns, network
+from cm_graphql.engine.runner import Engine, Ready
+from cm_graphql.operations.viewer import LOCAL
+
+PATH: Final = "/graphql"
+
+STATE: Final = "shortcut"
+"""Under this name the state of the application tells its connections of the short way."""
+
+UNUSUAL: Final = frozenset(
+    (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"expect", b"content-encoding", b"upgrade", b"x-graphql-cost")
+)
+"""Headers that others have to look at."""
+
+FORWARDED: Final = (b"x-forwarded-for", b"x-forwarded-proto")
+
+Header = tuple[bytes, bytes]
+
+Said: TypeAlias = tuple[int, list[bytes]]
+"""A status, and the headers and the body as they go on the wire."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """An ordinary request that has passed everything it is asked, and has its turn."""
+
+    began: float
+    request_id: str
+    media_type: str
+    accepted: bytes
+    """The codings that the answer may be compressed with."""
+    is_over_tls: bool
+    context: Context
+    caller: str
+    turns: Turns
+    ready: Ready
+
+
+class Shortcut:
+    """Answers ordinary requests, as bytes that go to the socket."""
+
+    def __init__(
+        self,
+        api: Api,
+        engine: Engine,
+        authentication: Authentication,
+        documents: Documents,
+        persisted: PersistedDocuments,
+        limits: Limits,
+        traffic: Traffic,
+        *,
+        hosts: Collection[str] | None = None,
+        proxies: Sequence[str] = (),
+        compression: Compression | None = None,
+        counts: RequestCounts | None = None,
+    ) -> None:
+        self.answered = 0
+        """How many requests went the short way to its end."""
+        self._api = api
+        self._engine = engine
+        self._authentication = authentication
+        self._documents = documents
+        self._persisted = persisted
+        self._limits = limits
+        self._traffic = traffic
+        self._counts = counts
+        self._compression = compression
+        self._knows = _known(hosts)
+        self._sender = _senders(proxies)
+
+    @property
+    def seconds(self) -> float:
+        """How long a request may take."""
+        return self._traffic.rules.seconds
+
+    def ask(self, headers: Sequence[Header], body: bytes, client: str, scheme: str) -> Asked | None:
+        """Ask a POST to the endpoint what every request is asked; None, and nothing done, where it goes the long way.
+
+        What comes back has a turn, which `answer` or `too_late` gives back.
+        """
+        began = time.perf_counter()
+        given = dict(headers)
+        if len(given) != len(headers) or not UNUSUAL.isdisjoint(given) or not self._knows(given.get(b"host", b"")):
+            return None
+        forwarded, proto = given.get(FORWARDED[0]), given.get(FORWARDED[1])
+        if forwarded is not None or proto is not None:
+            client, scheme = self._sender(client, scheme, forwarded, proto)
+        address = network(client)
+        media_type = _media_type(given.get(b"accept", b""), given.get(b"content-type", b""))
+        viewer = self._authentication.known(given.get(b"authorization", b""))
+        if media_type is None or viewer is None or not self._traffic.trusts(address):
+            return None
+        try:
+            ready = self._ready(body)
+        except RequestRefused:
+            return None
+        caller = address if viewer is LOCAL else viewer.id
+        if ready is None or not viewer.scopes.issuperset(ready.plan.scopes):
+            return None
+        turns = self._traffic.at_once(caller)
+        if turns is None:
+            return None
+        request_id = given.get(b"x-request-id", b"").decode("latin-1")
+        if not request_id or not REQUEST_ID.fullmatch(request_id):
+            request_id = uuid_utils.uuid7().hex
+        return Asked(
+            began,
+            request_id,
+            media_type,
+            given.get(b"accept-encoding", b""),
+            scheme == "https",
+            Context.of(self._api, viewer=viewer, request_id=request_id),
+            caller,
+            turns,
+            ready,
+        )
+
+    def _ready(self, body: bytes) -> Ready | None:
+        """The query of a body, if it has been asked before and a plan can answer it; raises RequestRefused."""
+        limits = self._limits
+        if len(body) > limits.body_bytes:
+            return None
+        found = bodies.load_json(body, limits.json_depth, "The body")
+        if type(found) is not dict:
+            return None
+        parameters = bodies.parameters_of(found)
+        if parameters.extensions and parameters.extensions.keys() != {"persistedQuery"}:
+            return None
+        text = self._persisted.at_hand(parameters)
+        document = None if text is None else self._documents.kept(text)
+        operation = None if document is None else document.operation(parameters.operation_name)
+        if document is None or operation is None or operation.kind is not OperationType.QUERY:
+            return None
+        cost = document.bill(parameters.operation_name, parameters.variables).total
+        if cost > limits.cost or cost >= HEAVY:
+            return None
+        return self._engine.ready(operation, parameters.variables)
+
+    async def answer(self, asked: Asked) -> Said | None:
+        """Answer a request; None where it has to go the long way after all, as where there is an error to tell."""
+        try:
+            data = await self._engine.read(asked.ready, asked.context)
+            if data is None or asked.context.response_extensions:
+                self._traffic.forget(asked.caller)
+                return None
+            body, coding = encode({"data": data}), None
+            if self._compression is not None:
+                body, coding = await self._compression.shortened(body, asked.accepted)
+        finally:
+            self._traffic.over(asked.caller, asked.turns)
+        return self._said(asked, 200, body, b"" if coding is None else b"content-encoding: %b\r\n" % coding)
+
+    def too_late(self, asked: Asked) -> Said:
+        """Answer a request that was stopped at its deadline; the connection ends with it."""
+        refused = TookTooLong(self.seconds, is_mutation=False, has_begun=True)
+        body = encode({"errors": [from_api_error(refused)]})
+        return self._said(asked, refused.status, body)
+
+    def _said(self, asked: Asked, status: int, body: bytes, more: bytes = b"") -> Said:
+        """The answer, noted in numbers and log."""
+        self.answered += 1
+        seconds = time.perf_counter() - asked.began
+        if self._counts is not None:
+            self._counts.count(PATH, status, seconds)
+        viewer = asked.context.viewer.id
+        logs.note_request(asked.request_id, "POST", PATH, status, viewer, round(seconds * 1000, 1))
+        head = _head(asked.media_type, self._compression is not None, asked.is_over_tls)
+        own = b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), asked.request_id.encode())
+        return status, [head, own, more, b"\r\n", body]
+
+
+def _known(hosts: Collection[str] | None) -> Callable[[bytes], bool]:
+    """Make what tells whether the server may be called by what a Host header says."""
+    names = None if hosts is None else frozenset(host.lower().encode() for host in hosts)
+
+    @lru_cache(100)
+    def known(host: bytes) -> bool:
+        return bool(host) if names is None else name_of(host) in names
+
+    return known
+
+
+def _senders(proxies: Sequence[str]) -> Callable[[str, str, bytes | None, bytes | None], tuple[str, str]]:
+    """Make what tells the address and the scheme of a request that came by a proxy: uvicorn's own reading of it."""
+
+    async def heard(*_: Any) -> None:
+        return None
+
+    middleware: Any = ProxyHeadersMiddleware(heard, list(proxies))
+
+    @lru_cache(1_000)
+    def sender(client: str, scheme: str, forwarded: bytes | None, proto: bytes | None) -> tuple[str, str]:
+        given = zip(FORWARDED, (forwarded, proto), strict=True)
+        headers = [(name, value) for name, value in given if value is not None]
+        scope: dict[str, Any] = {"type": "http", "client": (client, 0), "scheme": scheme, "headers": headers}
+        with suppress(StopIteration):
+            middleware(scope, None, None).send(None)
+        return scope["client"][0], scope["scheme"]
+
+    return sender
+
+
+@lru_cache(500)
+def _media_type(accept: bytes, content_type: bytes) -> str | None:
+    """What to answer with, if it is JSON that was sent and that is wanted."""
+    sent = ContentType.parse(content_type.decode("latin-1"))
+    if sent.media_type != "application/json" or not sent.is_utf8:
+        return None
+    return choose(accept.decode("latin-1"), (JSON, GRAPHQL_RESPONSE))
+
+
+@lru_cache(10)
+def _head(media_type: str, is_compressing: bool, is_over_tls: bool) -> bytes:
+    """The headers that all answers of a kind have in common."""
+    headers = [(name.encode(), value.encode()) for name, value in head_of(media_type).items()]
+    if is_compressing:
+        headers = Compression.varying(headers)
+    headers += [*SAFETY, *([OVER_TLS] if is_over_tls else ())]
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+__all__ = ["PATH", "STATE", "Asked", "Said", "Shortcut"]

@@ -1,0 +1,293 @@
+"""The short way of ordinary requests answers what the long way answers, which everything unusual takes."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from pydantic import SecretStr
+from sqlalchemy import text
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from cm_graphql import seeding
+from cm_graphql.api.connections import Connection
+from cm_graphql.api.shortcut import STATE, Shortcut
+from cm_graphql.app import create_app
+from cm_graphql.operations import api_keys
+from cm_graphql.operations.ports import SystemClock
+from cm_graphql.operations.registered import hash_of, register
+from cm_graphql.settings import Settings
+from cm_graphql.store.database import Database
+from in_process import a_key
+
+MEMO = "query Memo($key: ID!) { memo: creditMemo(key: $key) { id number amount account { name } __typename } }"
+LIST = """query List($first: Int = 2, $named: Boolean!) {
+  __typename
+  creditMemos(first: $first, sort: [{ field: NUMBER, direction: ASC }]) {
+    totalCount nodes { number status account @include(if: $named) { name } } pageInfo { hasNextPage endCursor } }
+}"""
+LARGE = "{ creditMemos(first: 50) { nodes { id number status amount comment createdDate updatedDate } } }"
+
+
+WRONG = "acc_00000000000000000000000000000000"
+"""An id of another kind of thing."""
+
+READING = ("credit_memos:read", "documents:read")
+
+
+class Server:
+    """The application over a socket and, beside it, without one: only over the socket there is a short way."""
+
+    def __init__(self, over_socket: httpx.AsyncClient, direct: httpx.AsyncClient, running: uvicorn.Server) -> None:
+        self.over_socket = over_socket
+        self.direct = direct
+        self.running = running
+        self.shortcut: Shortcut = running.lifespan.state[STATE]
+
+    async def end(self) -> None:
+        """Tell it to stop, as a signal does."""
+        self.running.should_exit = True
+
+    async def both(self, body: Any, **headers: str) -> tuple[httpx.Response, httpx.Response, int]:
+        """What each answers, once the request is known, and how many answers went the short way."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {"content-type": "application/json", **{name.replace("_", "-"): one for name, one in headers.items()}}
+        await self.direct.post("/graphql", content=content, headers=given)
+        expected = await self.direct.post("/graphql", content=content, headers=given)
+        before = self.shortcut.answered
+        found = await self.over_socket.post("/graphql", content=content, headers=given)
+        return found, expected, self.shortcut.answered - before
+
+
+@asynccontextmanager
+async def served(database_url: str, folder: Path, **more: Any) -> AsyncIterator[Server]:
+    settings = Settings(**more, database_url=SecretStr(database_url), files_url=str(folder), system_fonts=False)
+    app = create_app(settings)
+    behind_proxies: Any = ProxyHeadersMiddleware(app)  # type: ignore[arg-type] # as uvicorn does
+    config = uvicorn.Config(
+        app, http=Connection, lifespan="on", log_config=None, server_header=False, forwarded_allow_ips=["127.0.0.1"]
+    )
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        serving = asyncio.create_task(server._serve([listener]))  # as `serve`, but signals stay with pytest
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        direct = httpx.ASGITransport(behind_proxies, client=("127.0.0.1", 5))
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False) as client,
+            httpx.AsyncClient(transport=direct, base_url=url) as beside,
+        ):
+            yield Server(client, beside, server)
+        server.should_exit = True
+        await serving
+
+
+def told(answer: httpx.Response) -> Any:
+    """An answer without what is never the same."""
+    own = ("x-request-id", "date")
+    return answer.status_code, sorted(one for one in answer.headers.items() if one[0] not in own), answer.content
+
+
+@pytest.fixture(scope="module")
+def url(module_database_url: str) -> str:
+    """A database with sixty memos."""
+
+    async def seed() -> None:
+        database = Database.open(module_database_url)
+        await seeding.seed(database, memos=60, seed=7, lean=True, progress=lambda *_: None)
+        await register(database, SystemClock(), {"list": LIST})
+        await database.dispose()
+
+    asyncio.run(seed())
+    return module_database_url
+
+
+async def a_memo(url: str) -> tuple[str, str, str]:
+    """The id, the number and the account of some memo."""
+    database = Database.open(url)
+    async with database.read() as connection:
+        row = (await connection.execute(text("SELECT id, number, account_id FROM credit_memos LIMIT 1"))).one()
+    await database.dispose()
+    return row[0], row[1], row[2]
+
+
+async def test_both_ways_give_the_same_answer(url: str, tmp_path: Path) -> None:
+    key, number, account = await a_memo(url)
+    _, all_of_it = await a_key(url, *READING)
+    _, limited = await a_key(url, *READING, accounts=[account])
+    _, elsewhere = await a_key(url, *READING, accounts=[await another_account(url, account)])
+    _, nothing = await a_key(url, "settings:read")
+    memo, named = {"query": MEMO, "variables": {"key": key}}, {"query": LIST, "variables": {"named": True}}
+    hashed = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(MEMO)}}
+
+    async with served(url, tmp_path, auth="keys", metrics=True) as server:
+        await server.direct.post("/graphql", json={**memo, "extensions": hashed}, headers=all_of_it)
+
+        async def same(body: Any, *, short: bool, **headers: str) -> httpx.Response:
+            for _ in range(5):
+                found, expected, times = await server.both(body, **{**all_of_it, **headers})
+                assert told(found) == told(expected)
+                if times == short:
+                    return found
+                # The key was just looked up again, and then is made out once on the long way.
+            raise AssertionError(f"{body} with {headers} took the other way")
+
+        usual: tuple[Any, ...] = (
+            memo,
+            {"query": MEMO, "variables": {"key": number}},
+            {"query": MEMO, "variables": {"key": "CM-nothing"}, "operationName": "Memo"},
+            named,
+            {"query": LIST, "variables": {"named": False, "first": 50}},
+            {"query": LARGE},
+            {"variables": {"key": key}, "extensions": hashed},
+            {"documentId": "list", "variables": {"named": True, "first": None}},
+            {"query": MEMO, "variables": {"key": key, "unknown": 12345678901234567890}, "extensions": {}},
+        )
+        for body in usual:
+            await same(body, short=True)
+        for headers in (
+            limited,
+            elsewhere,
+            {"accept": "application/graphql-response+json"},
+            {"accept_encoding": "identity"},
+            {"x_forwarded_for": "198.51.100.7", "x_forwarded_proto": "https"},
+            {"content_type": "application/json; charset=UTF-8"},
+        ):
+            await same(memo, short=True, **headers)
+            await same({"query": LARGE}, short=True, **headers)
+        assert (await same(memo, short=True, x_request_id="Trace-1")).headers["x-request-id"] == "Trace-1"
+        assert (await same(memo, short=True, x_forwarded_proto="https")).headers["strict-transport-security"]
+
+        unusual: tuple[Any, ...] = (
+            {"query": MEMO, "variables": {"key": WRONG}},
+            {"query": MEMO, "variables": {}},
+            {"query": MEMO, "variables": {"key": None}},
+            {"query": MEMO, "variables": {"key": 12345678901234567890123}},
+            {"query": MEMO, "variables": {"key": key}, "operationName": "Other"},
+            {"query": LIST, "variables": {"named": True, "first": 1e3}},
+            {"query": LIST, "variables": {"named": True, "first": 100_000}},
+            {"query": MEMO, "variables": {"key": key}, "extensions": {"cost": True}},
+            {"query": "{ nothing }"},
+            {"query": '{ creditMemos(after: "nonsense") { nodes { id } } }'},
+            {"documentId": "nothing"},
+            {"query": MEMO, "variables": [key]},
+            [memo],
+            b"[1, {",
+            b'{"query": "' + b"[" * 100,
+        )
+        for body in unusual:
+            await same(body, short=False)
+        for headers in (
+            nothing,
+            {"authorization": "Bearer cmk_nonsense"},
+            {"authorization": ""},
+            {"origin": "https://elsewhere.example"},
+            {"sec_fetch_site": "cross-site"},
+            {"host": "elsewhere.example"},
+            {"accept": "text/plain"},
+            {"content_type": "text/plain"},
+            {"content_encoding": "gzip"},
+            {"x_graphql_cost": "1"},
+        ):
+            await same(memo, short=False, **headers)
+
+
+async def another_account(url: str, account: str) -> str:
+    database = Database.open(url)
+    async with database.read() as connection:
+        other = await connection.scalar(text("SELECT id FROM accounts WHERE id != :account"), {"account": account})
+    await database.dispose()
+    return str(other)
+
+
+async def test_the_short_way_counts_refuses_and_forgets_as_the_long_way_does(url: str, tmp_path: Path) -> None:
+    key, _, _ = await a_memo(url)
+    id, holder = await a_key(url, *READING)
+    good, bad = ({"query": MEMO, "variables": {"key": one}} for one in (key, WRONG))
+    async with served(url, tmp_path, auth="keys", rate_limit="8/minute", max_body_bytes=2_000) as server:
+        statuses = []
+        for body in (good, good, good, bad, good, bad, good, good, good, good):
+            answer = await server.over_socket.post("/graphql", json=body, headers=holder)
+            statuses.append(answer.status_code)
+
+        assert statuses == [200] * 8 + [429] * 2
+        assert server.shortcut.answered in (4, 5), "the first one made the plan; the key may have been looked up again"
+        assert not server.shortcut._traffic._turns, "every turn was given back"
+
+        _, other = await a_key(url, *READING)
+        await server.over_socket.post("/graphql", json=good, headers=other)
+        large = {**good, "operationName": " " * 2_000}
+        assert (await server.over_socket.post("/graphql", json=large, headers=other)).status_code == 413
+
+        database = Database.open(url)
+        await api_keys.revoke(database, SystemClock(), id)
+        await database.dispose()
+        await asyncio.sleep(api_keys.FRESH_SECONDS)
+        assert (await server.over_socket.post("/graphql", json=good, headers=holder)).status_code == 401
+
+
+async def test_requests_in_a_row_are_answered_in_their_order_on_whichever_way(url: str, tmp_path: Path) -> None:
+    key, _, _ = await a_memo(url)
+    _, holder = await a_key(url, *READING)
+
+    def request(number: int) -> bytes:
+        body = {"query": MEMO if (number + 1) % 3 else "{ viewer { id } }", "variables": {"key": key}}
+        content = json.dumps(body).encode()
+        head = (
+            f"POST /graphql HTTP/1.1\r\nhost: localhost\r\nauthorization: {holder['authorization']}\r\n"
+            f"content-type: application/json\r\nx-request-id: n{number}\r\ncontent-length: {len(content)}\r\n"
+            f"{'connection: close' if number == 39 else 'x-some: thing'}\r\n\r\n"
+        )
+        return head.encode() + content
+
+    async with served(url, tmp_path, auth="keys") as server:
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.over_socket.base_url.port)
+            writer.write(b"".join(map(request, range(40))))
+            answers = (await asyncio.wait_for(reader.read(-1), 20)).split(b"HTTP/1.1 200 OK\r\n")[1:]
+            writer.close()
+
+            assert [answer.partition(b"x-request-id: n")[2].partition(b"\r\n")[0] for answer in answers] == [
+                str(number).encode() for number in range(40)
+            ]
+            assert all((b'"memo"' in answer) == bool((number + 1) % 3) for number, answer in enumerate(answers))
+        assert server.shortcut.answered
+
+
+async def test_an_answer_that_takes_too_long_is_stopped_and_one_underway_is_finished_at_the_end(
+    url: str, tmp_path: Path
+) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("on SQLite nothing of the short way waits")
+    key, _, _ = await a_memo(url)
+    body = {"query": MEMO, "variables": {"key": key}}
+    database = Database.open(url)
+    async with served(url, tmp_path, request_timeout=0.5) as server:
+        for _ in range(2):
+            assert (await server.over_socket.post("/graphql", json=body)).status_code == 200
+        async with database.write() as connection:
+            await connection.execute(text("LOCK TABLE credit_memos"))
+            answer = await server.over_socket.post("/graphql", json=body)
+            assert (answer.status_code, answer.headers["connection"]) == (503, "close")
+            assert answer.json()["errors"][0]["extensions"]["limit"] == "request_timeout"
+    async with served(url, tmp_path) as server:
+        for _ in range(2):
+            await server.over_socket.post("/graphql", json=body)
+        async with database.write() as connection:
+            await connection.execute(text("LOCK TABLE credit_memos"))
+            waiting = asyncio.create_task(server.over_socket.post("/graphql", json=body))
+            await asyncio.sleep(0.3)
+            ending = asyncio.create_task(server.end())
+            await asyncio.sleep(0.3)
+        answer = await waiting
+        await ending
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+    await database.dispose()
