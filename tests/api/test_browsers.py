@@ -220,3 +220,40 @@ async def test_a_batch_has_an_end_and_counts_for_each_operation() -> None:
         answer = await client.post("/graphql", json=[ASK] * 3)
         assert answer.status_code == 429
         assert codes(answer) == ["RATE_LIMITED"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "one"),
+    [
+        ("root_fields", {"query": "{ a: hello b: hello }"}),
+        ("aliases", {"query": "{ a: hello b: hello }"}),
+        ("fields", {"query": "{ ...F } fragment F on Query { hello __typename }"}),
+        ("repeated_fields", {"query": "{ hello hello hello }"}),
+        ("directives", {"query": "{ hello @skip(if: false) __typename @skip(if: false) }"}),
+        ("cost", {"query": 'mutation { note(text: "b") { __typename } }'}),
+        ("root_fields", {"query": "query A { a: hello b: hello } query B { hello }", "operationName": "A"}),
+    ],
+)
+async def test_what_a_batch_does_is_limited_in_sum_and_nothing_of_it_is_done(limit: str, one: dict[str, Any]) -> None:
+    most = 3 if limit == "cost" else 5
+    note = {"query": 'mutation { note(text: "a") { __typename } }'}
+    async with speaking(limits=Limits(batch=9, **{limit: most})) as client:
+        assert (await client.post("/graphql", json=[one])).json()[0]["data"]
+        answer = await client.post("/graphql", json=[note, one, one, one])
+
+        (error,) = answer.json()["errors"]
+        assert answer.status_code == 400
+        assert error["extensions"]["code"] == "LIMIT_EXCEEDED"
+        assert (error["extensions"]["limit"], error["extensions"]["maximum"]) == (limit, most)
+        assert error["extensions"]["actual"] > most
+        assert all("a" not in context.notes for context in contexts)
+
+
+@pytest.mark.parametrize("limit", ["document_bytes", "tokens"])
+async def test_the_documents_of_a_batch_count_together_and_the_same_one_once(limit: str) -> None:
+    ones = [{"query": f"{{ hello }} #{'x' * 30}{number}"} for number in range(9)]
+    async with speaking(limits=Limits(batch=9, **{limit: 100 if limit == "document_bytes" else 8})) as client:
+        assert (await client.post("/graphql", json=ones[:1] * 9)).status_code == 200
+        assert codes(await client.post("/graphql", json=ones)) == ["LIMIT_EXCEEDED"]
+        # What cannot be parsed or is unknown has been read all the same.
+        assert (await client.post("/graphql", json=[{"query": "{ nothing"}, *ones[:1] * 8])).status_code == 200

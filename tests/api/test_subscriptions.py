@@ -45,6 +45,15 @@ async def test_a_job_that_has_ended_is_told_once_and_one_that_is_not_there_never
 
         await subscribe(socket, "again", WATCH_JOB, id=job)
         (only,) = await until_complete(socket, "again")
+        await say(
+            socket,
+            type="subscribe",
+            id="costs",
+            payload={"query": WATCH_JOB, "variables": {"id": job}, "extensions": {"cost": True}},
+        )
+        costs = (await heard(socket))["payload"]["extensions"]
+        assert costs == {"cost": {"requested": 1, "maximum": 2_000_000}}
+        assert await until_complete(socket, "costs") == []
         await subscribe(socket, "none", WATCH_JOB, id=f"cmj_{0:032x}")
 
         assert await until_complete(socket, "none") == []

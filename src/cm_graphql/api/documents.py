@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -23,7 +23,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 
 from cm_graphql.api.costs import Bill, Costing, costings
 from cm_graphql.api.errors import ApiError, Code, DocumentRefused, FormattedError, from_api_error, from_request_error
-from cm_graphql.api.limits import LimitExceeded, Limits, check_document, check_size
+from cm_graphql.api.limits import LimitExceeded, Limits, Size, check_document, check_size
 from cm_graphql.engine.operations import Operation, operations_of
 
 MAX_VALIDATION_ERRORS = 20
@@ -46,6 +46,7 @@ class Document:
     node: DocumentNode
     operations: dict[str | None, Operation]
     costs: Mapping[str | None, Costing] = field(default_factory=dict)
+    sizes: Mapping[str | None, Size] = field(default_factory=dict)
 
     @property
     def weight(self) -> int:
@@ -65,10 +66,22 @@ class Document:
 
     def bill(self, operation_name: str | None, variables: Mapping[str, Any] | None) -> Bill:
         """What the operation costs at most with these variables; nothing when the name chooses none."""
-        if operation_name is None and len(self.costs) == 1:
-            operation_name = next(iter(self.costs))
-        costing = self.costs.get(operation_name)
+        costing = _chosen(self.costs, operation_name)
         return Bill(0) if costing is None else costing.in_request(variables)
+
+    def size(self, operation_name: str | None) -> Size | None:
+        """What the operation amounts to; None when the name chooses none."""
+        return _chosen(self.sizes, operation_name)
+
+
+Kept = TypeVar("Kept")
+
+
+def _chosen(by_name: Mapping[str | None, Kept], name: str | None) -> Kept | None:
+    """What is kept for the operation that would run."""
+    if name is None and len(by_name) == 1:
+        return next(iter(by_name.values()))
+    return by_name.get(name)
 
 
 class Documents:
@@ -132,7 +145,7 @@ class Documents:
         try:
             check_size(text, self._limits)
             node = self._parse(text)
-            check_document(node, self._limits)
+            sizes = check_document(node, self._limits)
         except ApiError as error:
             return [from_api_error(error)], weight
         except GraphQLSyntaxError as error:
@@ -148,7 +161,7 @@ class Documents:
         if errors:
             return [self._format(error) for error in errors], weight
         operations = operations_of(node, partial(self._weigh_again, text))
-        return Document(node, operations, costings(self._schema, node)), node.token_count
+        return Document(node, operations, costings(self._schema, node), sizes), node.token_count
 
     def _parse(self, text: str) -> DocumentNode:
         limit = self._limits.tokens

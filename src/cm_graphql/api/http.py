@@ -21,7 +21,7 @@ from cm_graphql.api.errors import (
     RequestRefused,
     from_api_error,
 )
-from cm_graphql.api.limits import LimitExceeded, Limits
+from cm_graphql.api.limits import LimitExceeded, Limits, Together
 from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
 from cm_graphql.api.persisted import PersistedDocuments
@@ -179,6 +179,7 @@ class GraphQLOverHTTP:
         """The results of each operation, done one after the other; the rate counts each."""
         for _ in batch[1:]:
             await self._traffic.count(_caller(request, context))
+        await self._check_together(batch)
         results: list[dict[str, Any]] = []
         for parameters in batch:
             own = await self._make_context(request, errors.request_id)
@@ -190,6 +191,25 @@ class GraphQLOverHTTP:
             except ApiError as refused:
                 results.append({"errors": [from_api_error(refused)]})
         return results
+
+    async def _check_together(self, batch: list[bodies.Parameters]) -> None:
+        """Refuse a batch that is too much as a whole, before any of it was done; raises LimitExceeded."""
+        together = Together(self._limits)
+        for parameters in batch:
+            try:
+                text = await self._persisted.text(parameters)
+            except ApiError:
+                continue  # told in its place
+            is_new = together.add_text(text)
+            try:
+                document = self._documents.prepare(text)
+            except DocumentRefused:
+                continue
+            if is_new:
+                together.add_tokens(document.node.token_count)
+            size = document.size(parameters.operation_name)
+            if size is not None:
+                together.add_operation(size, document.bill(parameters.operation_name, parameters.variables).total)
 
     async def _in_time(self, work: Awaitable[T], stage: Stage) -> T:
         """Do something, or stop it at its deadline; what it has open is closed by then, and undone."""
@@ -275,7 +295,8 @@ class GraphQLOverHTTP:
         async with aclosing(subscribed):
             try:
                 async for result in subscribed:
-                    yield _format(result, errors, {})
+                    yield _format(result, errors, context.response_extensions)
+                    context.response_extensions.clear()  # told with the first, as it does not change
             except DocumentRefused:
                 raise
             except Exception as error:  # what is watched ended with it, after any number of results

@@ -1,5 +1,6 @@
 """What a document may cost before anything looks at it twice: every count here takes time linear in the document."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -39,7 +40,7 @@ class Limits:
     directives: int = 100
     directives_per_place: int = 5
     batch: int = 0
-    """Operations in one request, as a JSON array; 0: none."""
+    """Operations in one request, as a JSON array; 0: none. Together they keep within what one operation may have."""
     cost: int = 2_000_000
     """What an operation may cost (`costs`); `check_document` does not look at it, for it depends on the variables."""
 
@@ -66,17 +67,20 @@ def check_size(text: str, limits: Limits) -> None:
         )
 
 
-def check_document(document: DocumentNode, limits: Limits) -> None:
-    """Refuse a parsed document that is too deep, too wide or multiplies itself through fragments.
+def check_document(document: DocumentNode, limits: Limits) -> "dict[str | None, Size]":
+    """Refuse a parsed document that is too deep, too wide or multiplies itself through fragments; give the size of
+    each operation, by its name.
 
     Runs before validation, so it takes fragments as they come: unknown ones and circles count nothing, because
     validation refuses those anyway.
     """
-    for size in measure(document):
+    sizes = measure(document)
+    for size in sizes:
         for limit, actual in size.counts():
             maximum: int = getattr(limits, limit)
             if actual > maximum:
                 raise LimitExceeded(limit, maximum, actual, _sentence(size.name, _WORDS[limit], maximum, actual))
+    return {size.operation_name: size for size in sizes if not size.is_fragment}
 
 
 _WORDS: Mapping[str, str] = {
@@ -91,6 +95,46 @@ _WORDS: Mapping[str, str] = {
 }
 
 
+SUMMED = ("document_bytes", "tokens", "fields", "repeated_fields", "root_fields", "aliases", "directives", "cost")
+"""Limits that the operations of a batch keep within together; the others are about how deep a single one goes."""
+
+
+class Together:
+    """What the operations of a batch amount to, who would otherwise have every limit as often as they are many."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sums: Counter[str] = Counter()
+        self._texts: set[str] = set()
+
+    def add_text(self, text: str) -> bool:
+        """Count a document in before it is parsed, once however often it is sent; whether it is new."""
+        if text in self._texts:
+            return False
+        self._texts.add(text)
+        self._add("document_bytes", len(text.encode("utf-8", "surrogatepass")))
+        return True
+
+    def add_tokens(self, tokens: int) -> None:
+        """Count in what a new document was parsed to."""
+        self._add("tokens", tokens)
+
+    def add_operation(self, size: "Size", cost: int) -> None:
+        """Count an operation in; raises LimitExceeded, as all of these do."""
+        for limit, actual in size.counts():
+            if limit in SUMMED:
+                self._add(limit, actual)
+        self._add("cost", cost)
+
+    def _add(self, limit: str, actual: int) -> None:
+        self._sums[limit] += actual
+        total, maximum = self._sums[limit], getattr(self._limits, limit)
+        if total > maximum:
+            counted = _WORDS.get(limit, {"document_bytes": "bytes of documents"}.get(limit, limit))
+            message = _sentence("The batch", counted, maximum, total)
+            raise LimitExceeded(limit, maximum, total, f"{message} Send fewer operations at once.")
+
+
 def _sentence(who: str, counted: str, maximum: int, actual: int) -> str:
     shown = f"more than {CEILING - 1}" if actual >= CEILING else str(actual)
     return f"{who} has {shown} {counted}; at most {maximum} are allowed."
@@ -102,6 +146,7 @@ class Size:
 
     name: str
     is_fragment: bool
+    operation_name: str | None = None
     depth: int = 0
     nesting: int = 0
     fields: int = 0
@@ -146,8 +191,9 @@ def measure(document: DocumentNode) -> list[Size]:
     fragments: dict[str, Size] = {}
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
-            name = f"Operation '{definition.name.value}'" if definition.name else "The operation"
-            sizes.append(_measure_alone(definition, Size(name, is_fragment=False)))
+            own = definition.name.value if definition.name else None
+            name = f"Operation '{own}'" if own else "The operation"
+            sizes.append(_measure_alone(definition, Size(name, is_fragment=False, operation_name=own)))
         elif isinstance(definition, FragmentDefinitionNode):
             size = _measure_alone(definition, Size(f"Fragment '{definition.name.value}'", is_fragment=True))
             sizes.append(size)
