@@ -99,7 +99,7 @@ class Settings(BaseSettings):
         default=None, min_length=1, description="What the claim `aud` of a token has to be or to hold."
     )
     jwt_algorithms: Annotated[tuple[JwtAlgorithm, ...], NoDecode] = Field(
-        default=("RS256", "ES256", "EdDSA"),
+        default=("RS256", "ES256", "Ed25519", "EdDSA"),
         min_length=1,
         description=f"Signatures that are accepted, separated by commas, of {', '.join(get_args(JwtAlgorithm))}.",
     )

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import structlog
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry, extract_compact
+from joserfc.jws import JWSAlgModel, JWSRegistry, extract_compact
 from joserfc.jwt import JWTClaimsRegistry
 
 from cm_graphql.operations.viewer import LOCAL, MOST_ACCOUNTS, SCOPES, CannotTell, Viewer
@@ -63,7 +63,7 @@ class TokenRules:
     jwks_url: str
     issuer: str
     audience: str
-    algorithms: Sequence[str] = ("RS256", "ES256", "EdDSA")
+    algorithms: Sequence[str] = ("RS256", "ES256", "Ed25519", "EdDSA")
     leeway: int = 30
     """Seconds by which the provider's clock may differ from ours."""
     scope_claim: str = "scope"
@@ -80,7 +80,7 @@ class Tokens:
     ) -> None:
         self._rules = rules
         self._keys = ProviderKeys(rules.jwks_url, fetch or fetch_json, clock)
-        self._registry = JWSRegistry(algorithms=list(rules.algorithms), strict_check_header=False)
+        self._registry = PinnedAlgorithms(algorithms=list(rules.algorithms), strict_check_header=False)
         self._claims = JWTClaimsRegistry(
             leeway=rules.leeway,
             iss={"essential": True, "value": rules.issuer},
@@ -142,6 +142,20 @@ def _texts(given: Any) -> list[str]:
     if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
         raise ValueError("a claim is neither a text nor a list of texts")
     return list(given)
+
+
+class PinnedAlgorithms(JWSRegistry):
+    """The algorithms that the rules name and no others, without a warning at each token of theirs.
+
+    The library warns of `EdDSA`, which RFC 9864 renames to `Ed25519` so that the name tells the curve: the signature is
+    the same, and which name it has is for the provider to choose.
+    """
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        """The algorithm of a name; raises UnsupportedAlgorithmError."""
+        if name not in (self.allowed or ()) or name not in self.algorithms:
+            raise UnsupportedAlgorithmError("that algorithm is not allowed")
+        return self.algorithms[name]
 
 
 class ProviderKeys:
