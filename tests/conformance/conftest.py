@@ -63,9 +63,9 @@ def own_server(own_folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def serving_the_tour(directory: Path, **environment: str) -> Iterator[str]:
-    """Serve the tour's data from a directory, with other settings."""
-    url = f"sqlite:///{directory / 'demo.db'}"
+def serving_the_tour(directory: Path, url: str | None = None, **environment: str) -> Iterator[str]:
+    """Serve the tour's data from a directory, with other settings, and upon another database if its URL is given."""
+    url = url or f"sqlite:///{directory / 'demo.db'}"
     asyncio.run(_fill(url))
     with running(url, directory, **environment) as base_url:
         yield base_url
