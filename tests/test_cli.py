@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ import httpx
 import pytest
 import structlog
 from graphql import build_client_schema, build_schema, get_introspection_query
+from prometheus_client.parser import text_string_to_metric_families
 
 from cm_graphql import cli
 from cm_graphql.api.schema import schema
@@ -242,10 +244,41 @@ def test_a_request_that_runs_while_the_server_is_told_to_stop_is_answered(tmp_pa
 def test_several_workers_serve_a_postgresql_database(database_url: str, tmp_path: Path) -> None:
     if database_url.startswith("sqlite"):
         return  # refused, as another test shows
-    with serving(tmp_path, "serve", "--workers", "2", "--database-url", database_url) as (_, url):
+    with serving(tmp_path, "serve", "--workers", "2", "--database-url", database_url, metrics="true") as (_, url):
         answers = [httpx.post(url, json={"query": "{ __typename }"}).status_code for _ in range(10)]
+        garbled = [said(url, b"nonsense\r\n\r\n") for _ in range(3)]
+        counted = of_all_workers(url, 2)
 
     assert answers == [200] * 10
+    assert garbled == [b"HTTP/1.1 400 Bad Request"] * 3
+    # Each worker counts for itself, under its own label: what they tell adds up to what was asked.
+    assert counted["cm_graphql_requests_total", "graphql", "200"] == 10
+    assert counted["cm_graphql_requests_unread_total", "400"] == 3
+
+
+def said(url: str, sent: bytes) -> bytes:
+    """The first line of what comes back."""
+    with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=10) as connection:
+        connection.sendall(sent)
+        return connection.makefile("rb").readline().strip()
+
+
+def of_all_workers(url: str, workers: int) -> Counter[tuple[str, ...]]:
+    """Sums of what each worker has told of itself, as whichever takes the connection answers."""
+    told: dict[str, Counter[tuple[str, ...]]] = {}
+    for _ in range(200):
+        one: Counter[tuple[str, ...]] = Counter()
+        process = ""
+        for family in text_string_to_metric_families(httpx.get(url.replace("/graphql", "/metrics")).text):
+            for sample in family.samples:
+                process = sample.labels.get("process", process)
+                labels = (value for name, value in sorted(sample.labels.items()) if name != "process")
+                one[sample.name, *labels] = int(sample.value)
+        told[process] = one
+        if len(told) == workers:
+            break
+    assert len(told) == workers, "every worker is seen sooner or later"
+    return sum(told.values(), Counter())
 
 
 def test_the_schema_is_printed_written_and_checked(tmp_path: Path) -> None:

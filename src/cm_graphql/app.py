@@ -157,7 +157,9 @@ def create_app(settings: Settings) -> Starlette:
         address = address_of(request)
         await traffic.check_failures(address)
         try:
-            viewer = await request.app.state.authentication.viewer(request.headers.getlist("authorization"))
+            # What is logged of a key or token names the request, so that it is found beside its 401.
+            with structlog.contextvars.bound_contextvars(request_id=request_id):
+                viewer = await request.app.state.authentication.viewer(request.headers.getlist("authorization"))
         except RequestRefused as refused:
             if refused.code is Code.UNAUTHENTICATED:
                 await traffic.count_failure(address)

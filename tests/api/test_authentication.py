@@ -369,7 +369,7 @@ def test_the_log_names_who_asked_and_did_what(guarded: Guarded) -> None:
         (key.id, "reference.update_settings", {"DONE": 1}),
         ("usr_ann", "reference.update_settings", {"PERMISSION_DENIED": 1}),
     ]
-    assert logged(guarded, event="key_refused", key=taken.id, reason="revoked")
+    assert logged(guarded, event="key_refused", key=taken.id, reason="revoked", request_id="by-revoked")
 
 
 async def test_the_log_names_who_sends_too_much(database_url: str, tmp_path: Path) -> None:

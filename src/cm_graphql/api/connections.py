@@ -2,6 +2,7 @@
 
 import asyncio
 import types
+from collections import Counter
 from collections.abc import Coroutine, Generator
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -34,10 +35,13 @@ OFFERS: Final = (b"upgrade", b"http2-settings")
 MOST_WAITING: Final = 65_536
 """Bytes that are written together at most; what streams is not held back for long."""
 
+UNREAD: Final[Counter[int]] = Counter()
+"""How many requests this process refused before anybody but the parser saw them, by status."""
 
 T = TypeVar("T")
 
 log = structlog.get_logger("cm_graphql.api")
+access_log = structlog.get_logger("cm_graphql.access")
 
 
 class Connection(HttpToolsProtocol):
@@ -95,6 +99,7 @@ class Connection(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             self.data_received(self._head_without_offer() + data[offer.args[0] :])
         except httptools.HttpParserError:
+            self._note(400)
             self.send_400_response("Invalid HTTP request received.")
         else:
             if self._pieces is not None:
@@ -350,8 +355,14 @@ class Connection(HttpToolsProtocol):
             self._patience = None
 
     def _hang_up(self, status: int) -> None:
+        self._note(status)
         self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
+
+    def _note(self, status: int) -> None:
+        """Count and log a refusal that the frame never hears of; of the request nothing is known but its sender."""
+        UNREAD[status] += 1
+        access_log.info("request_unread", status=status, client=self.client[0] if self.client else None)
 
     def _has_offer(self) -> bool:
         return bool(self.parser.should_upgrade()) and not self._should_upgrade()

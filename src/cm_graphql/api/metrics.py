@@ -16,6 +16,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from cm_graphql.api.connections import UNREAD
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.errors import Code, RequestRefused, from_api_error
 from cm_graphql.api.frame import BOUNDS, RequestCounts
@@ -61,6 +62,9 @@ class Sources:
             return family
 
         yield counted("cm_graphql_requests", "Requests answered.", ["endpoint", "status"], self.requests.statuses)
+        yield counted(
+            "cm_graphql_requests_unread", "Requests refused before they were understood as HTTP.", ["status"], UNREAD
+        )
         seconds = HistogramMetricFamily(
             "cm_graphql_request_seconds", "Seconds until an answer began.", labels=["process", "endpoint"]
         )
