@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import ECKey, JWKRegistry, Key, OKPKey, RSAKey
-from joserfc.jws import JWSAlgModel, JWSRegistry, extract_compact
+from joserfc.jws import JWSRegistry, extract_compact
 from joserfc.jwt import JWTClaimsRegistry
 
 from cm_graphql.operations.viewer import LOCAL, MOST_ACCOUNTS, SCOPES, CannotTell, Viewer
