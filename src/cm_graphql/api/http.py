@@ -202,7 +202,7 @@ class GraphQLOverHTTP:
                 continue  # told in its place
             is_new = together.add_text(text)
             try:
-                document = self._documents.prepare(text)
+                document = self.documents.prepare(text)
             except DocumentRefused:
                 continue
             if is_new:
