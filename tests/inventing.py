@@ -1,6 +1,6 @@
 """Queries made up from a schema: deep and wide, with aliases, fragments, variables and directives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -23,6 +23,7 @@ DEEPEST = 5
 VARIABLES = {"$yes": "Boolean = true", "$no": "Boolean = false", "$few": "Int = 2"}
 
 NO_CURSORS: Mapping[str, Sequence[str]] = {}
+NO_PREFIXES: Mapping[str, str] = {}
 
 
 class Inventor:
@@ -35,8 +36,17 @@ class Inventor:
         ids: Sequence[str],
         numbers: Sequence[str],
         cursors: Mapping[str, Sequence[str]] = NO_CURSORS,
+        *,
+        prefixes: Mapping[str, str] = NO_PREFIXES,
+        seldom: Collection[str] = (),
     ) -> None:
-        """`ids` and `numbers` are those to ask for, `cursors` those of unsorted lists, by the type of the list."""
+        """`ids` and `numbers` are those to ask for, `cursors` those of unsorted lists, by the type of the list.
+
+        `prefixes` are those of ids by their types, so that most ids are of the right kind; some fields are selected
+        `seldom`.
+        """
+        self._prefixes = prefixes
+        self._seldom = seldom
         self._cursors = cursors
         self._schema = schema
         self._dice = dice
@@ -48,7 +58,7 @@ class Inventor:
         """A document with one operation."""
         root = self._schema.query_type
         assert root is not None
-        fields = [self._field(root, self._one_of(list(root.fields)), 1) for _ in range(self._dice.randint(1, 3))]
+        fields = [self._field(root, self._chosen(list(root.fields)), 1) for _ in range(self._dice.randint(1, 3))]
         if self._dice.random() < 0.1:
             fields.append('__type(name: "CreditMemo") { name }')
         body = " ".join(f"r{i}: {field}" for i, field in enumerate(fields))
@@ -78,6 +88,17 @@ class Inventor:
 
     def _one_of(self, choices: Sequence[str]) -> str:
         return self._dice.choice(choices)
+
+    def _chosen(self, names: Sequence[str]) -> str:
+        """The name of a field; those selected seldom are looked at twice."""
+        name = self._one_of(names)
+        return self._one_of(names) if name in self._seldom and self._dice.random() < 0.9 else name
+
+    def _id(self, kind: Any) -> str:
+        """An id, nearly always of this type, where it is one that has ids."""
+        prefix = self._prefixes.get(getattr(get_named_type(kind), "name", ""))
+        fitting = [one for one in self._ids if one.startswith(f"{prefix}_")]
+        return self._one_of(fitting if fitting and self._dice.random() < 0.95 else self._ids)
 
     def _selection(self, type_: Any, depth: int) -> str:
         named = get_named_type(type_)
@@ -118,7 +139,7 @@ class Inventor:
 
     def _aliased(self, object_type: GraphQLObjectType, depth: int) -> str:
         names = [name for name, field in object_type.fields.items() if depth < DEEPEST or _is_leaf(field)]
-        name = self._one_of(names or ["__typename"])
+        name = self._chosen(names or ["__typename"])
         if name == "__typename":
             return name
         # Fields of one name can differ in arguments, so each selection has an alias that tells it apart.
@@ -141,14 +162,19 @@ class Inventor:
         if places and self._dice.random() < 0.3:
             place = f'{self._one_of(["after", "before"])}: "{self._one_of(places)}"'
             return f"({place}, {self._one_of(['first', 'last'])}: {self._one_of(['1', '3', '$few'])})"
+        sized = False
         for name, argument in field.args.items():
             if isinstance(argument.type, GraphQLNonNull) or self._dice.random() < 0.3:
-                value = self._value(name, argument)
+                if name in ("first", "last"):
+                    if sized and self._dice.random() < 0.9:
+                        continue  # both at once are refused
+                    sized = True
+                value = self._value(name, argument, field)
                 if value is not None:
                     given.append(f"{name}: {value}")
         return f"({', '.join(given)})" if given else ""
 
-    def _value(self, name: str, argument: GraphQLArgument) -> str | None:
+    def _value(self, name: str, argument: GraphQLArgument, field: GraphQLField) -> str | None:
         dice = self._dice
         match name:
             case "first" | "last":
@@ -156,7 +182,7 @@ class Inventor:
             case "after" | "before":
                 return '"bm90IGEgY3Vyc29y"' if dice.random() < 0.05 else None
             case "id":
-                return f'"{self._one_of(self._ids)}"'
+                return f'"{self._id(field.type)}"'
             case "ids":
                 return "[" + ", ".join(f'"{self._one_of(self._ids)}"' for _ in range(dice.randint(0, 4))) + "]"
             case "keys":
@@ -197,19 +223,27 @@ class Inventor:
             elif name == "search":
                 conditions.append('search: "a"')
             else:
-                conditions.append(f"{name}: {self._operator(get_named_type(type_))}")
+                conditions.append(f"{name}: {self._operator(get_named_type(type_), self._kind(named, name))}")
         return "{" + ", ".join(conditions) + "}"
 
-    def _operator(self, operators: Any) -> str:
+    def _kind(self, filter_type: Any, name: str) -> Any:
+        """The type whose ids a field of a filter takes, if it does."""
+        filtered = self._schema.type_map.get(filter_type.name.removesuffix("Filter"))
+        if name == "id" or not isinstance(filtered, GraphQLObjectType):
+            return filtered
+        one = filtered.fields.get(name.removesuffix("Id"))
+        return None if one is None else one.type
+
+    def _operator(self, operators: Any, kind: Any) -> str:
         name = self._one_of([key for key in operators.fields if not key.startswith("__")])
         if name == "isNull":
             return "{isNull: " + self._one_of(["true", "false", "$yes"]) + "}"
-        value = self._literal(get_named_type(operators.fields[name].type))
+        value = self._literal(get_named_type(operators.fields[name].type), kind)
         return (
             f"{{{name}: [{value}]}}" if is_list_type(_nullable(operators.fields[name].type)) else f"{{{name}: {value}}}"
         )
 
-    def _literal(self, named: Any) -> str:
+    def _literal(self, named: Any, kind: Any) -> str:
         if isinstance(named, GraphQLEnumType):
             return self._one_of(list(named.values))
         match named.name:
@@ -224,7 +258,7 @@ class Inventor:
             case "DateTime":
                 return '"2026-03-01T00:00:00Z"'
             case "ID":
-                return f'"{self._one_of(self._ids)}"'
+                return f'"{self._id(kind)}"'
         return self._one_of(['"CM0000000"', '"EUR"', '"USD"', '"a"', '""'])
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import count as numbers
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     BinaryExpression,
@@ -44,7 +45,7 @@ from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.filters import all_of
 from cm_graphql.engine.wire import nullable, storable
-from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_json, to_scaled
+from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_scaled
 
 LONGEST_CURSOR = 4_000
 
@@ -94,7 +95,7 @@ def fingerprint(node_type: NodeType, orders: tuple[Order, ...]) -> int:
 def write_cursor(node_type: NodeType, orders: tuple[Order, ...], values: Sequence[Any]) -> str:
     """Make the opaque cursor of a row, from its values of the sorted fields."""
     shown = [_plain(value) for value in values]
-    return base64.urlsafe_b64encode(to_json([fingerprint(node_type, orders), *shown]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(orjson.dumps([fingerprint(node_type, orders), *shown])).decode().rstrip("=")
 
 
 def _plain(value: Any) -> Any:
@@ -111,7 +112,7 @@ def read_cursor(node_type: NodeType, orders: tuple[Order, ...], cursor: str) -> 
         if len(cursor) > LONGEST_CURSOR:
             raise ValueError("too long")
         padded = cursor + "=" * (-len(cursor) % 4)
-        mark, *values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        mark, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if mark != fingerprint(node_type, orders) or len(values) != len(orders):
             raise ValueError("another list")
         return tuple(_stored(node_type, term, value) for term, value in zip(orders, values, strict=True))

@@ -29,7 +29,7 @@ def show_amount(amount: int, currency: str) -> str:
 
 def storable(text: str) -> bool:
     """Tell whether a database can hold a text: not with NUL, which PostgreSQL refuses, nor with lone surrogates."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
 
 
 def graphql_type(type_: TypeEngine[Any]) -> Any:
