@@ -34,14 +34,13 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_non_null_type,
-    is_required_argument,
     visit,
 )
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
-from graphql.execution.values import VariableValues, VariableValueSource, get_argument_values
+from graphql.execution.values import VariableValues, VariableValueSource
 from graphql.type import get_nullable_type
 from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
-from strawberry.types.base import StrawberryMaybe
+from strawberry.types.base import StrawberryMaybe, StrawberryOptional
 
 Take: TypeAlias = Callable[[Any], Any]
 """Gives the coerced value of a usual one, and Undefined for any other."""
@@ -103,64 +102,54 @@ def _default(signature: GraphQLVariableSignature, definition: VariableDefinition
 class UsualArguments:
     """The arguments of one field in a document, as resolvers take them."""
 
-    def __init__(self, field: GraphQLField, node: FieldNode, convert: Convert) -> None:
-        given = {argument.name.value: argument.value for argument in node.arguments or ()}
-        self._constants: dict[str, Any] | None = None
-        self._variables: list[tuple[str, str, bool, bool]] = []
-        """Of each argument that is a variable: its name in Python, the variable, whether it must not be null, and
-        whether it can be missing."""
-        self._made: list[tuple[str, Make]] = []
-        """Of each argument that has variables in it: its name in Python, and what makes it."""
-        constant = dict(field.args)
-        for name, argument in field.args.items():
-            value = given.get(name)
-            if isinstance(value, VariableNode):
-                definition: Any = argument.extensions["strawberry-definition"]
-                # What may be given or left out is wrapped, so that null can be told from nothing.
-                if definition.is_maybe or _taker(argument.type) is None:
-                    return
-                has_default = argument.default is not None or argument.default_value is not Undefined
-                can_miss = not is_required_argument(argument) and not has_default
-                required = is_non_null_type(argument.type)
-                self._variables.append((definition.python_name, value.name.value, required, can_miss))
-                del constant[name]
-            elif value is not None and _has_variables(value):
-                make = _maker(argument.type, value)
-                if make is None:
-                    return
-                made: Any = argument.extensions["strawberry-definition"]
-                self._made.append((made.python_name, make))
-                del constant[name]
-        try:
-            # A field of the rest of the arguments, which nothing of a request can change.
-            rest = GraphQLField(field.type, args=constant, extensions=field.extensions)
-            self._constants = convert(rest, get_argument_values(rest, node))
-        except Exception:  # which is told when a request comes so far
-            self._constants = None
+    def __init__(self, field: GraphQLField, node: FieldNode) -> None:
+        self._make = _mapping(field.args, {argument.name.value: argument.value for argument in node.arguments or ()})
 
     def in_request(self, variables: VariableValues) -> dict[str, Any] | None:
         """The arguments in a request; None where graphql-core has to look at them."""
-        if self._constants is None:
+        found: Any = Undefined if self._make is None else self._make(variables.coerced)
+        return None if found is Undefined else found
+
+
+def _mapping(fields: Mapping[str, Any], given: Mapping[str, ValueNode]) -> Make | None:
+    """What makes arguments, or what an input object is made of, by the names in Python."""
+    constants: dict[str, Any] = {}
+    varying: list[tuple[str, Make, bool]] = []
+    for name, field in fields.items():
+        declared = field.extensions["strawberry-definition"]
+        default = coerce_default_value(field)
+        can_miss = default is Undefined and not is_non_null_type(field.type)
+        # What may be given or left out is wrapped, so that null can be told from nothing.
+        if isinstance(declared.type, StrawberryMaybe):
             return None
-        found = self._constants.copy()
-        for name, variable, required, can_miss in self._variables:
-            value = variables.coerced.get(variable, Undefined)
-            if value is Undefined:
-                if not can_miss:
-                    return None
-            elif value is None and required:
+        if name in given:
+            make = _maker(field.type, given[name])
+            if make is None:
                 return None
+            if _has_variables(given[name]):
+                varying.append((declared.python_name, make, can_miss and isinstance(given[name], VariableNode)))
             else:
+                constants[declared.python_name] = make(NOTHING)
+        elif default is not Undefined:
+            constants[declared.python_name] = default
+        elif not can_miss:
+            return None
+
+    def made(variables: Mapping[str, Any]) -> Any:
+        found = constants.copy()
+        for name, make, can_miss in varying:
+            value = make(variables)
+            if value is not Undefined:
                 found[name] = value
-        for name, make in self._made:
-            found[name] = make(variables.coerced)
-            if found[name] is Undefined:
-                return None
+            elif not can_miss:
+                return Undefined
         return found
+
+    return made
 
 
 def _maker(type_: GraphQLInputType, node: ValueNode) -> Make | None:
-    """What makes a value that has variables in it; None where graphql-core has to."""
+    """What makes a value that may have variables in it; None where graphql-core has to."""
     required, named = is_non_null_type(type_), get_nullable_type(type_)
     is_leaf = is_leaf_type(get_named_type(type_))
     if isinstance(node, VariableNode):
@@ -193,36 +182,15 @@ def _list(makers: list[Make]) -> Make:
 
 def _object(type_: GraphQLInputObjectType, node: ObjectValueNode) -> Make | None:
     definition: Any = type_.extensions["strawberry-definition"]
-    if definition.from_input is not None or type_.is_one_of:
+    make = _mapping(type_.fields, {field.name.value: field.value for field in node.fields})
+    # Strawberry makes None of an optional field that is left out and has no default; that is left to it.
+    bare = any(isinstance(one.type, StrawberryOptional) for one in definition.fields if one.default_value is MISSING)
+    if make is None or bare or definition.from_input is not None or type_.is_one_of:
         return None
-    given = {field.name.value: field.value for field in node.fields}
-    constants: dict[str, Any] = {}
-    varying: list[tuple[str, Make, bool]] = []
-    for name, field in type_.fields.items():
-        declared: Any = field.extensions["strawberry-definition"]
-        default = coerce_default_value(field)
-        can_miss = default is Undefined and not is_non_null_type(field.type)
-        value = given.get(name)
-        if value is None:
-            if default is not Undefined:
-                constants[declared.python_name] = default
-            elif not can_miss or declared.default_value is MISSING:
-                return None
-            continue
-        make = _maker(field.type, value)
-        if make is None or isinstance(declared.type, StrawberryMaybe):
-            return None
-        varying.append((declared.python_name, make, can_miss and isinstance(value, VariableNode)))
 
     def made(variables: Mapping[str, Any]) -> Any:
-        found = constants.copy()
-        for name, make, can_miss in varying:
-            value = make(variables)
-            if value is not Undefined:
-                found[name] = value
-            elif not can_miss:
-                return Undefined
-        return definition.origin(**found)
+        found = make(variables)
+        return Undefined if found is Undefined else definition.origin(**found)
 
     return made
 

@@ -89,8 +89,10 @@ class _Shared(DataLoader[Any, Any]):
     """
 
     def load(self, key: Any) -> Awaitable[Any]:
-        """The answer for a key; whoever awaits it may be cancelled alone."""
-        return asyncio.shield(super().load(key))
+        """The answer for a key; whoever awaits it may be cancelled alone, and then nobody is left to miss an error."""
+        answer = asyncio.ensure_future(super().load(key))
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return asyncio.shield(answer)
 
 
 class Loaders:

@@ -61,7 +61,7 @@ class Run:
         if not site.field.args:
             return {}
         if site.usual is None:
-            site.usual = UsualArguments(site.field, site.node, self.convert)
+            site.usual = UsualArguments(site.field, site.node)
         found = site.usual.in_request(self.variables)
         if found is None:
             found = self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
