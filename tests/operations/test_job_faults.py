@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,34 @@ async def test_a_job_survives_the_loss_of_all_connections_before_its_commit(desk
     assert (row.status, row.error) == (JobStatus.PROCESSED, None)
     assert row.attempts > 1
     assert len(await desk.rows(t.credit_memo_applications)) == 1
+    await audit(desk.database)
+
+
+@pytest.mark.parametrize("what", ["claim", "beat"])
+async def test_a_worker_that_freezes_while_it_writes_of_its_job_is_replaced_all_the_same(
+    desk: Desk, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if desk.database.dialect != "postgresql":
+        pytest.skip("on SQLite there is nobody who could replace it")
+    memo, invoice = await desk.posted("50.00"), await desk.invoice("20.00")
+    frozen = asyncio.Event()
+    write = getattr(store, what)
+
+    async def freeze(*given: Any) -> None:
+        monkeypatch.setattr(store, what, write)
+        assert await write(*given)
+        frozen.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, what, freeze)
+    pace = replace(QUICK, lease=0.3)
+    job = await ask(desk, applying_later(memo, (invoice, "20.00")))
+    async with working(desk, Held(settlement.run_apply), pace):  # which does not get on by itself
+        await frozen.wait()
+        async with working(desk):
+            row = await until(desk, job)
+
+    assert (row.status, row.error) == (JobStatus.PROCESSED, None)
     await audit(desk.database)
 
 

@@ -29,6 +29,7 @@ from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Viewer
 from cm_graphql.store import jobs as store
 from cm_graphql.store import records
+from cm_graphql.store.database import Database
 from cm_graphql.store.errors import StoreError
 from cm_graphql.store.holds import MOVING
 from cm_graphql.store.jobs import Job
@@ -196,8 +197,7 @@ class Worker:
             log.info(what if ours else "job_not_held_any_more", job=job.id, attempt=job.attempt, **more)
 
     async def _write(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        database = self.gate.database
-        return await database.transact(lambda connection: work(Session(connection, database.dialect)))
+        return await _write(self.gate.database, self.pace, work)
 
     async def _clean_up(self) -> None:
         """Forget what ended long ago, again and again."""
@@ -245,10 +245,7 @@ class Attempt:
 
         async def commit(connection: AsyncConnection) -> None:
             session = Session(connection, database.dialect)
-            if session.dialect == "postgresql":
-                # A worker that freezes here must not keep its locks from whoever takes over.
-                limit = int(self._pace.lease * 1000)
-                await session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {limit}"))
+            await _let_go(session, self._pace)
             unit = await Unit.begin(session, Viewer(self.job.by), self.gate.clock, request_id=self.job.request_id)
             outcome = await work(unit)
             self.check()
@@ -302,10 +299,30 @@ class Attempt:
 
     async def _beat(self, done: int, total: int) -> bool:
         lease = timedelta(seconds=self._pace.lease)
-        database = self.gate.database
-        return await database.transact(
-            lambda connection: store.beat(Session(connection, database.dialect), self.job, lease, done, total)
+        return await _write(
+            self.gate.database, self._pace, lambda session: store.beat(session, self.job, lease, done, total)
         )
+
+
+async def _write(database: Database, pace: Pace, work: Callable[[Session], Awaitable[T]]) -> T:
+    """Write something about jobs, in a short transaction."""
+
+    async def write(connection: AsyncConnection) -> T:
+        session = Session(connection, database.dialect)
+        await _let_go(session, pace)
+        return await work(session)
+
+    return await database.transact(write)
+
+
+async def _let_go(session: Session, pace: Pace) -> None:
+    """Have the database undo this transaction after a lease without a word of us.
+
+    A worker that freezes in it must not keep its locks, the job's own included, from whoever takes over.
+    """
+    if session.dialect == "postgresql":
+        limit = int(pace.lease * 1000)
+        await session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {limit}"))
 
 
 def _masked(job: Job) -> str:
