@@ -1,9 +1,10 @@
 """What every resolver can ask of the request it serves: who asks, the loaders, and the gate that actions pass."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from graphql import OperationType
 
@@ -45,6 +46,8 @@ class Api:
     """The database past a connection pooler, for what is told by other processes; None: there is no pooler."""
     gate: Gate = field(init=False)
     bus: Bus = field(init=False)
+    reading: WeakValueDictionary[Hashable, Loaders] = field(init=False, default_factory=WeakValueDictionary)
+    """What is being read for several requests that want the same at the same time."""
 
     def __post_init__(self) -> None:
         self.bus = Bus(self.database, self.listen_url)
@@ -169,6 +172,17 @@ class Context:
     def anew(self) -> Loaders:
         """Have everything read anew from now on, as after each event of a subscription."""
         self.loaders = self._fresh_loaders()
+        return self.loaders
+
+    def anew_after(self, event_id: str) -> Loaders:
+        """Have everything read anew, or as those found it who are told of the same event and may see the same.
+
+        What is changed after they have read it has an event of its own.
+        """
+        key = event_id, self.viewer.accounts, self.viewer.scopes
+        found = self.api.reading.get(key)
+        self.loaders = self.anew() if found is None else found
+        self.api.reading[key] = self.loaders
         return self.loaders
 
     def _fresh_loaders(self) -> Loaders:

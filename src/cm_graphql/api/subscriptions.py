@@ -1,6 +1,6 @@
 """What clients can watch: one job until it ends, and the credit memos that a filter finds."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Final, cast
 
@@ -17,6 +17,7 @@ from cm_graphql.api.types.history import CreditMemoEvent, CreditMemoJob
 from cm_graphql.engine.declare import NAMES
 from cm_graphql.engine.filters import condition, filter_input
 from cm_graphql.engine.ids import id_of
+from cm_graphql.engine.loaders import Source
 from cm_graphql.store import tables as t
 from cm_graphql.store.bus import Listener, TooSlow
 from cm_graphql.store.jobs import FINAL
@@ -75,10 +76,11 @@ class Subscription:
         context = cast(Context, info.context)
         context.require("credit_memos:read")
         wanted = condition(MEMOS, filter)
+        asked = None if filter is None else repr(filter)  # which tells those apart who want something else
         with context.api.bus.listening("cme_") as listener:
             while True:
                 for event_id in await _heard(listener):
-                    change = await _change(context, event_id, wanted, everything=filter is None)
+                    change = await _change(context, event_id, wanted, asked)
                     if change is not None:
                         yield change
 
@@ -107,25 +109,30 @@ async def _heard(listener: Listener, patience: float | None = None) -> list[str]
 
 
 async def _change(
-    context: Context, event_id: str, wanted: ColumnElement[bool], *, everything: bool
+    context: Context, event_id: str, wanted: ColumnElement[bool], asked: Hashable
 ) -> CreditMemoChange | None:
     """The change that an entry of the history tells of; nothing where the filter does not find it or it is hidden."""
-    loaders = context.anew()
+    loaders = context.anew_after(event_id)
     event = await loaders.node(CreditMemoEvent.__node__, event_id)
     if event is None:
         return None
     memo_id = event.raw("credit_memo_id")
-    if not everything:
-        memos = t.credit_memos.c
-        rows = await loaders.source.rows(select(memos.id).where(memos.id == memo_id, wanted))
-        if not rows:
-            entry = t.credit_memo_events.c
-            (stored,) = await loaders.source.rows(select(entry.changed_from).where(entry.id == event_id))
-            if stored.changed_from is None or not await loaders.source.rows(
-                _before(memo_id, stored.changed_from, wanted)
-            ):
-                return None
+
+    async def find(ids: list[str]) -> list[bool]:
+        return [await _finds(loaders.source, memo_id, entry, wanted) for entry in ids]
+
+    if asked is not None and not await loaders.loader(("found", asked), find).load(event_id):
+        return None
     return CreditMemoChange(event=event, credit_memo=await loaders.node(MEMOS, memo_id))
+
+
+async def _finds(source: Source, memo_id: str, event_id: str, wanted: ColumnElement[bool]) -> bool:
+    """Whether a filter finds a memo as it is, or as it was before the event."""
+    memos, entry = t.credit_memos.c, t.credit_memo_events.c
+    if await source.rows(select(memos.id).where(memos.id == memo_id, wanted)):
+        return True
+    (stored,) = await source.rows(select(entry.changed_from).where(entry.id == event_id))
+    return stored.changed_from is not None and bool(await source.rows(_before(memo_id, stored.changed_from, wanted)))
 
 
 def _before(memo_id: str, changed_from: Mapping[str, Any], wanted: ColumnElement[bool]) -> Select[Any]:
