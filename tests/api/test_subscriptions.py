@@ -174,7 +174,7 @@ async def test_pages_of_another_origin_get_no_socket(module_server: str) -> None
 
 
 async def test_a_reader_that_does_not_read_holds_nobody_up(memos: Memos) -> None:
-    async with socket_to(memos.server, max_queue=1) as lazy:
+    async with socket_to(memos.server, max_queue=1, close_timeout=0.1) as lazy:
         await subscribe(lazy, "1", WATCH)
         for round_ in range(30):
             await asyncio.wait_for(memos.comment(f"remark {round_} " + "x" * 200), 20)

@@ -31,8 +31,6 @@ SEED = int(os.environ.get("CM_GRAPHQL_TEST_SOAK_SEED", str(time.time_ns() % 10_0
 KILLS = 6
 FREEZES = 4
 MOST_MEMORY = 500 * 1_024  # KB
-MOST_SECONDS = 120
-"""More than a job takes that nobody disturbs."""
 
 
 class Process:
@@ -175,7 +173,7 @@ async def test_a_worker_that_is_dead_or_frozen_is_replaced_within_thirty_seconds
                         print(f"frozen after {moment:.1f} s, replaced {took:.1f} s later")
                         assert took < 30
                     row = await ended(desk, job)
-                    assert over or time.monotonic() - at < 30 + MOST_SECONDS, "nothing of the frozen one is in the way"
+                    assert over or row.attempts == attempt + 1, "nothing of the frozen one is in the way"
                     first.signal(signal.SIGCONT)
                     await asyncio.sleep(3)
             else:

@@ -12,6 +12,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from cm_graphql.api.shortcut import PATH, STATE, Asked, Header, Said, Shortcut
+from cm_graphql.api.stalls import Impatient
 
 HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and headers, when they come in several pieces: they wait in memory, and nobody knows whose they
@@ -44,7 +45,7 @@ log = structlog.get_logger("cm_graphql.api")
 access_log = structlog.get_logger("cm_graphql.access")
 
 
-class Connection(HttpToolsProtocol):
+class Connection(Impatient, HttpToolsProtocol):
     """One connection of a client.
 
     An ordinary request to the endpoint that came in one piece is answered on the short way (`shortcut`), mostly before
@@ -445,6 +446,10 @@ class Joining(asyncio.Transport):
         waiting, self._waiting, self._size = self._waiting, [], 0
         if waiting and not self._transport.is_closing():
             self._transport.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes are not yet with the system."""
+        return self._size + self._transport.get_write_buffer_size()
 
     def close(self) -> None:
         """Write what waits, and close."""
