@@ -1,6 +1,6 @@
 """Queries made up from a schema: deep and wide, with aliases, fragments, variables and directives."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -221,7 +221,7 @@ class Inventor:
                 if depth < 3:
                     conditions.append(f"not: {self._filter(named, depth + 1)}")
             elif name == "search":
-                conditions.append('search: "a"')
+                conditions.append(f'search: "{self._one_of(["a", *self._numbers])}"')
             else:
                 conditions.append(f"{name}: {self._operator(get_named_type(type_), self._kind(named, name))}")
         return "{" + ", ".join(conditions) + "}"
@@ -259,7 +259,9 @@ class Inventor:
                 return '"2026-03-01T00:00:00Z"'
             case "ID":
                 return f'"{self._id(kind)}"'
-        return self._one_of(['"CM0000000"', '"EUR"', '"USD"', '"a"', '""'])
+        return self._one_of(
+            ['"CM0000000"', '"EUR"', '"USD"', '"a"', '""', *(f'"{number}"' for number in self._numbers)]
+        )
 
 
 def _nullable(type_: Any) -> Any:
@@ -272,3 +274,46 @@ def _is_required(field: GraphQLField) -> bool:
 
 def _is_leaf(field: GraphQLField) -> bool:
     return bool(is_leaf_type(get_named_type(field.type)))
+
+
+Place = tuple[str, ...]
+"""The names of fields on the way to one inside an input."""
+
+SCALARS: Mapping[str, Any] = {
+    "Boolean": True,
+    "Date": "2026-03-15",
+    "DateTime": "2026-03-15T12:00:00Z",
+    "Decimal": "1.00",
+    "Int": 1,
+    "JSON": {"custom__c": "x"},
+}
+
+
+def id_places(named: Any, above: Place = ()) -> Iterator[Place]:
+    """Wherever an id can stand in an input."""
+    for name, field in named.fields.items():
+        inner = get_named_type(field.type)
+        if isinstance(inner, GraphQLInputObjectType):
+            yield from id_places(inner, (*above, name))
+        elif inner.name == "ID":
+            yield (*above, name)
+
+
+def least(named: Any, place: Place, id: str, ids: Mapping[str, str]) -> dict[str, Any]:
+    """The shortest input that has an id at a place; others are looked up by the names of their fields."""
+    made: dict[str, Any] = {}
+    for name, field in named.fields.items():
+        inner = get_named_type(field.type)
+        is_on_the_way = place[:1] == (name,)
+        if not is_on_the_way and not isinstance(field.type, GraphQLNonNull):
+            continue
+        if isinstance(inner, GraphQLInputObjectType):
+            value: Any = least(inner, place[1:] if is_on_the_way else (), id, ids)
+        elif isinstance(inner, GraphQLEnumType):
+            value = next(iter(inner.values))
+        elif inner.name == "ID":
+            value = id if is_on_the_way else ids.get(name, id)
+        else:
+            value = SCALARS.get(inner.name, "text")
+        made[name] = [value] if is_list_type(_nullable(field.type)) else value
+    return made
