@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -28,6 +28,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    case,
     cast,
     false,
     func,
@@ -253,12 +254,15 @@ def page(
     """One page of a whole table, one row more than asked so that it shows whether there is a next one."""
     chosen = chosen or everything(node_type)
     columns = chosen.sorted(node_type, wanted.orders)
-    ways = [
-        (way, stretch) for way in _ways(dialect, node_type, where, wanted) for stretch in stretches(node_type, wanted)
-    ]
-    if len(ways) == 1:
-        return _along(node_type, all_of(*ways[0]), wanted, chosen.shown(columns))
-    parts = [_along(node_type, all_of(*way), wanted, columns) for way in ways]
+    if dialect == "sqlite" and not served(node_type, where, wanted.orders):
+        parts = list(_carefully(node_type, where, wanted, columns))
+    else:
+        parts = [
+            _along(node_type, all_of(where, stretch), wanted, columns, _limit(wanted))
+            for stretch in stretches(node_type, wanted)
+        ]
+    if len(parts) == 1:
+        return parts[0].with_only_columns(*chosen.shown(list(parts[0].selected_columns)))
     together = union_all(*(select(part.subquery()) for part in parts)).subquery("together")
     found = list(together.c)
     values = [found[place] for place in chosen.places(wanted.orders)]
@@ -266,12 +270,72 @@ def page(
 
 
 def _along(
-    node_type: NodeType, where: ColumnElement[bool], wanted: Slice, columns: Sequence[ColumnElement[Any]]
+    node_type: NodeType,
+    where: ColumnElement[bool],
+    wanted: Slice,
+    columns: Sequence[ColumnElement[Any]],
+    limit: ColumnElement[int],
 ) -> Select[Any]:
     """The first rows of a stretch of an index."""
-    terms = ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
     named = [column.label(f"c{i}") for i, column in enumerate(columns)]
-    return select(*named).select_from(node_type.table).where(where).order_by(*terms).limit(_limit(wanted))
+    rows = select(*named).select_from(node_type.table).where(where)
+    return rows.order_by(*_ordering(node_type, wanted)).limit(limit)
+
+
+def _ordering(node_type: NodeType, wanted: Slice) -> list[ColumnElement[Any]]:
+    """The order of rows in one stretch, as an index has it."""
+    return ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
+
+
+FEW: Final = 1_000
+"""So many rows that a filter finds are sorted without further ado."""
+
+FAR: Final = 10_000
+"""So far the index of a sort is walked along for what a filter finds, before all that it finds is sorted after all."""
+
+
+def _carefully(
+    node_type: NodeType, where: ColumnElement[bool], wanted: Slice, columns: Sequence[ColumnElement[Any]]
+) -> Iterator[Select[Any]]:
+    """For SQLite the ways to find a page of what a filter finds; for each stretch, one of two has rows.
+
+    PostgreSQL knows from its statistics whether a filter finds three rows or half of the table. SQLite does not, and
+    would be slow either way: to sort half of the table, or to walk along all of it for three rows. So it looks for
+    `FEW`; where there are more, it walks as far as `FAR`; and only where that was not enough, all are sorted. A way
+    that is not taken has a limit of no rows, which ends it before it begins; a condition would be asked of each row.
+    """
+    table, place, limit = node_type.table, _rowid(node_type.table), _limit(wanted)
+    every = select(place.label("place")).select_from(table).where(where).correlate(None)
+    many = _number(every.limit(FEW + 1).cte("few")) > FEW
+    for i, stretch in enumerate(stretches(node_type, wanted)):
+        walked = _walked(node_type, stretch, wanted, case((many, FAR), else_=0)).subquery("walked")
+        hits = _hits(walked, [walked.c.place], node_type, where).limit(limit).cte(f"hits_{i}")
+        short = select(place).select_from(table).where(stretch).correlate(None).limit(FAR).subquery("stretch")
+        enough = and_(many, or_(_number(hits) >= limit, _number(short) < FAR))
+        found = place.in_(select(hits.c.place))
+        yield _along(node_type, found, wanted, columns, case((enough, limit), else_=0))
+        # Within a function neither filter nor stretch tempts the planner to another index than it is meant to take.
+        sifted = and_(place.in_(every), func.coalesce(stretch, false()))
+        yield _along(node_type, sifted, wanted, columns, case((enough, 0), else_=limit))
+
+
+def _number(rows: FromClause) -> ColumnElement[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
+
+
+def _walked(node_type: NodeType, stretch: ColumnElement[bool], wanted: Slice, reach: ColumnElement[int]) -> Select[Any]:
+    """The places of the first rows of a stretch, whatever they are."""
+    rows = select(_rowid(node_type.table).label("place")).select_from(node_type.table).where(stretch)
+    return rows.order_by(*_ordering(node_type, wanted)).limit(reach)
+
+
+def _hits(
+    walked: FromClause, columns: Sequence[ColumnElement[Any]], node_type: NodeType, where: ColumnElement[bool]
+) -> Select[Any]:
+    """Those of the places walked along that a filter finds."""
+    # The planner begins with the left side of an outer join.
+    beside = walked.outerjoin(node_type.table, _rowid(node_type.table) == walked.c.place)
+    return select(*columns).select_from(beside).where(func.coalesce(where, false()))
 
 
 NEAR: Final = 4
@@ -285,20 +349,11 @@ def near(node_type: NodeType, where: ColumnElement[bool], wanted: Slice, chosen:
     """
     if served(node_type, where, wanted.orders):
         return None
-    place = _rowid(node_type.table)
-    terms = ordering(node_type, _deciding(node_type, wanted.orders), backwards=wanted.backwards, apart=True)
     begun = stretches(node_type, wanted)[-1 if wanted.backwards else 0]
     reach = bindparam(REACH, NEAR * (wanted.limit + 1), type_=Integer())
-    walked = select(place.label("place")).select_from(node_type.table).where(begun).order_by(*terms).limit(reach)
-    beside = walked.subquery("near")
-    columns = chosen.shown(chosen.sorted(node_type, wanted.orders))
-    # The planner begins with the left side of an outer join; within a function the filter tempts it to nothing else.
-    return (
-        select(*(column.label(f"c{i}") for i, column in enumerate(columns)))
-        .select_from(beside.outerjoin(node_type.table, place == beside.c.place))
-        .where(func.coalesce(where, false()))
-        .limit(_limit(wanted))
-    )
+    walked = _walked(node_type, begun, wanted, reach).subquery("near")
+    columns = [column.label(f"c{i}") for i, column in enumerate(chosen.sorted(node_type, wanted.orders))]
+    return _hits(walked, chosen.shown(columns), node_type, where).limit(_limit(wanted))
 
 
 def stretches(node_type: NodeType, wanted: Slice) -> list[ColumnElement[bool]]:
@@ -326,31 +381,14 @@ def stretches(node_type: NodeType, wanted: Slice) -> list[ColumnElement[bool]]:
     return [and_(*found) for found in (valued, empty) if found is not None] or [false()]
 
 
-FEW: Final = 1_000
-"""So many rows that a filter finds are sorted; where it finds more, the index of the sort is walked along."""
-
-
-def _ways(dialect: str, node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> list[ColumnElement[bool]]:
-    """The ways to find what a filter asks for, of which one finds something.
-
-    PostgreSQL knows from its statistics whether that is three rows or half of the table. SQLite does not, and would be
-    slow either way: to sort half of the table, or to walk along all of it for three rows. So it looks first for `FEW`.
-    """
-    if dialect != "sqlite" or served(node_type, where, wanted.orders):
-        return [where]
-    place = _rowid(node_type.table)
-    few = select(place.label("place")).select_from(node_type.table).where(where).limit(FEW + 1).cte("few")
-    found = select(func.count()).select_from(few).scalar_subquery()
-    # Within a function the filter does not tempt the planner away from the index of the sort.
-    return [and_(found <= FEW, place.in_(select(few.c.place))), and_(found > FEW, func.coalesce(where, false()))]
-
-
 def served(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Order]) -> bool:
     """Whether one index has what a filter finds in the order of the sort, as where there is no filter at all."""
     fixed = _fixed(where)
-    if not fixed:
-        return fixed is not None
     sorted_by = [getattr(node_type.sources[term.field], "name", None) for term in _deciding(node_type, orders)]
+    if fixed is None:
+        return _ranges(where) == {sorted_by[0]}
+    if not fixed:
+        return True
     indexes = [tuple(column.name for column in index.columns) for index in node_type.table.indexes]  # type: ignore[attr-defined]
     return any(
         set(names[: len(fixed)]) == fixed and list(names[len(fixed) :])[: len(sorted_by)] == sorted_by
@@ -370,6 +408,20 @@ def _fixed(where: ColumnElement[bool]) -> set[str] | None:
     if isinstance(where, BinaryExpression) and where.operator is operators.eq and isinstance(where.left, Column):
         return {where.left.name}
     return None
+
+
+def _ranges(where: ColumnElement[bool]) -> set[str] | None:
+    """The columns of which a filter names a range; None where it asks for anything else."""
+    if isinstance(where, BooleanClauseList) and where.operator is operators.and_:
+        parts = [_ranges(part) for part in where.clauses]
+        return None if any(part is None for part in parts) else set().union(*(part for part in parts if part))
+    is_range = isinstance(where, BinaryExpression) and where.operator in (
+        operators.lt,
+        operators.le,
+        operators.gt,
+        operators.ge,
+    )
+    return {where.left.name} if is_range and isinstance(where.left, Column) else None
 
 
 def _deciding(node_type: NodeType, orders: Sequence[Order]) -> Sequence[Order]:
