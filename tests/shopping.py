@@ -66,12 +66,14 @@ class Shop:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    def answer(self, query: str, variables: Input | None = None, file: bytes | None = None) -> Any:
+    def answer(
+        self, query: str, variables: Input | None = None, file: bytes | None = None, operation_name: str | None = None
+    ) -> Any:
         """The whole answer; with a file, what `$input.file` is."""
-        return self._runner.run(self._answer(query, variables or {}, file))
+        return self._runner.run(self._answer(query, variables or {}, file, operation_name))
 
-    async def _answer(self, query: str, variables: Input, file: bytes | None) -> Any:
-        body = {"query": query, "variables": variables}
+    async def _answer(self, query: str, variables: Input, file: bytes | None, operation_name: str | None = None) -> Any:
+        body = {"query": query, "variables": variables, "operationName": operation_name}
         if file is None:
             response = await self._client.post("/graphql", json=body)
         else:

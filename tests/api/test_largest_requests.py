@@ -10,12 +10,13 @@ from graphql import (
     GraphQLInputObjectType,
     get_named_type,
     is_list_type,
+    parse,
 )
 from graphql.type import get_nullable_type
 
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.schema import schema
-from databases import Databases
+from databases import Databases, chosen_kinds
 from shopping import Shop
 
 CORE = schema._schema
@@ -79,10 +80,29 @@ def value(type_: Any, lengths: tuple[int, ...]) -> Any:
     return made
 
 
-@pytest.fixture(scope="module")
-def shop(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop on one database: what is tried here lies before any."""
-    with databases.fresh("sqlite") as url:
+def filled(query: str) -> str:
+    """A document with a mutation and, beside it, what fills all tokens and bytes that a document may have."""
+    most = Limits()
+    beside = "query Other {{ creditMemos(filter: {{number: {{in: [{}]}}}}) {{ totalCount }} }}"
+    free = most.tokens - tokens_of(query + beside.format(""))
+    values = " ".join(['"cm_12345"'] * free)
+    text = f"{query} {beside.format(values)}"
+    return text.ljust(most.document_bytes)
+
+
+def tokens_of(text: str) -> int:
+    return parse(text).token_count
+
+
+@pytest.fixture(
+    scope="module",
+    params=[kind if kind == "sqlite" else pytest.param(kind, marks=pytest.mark.soak) for kind in chosen_kinds()],
+)
+def shop(
+    request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
+    """A shop: what is tried here lies before the database, which so is SQLite in the shorter run."""
+    with databases.fresh(request.param) as url:
         opened = Shop(url, tmp_path_factory.mktemp("files"))
         yield opened
         opened.close()
@@ -98,19 +118,21 @@ def test_the_largest_request_of_a_mutation_passes_the_limits(shop: Shop, mutatio
     payload = get_named_type(field.type)
     selected = "results { userErrors { code } }" if "results" in payload.fields else "__typename"
     query = (
-        f"mutation($i: {field.args['input'].type}) {{ {mutation}(input: $i) {{ {selected} userErrors {{ code }} }} }}"
+        f"mutation M($i: {field.args['input'].type}) {{ {mutation}(input: $i) {{ {selected} userErrors {{ code }} }} }}"
     )
-    query = query.ljust(Limits().document_bytes)
+    query = filled(query)
 
-    size = len(json.dumps({"query": query, "variables": {"i": given}}))
+    size = len(json.dumps({"query": query, "variables": {"i": given}, "operationName": "M"}))
     assert size < Limits().body_bytes, f"{size} bytes"
-    answer = shop.answer(query, {"i": given})
+    answer = shop.answer(query, {"i": given}, operation_name="M")
 
     assert "LIMIT_EXCEEDED" not in json.dumps(answer), answer
     assert "errors" not in answer or {e["extensions"]["code"] for e in answer["errors"]} <= {"BAD_USER_INPUT"}, answer
 
 
-def test_the_lists_that_have_a_limit_are_full() -> None:
+def test_documents_and_lists_that_have_a_limit_are_full() -> None:
+    document = filled("mutation M($i: PostCreditMemoInput!) { postCreditMemo(input: $i) { userErrors { code } } }")
+    assert (tokens_of(document), len(document)) == (Limits().tokens, Limits().document_bytes)
     bulk = largest("createCreditMemos")
     assert sum(len(memo["fromCharges"]["charges"]) for memo in bulk["memos"]) == 10_000
     apply = largest("applyCreditMemo")
