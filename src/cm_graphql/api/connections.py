@@ -30,6 +30,8 @@ BODY_BYTES: Final = 20 * 1024
 
 RAW_PATH: Final = PATH.encode()
 
+CONTINUE: Final = b"100-continue"
+
 OFFERS: Final = (b"upgrade", b"http2-settings")
 """Headers by which a client offers to go on in another protocol."""
 
@@ -122,15 +124,20 @@ class Connection(Impatient, HttpToolsProtocol):
         self._head_is_open, self._head_bytes = True, 0
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._has_scope = False
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self.headers.append((name.lower(), value))
+
     def _open_scope(self) -> None:
+        """Tell uvicorn what it has not been told yet of a request."""
         if not self._has_scope:
-            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            url, headers = self.url, self.headers
             super().on_message_begin()
-            self.url, self.expect_100_continue, self._has_scope = url, expects, True
-            self.headers.extend(headers)
+            for name, value in headers:
+                super().on_header(name, value)
+            self.url, self._has_scope = url, True
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the request is read once more."""
@@ -284,7 +291,7 @@ class Connection(Impatient, HttpToolsProtocol):
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue if underway is None else False,
+            expect_100_continue=any(name == b"expect" and value.lower() == CONTINUE for name, value in headers),
             keep_alive=underway is None or underway.keep_alive,
             on_response=self.on_response_complete,
         )

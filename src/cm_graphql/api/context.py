@@ -44,12 +44,15 @@ class Api:
     """Signs links to files."""
     listen_url: str | None = None
     """The database past a connection pooler, for what is told by other processes; None: there is no pooler."""
+    committed: Committed = field(init=False)
+    """What is committed, as readers see it."""
     gate: Gate = field(init=False)
     bus: Bus = field(init=False)
     reading: WeakValueDictionary[Hashable, Loaders] = field(init=False, default_factory=WeakValueDictionary)
     """What is being read for several requests that want the same at the same time."""
 
     def __post_init__(self) -> None:
+        self.committed = Committed(self.database)
         self.bus = Bus(self.database, self.listen_url)
         self.gate = Gate(self.database, SystemClock(self.today), tax_engines=self.tax_engines, documents=self.documents)
 
@@ -186,8 +189,7 @@ class Context:
         return self.loaders
 
     def _fresh_loaders(self) -> Loaders:
-        database = self.api.database
-        limits = self.viewer.accounts, self.viewer.scopes
-        if self._rehearsal is not None:
-            return Loaders(Pinned(self._rehearsal.connection, database.dialect), *limits)
-        return Loaders(Committed(database), *limits)
+        viewer, rehearsal = self.viewer, self._rehearsal
+        if rehearsal is None:
+            return Loaders(self.api.committed, viewer.accounts, viewer.scopes)
+        return Loaders(Pinned(rehearsal.connection, self.database.dialect), viewer.accounts, viewer.scopes)

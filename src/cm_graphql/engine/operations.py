@@ -56,7 +56,7 @@ class Operation:
 
     def variant(self, variables: Mapping[str, Any]) -> tuple[Any, ...]:
         """What of a request decides which plan it takes."""
-        return tuple(variables.get(name) for name in self.switches)
+        return tuple([variables.get(name) for name in self.switches]) if self.switches else ()
 
     def keep(self, variant: tuple[Any, ...], plan: "Plan") -> None:
         """Remember a plan, perhaps instead of the one that was not wanted for longest."""

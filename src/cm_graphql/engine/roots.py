@@ -1,7 +1,7 @@
 """Root fields of plans, where reading begins, and plans as wholes."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -179,13 +179,13 @@ class Plan:
     """What it takes in memory, in tokens of a parsed document."""
     scopes: frozenset[str] = frozenset()
     """What a caller must be allowed to do for all of it."""
+    is_whole: bool = field(init=False)
+    """Whether nothing is left to resolvers, as far as one can tell before it runs."""
     long_runs: int = 0
     """How many of the next runs should not be made at once, since one took too long."""
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left to resolvers, as far as one can tell before it runs."""
-        return bool(self.roots) and len(self.roots) + len(self.constants) == len(self.rest.nodes)
+    def __post_init__(self) -> None:
+        self.is_whole = bool(self.roots) and len(self.roots) + len(self.constants) == len(self.rest.nodes)
 
     def run(self, run: Run) -> Ask:
         """What the planned fields answer; one that is missing has to be asked of resolvers."""

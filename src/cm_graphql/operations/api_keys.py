@@ -164,7 +164,7 @@ class KeyRing:
             return None
         looked_up, key = self._kept.get(believed.key.id, (0.0, None))
         now = time.monotonic()
-        if key is not believed.key or now >= min(looked_up + FRESH_SECONDS, believed.until):
+        if key is not believed.key or now >= looked_up + FRESH_SECONDS or now >= believed.until:
             return None
         if now >= looked_up + FRESH_SECONDS / 2:
             self._begin_to_look_up(key.id)
