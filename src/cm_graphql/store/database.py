@@ -87,11 +87,11 @@ class Database:
         if dialect == "sqlite":
             pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": lock_timeout}
             checks = ("foreign_keys = ON",)
-            reading = _sqlite_engine(
-                parsed, lock_timeout, "BEGIN", (*checks, "query_only = ON"), pool_size=pool_size, **pool
-            )
-            # What a large transaction changes stays in memory until the commit, instead of going to the file twice.
-            writers = (*checks, "cache_size = -32768")
+            readers = (*checks, "query_only = ON", "cache_size = -1000")
+            reading = _sqlite_engine(parsed, lock_timeout, "BEGIN", readers, pool_size=pool_size, **pool)
+            # What a large transaction changes stays in memory until the commit, instead of going to the file twice;
+            # of what it only reads, the system keeps more than enough.
+            writers = (*checks, "cache_size = -2000", "cache_spill = -32768")
             writing = _sqlite_engine(
                 parsed, lock_timeout, "BEGIN IMMEDIATE", writers, pool_size=1, connect=inline.connect, **pool
             )

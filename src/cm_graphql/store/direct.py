@@ -32,13 +32,13 @@ INLINE_WAIT: Final = 0.25
 INLINE_ROWS: Final = 5_000
 """It may read so many rows; shaping them takes as long again."""
 
-INLINE_CACHE: Final = 16_000
+INLINE_CACHE: Final = 4_000
 """Kilobytes of pages that the connection of short readings keeps."""
 
 THREADS: Final = 4
 """So many long readings go on at once."""
 
-THREAD_CACHE: Final = 4_000
+THREAD_CACHE: Final = 2_000
 """Kilobytes that the connection of each keeps."""
 
 
