@@ -202,31 +202,40 @@ class Connection(Impatient, HttpToolsProtocol):
             super().on_body(piece)
 
     def _take_short_way(self, body: bytes) -> None:
+        """Answer a request at once, or begin to, or leave it to the long way."""
         assert self._shortcut is not None
-        client = self.client[0] if self.client else ""
-        headers = self.headers
-        asked = self._shortcut.ask(headers, body, client, self.scheme or "")
-        if asked is None:
-            self._take_long_way(headers, body)
-            return
-        answering = self._shortcut.answer(asked)
+        headers, client = self.headers, self.client[0] if self.client else ""
+        said: Said | None = None
         try:
-            waits_for = answering.send(None)
+            asked = self._shortcut.ask(headers, body, client, self.scheme or "")
+            if asked is not None:
+                answering = self._shortcut.answer(asked)
+                self._go_on_later(answering, answering.send(None), asked, headers, body)
+                return
         except StopIteration as done:
-            if done.value is None:
-                self._take_long_way(headers, body)
-            else:
-                self._say(done.value)
-                self.on_response_complete()
+            said = done.value
         except Exception as error:  # a mistake of ours, which the long way may not have
             log.error("short_way_failed", exc_info=error)
+        if said is None:
             self._take_long_way(headers, body)
         else:
-            underway = Underway()
-            self.cycle = underway  # type: ignore[assignment] # as far as uvicorn is concerned
-            task = self.loop.create_task(self._finish(answering, waits_for, asked, underway, headers, body))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self._say(said)
+            self.on_response_complete()
+
+    def _go_on_later(
+        self,
+        answering: Coroutine[Any, Any, Said | None],
+        waits_for: Any,
+        asked: Asked,
+        headers: list[Header],
+        body: bytes,
+    ) -> None:
+        """Go on with an answer that waits for something, in a task of its own."""
+        underway = Underway()
+        self.cycle = underway  # type: ignore[assignment] # as far as uvicorn is concerned
+        task = self.loop.create_task(self._finish(answering, waits_for, asked, underway, headers, body))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _finish(
         self,

@@ -128,23 +128,15 @@ class Shortcut:
         caller = address if viewer is LOCAL else viewer.id
         if ready is None or not viewer.scopes.issuperset(ready.plan.scopes):
             return None
-        turns = self._traffic.at_once(caller)
-        if turns is None:
-            return None
         request_id = given.get(b"x-request-id", b"").decode("latin-1")
         if not request_id or not REQUEST_ID.fullmatch(request_id):
             request_id = uuid_utils.uuid7().hex
-        return Asked(
-            began,
-            request_id,
-            media_type,
-            given.get(b"accept-encoding", b""),
-            scheme == "https",
-            Context.of(self._api, viewer=viewer, request_id=request_id),
-            caller,
-            turns,
-            ready,
-        )
+        context = Context.of(self._api, viewer=viewer, request_id=request_id)
+        accepted = given.get(b"accept-encoding", b"")
+        turns = self._traffic.at_once(caller)
+        if turns is None:
+            return None
+        return Asked(began, request_id, media_type, accepted, scheme == "https", context, caller, turns, ready)
 
     def _ready(self, body: bytes) -> Ready | None:
         """The query of a body, if it has been asked before and a plan can answer it; raises RequestRefused."""
