@@ -4,6 +4,7 @@ import { getDistDirectory, renderAltair } from "altair-static";
 
 const [endpointURL, initialQuery] = process.argv.slice(2);
 const subscriptionsEndpoint = endpointURL.replace(/^http/, "ws");
-const options = { baseURL: "./", endpointURL, subscriptionsEndpoint, initialQuery, serveInitialOptionsInSeperateRequest: false };
+const initialSubscriptionRequestHandlerId = "graphql-ws";
+const options = { initialSubscriptionRequestHandlerId, baseURL: "./", endpointURL, subscriptionsEndpoint, initialQuery, serveInitialOptionsInSeperateRequest: false };
 writeFileSync(`${getDistDirectory()}/page.html`, renderAltair(options));
 console.log(getDistDirectory());
