@@ -3,7 +3,6 @@
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.engine.declare import NodeType, Order
-from cm_graphql.engine.wire import nullable, show_amount
+from cm_graphql.engine.wire import nullable
 from cm_graphql.store.session import DECIMALS
 from cm_graphql.store.types import Amount, JsonText, Scaled, Timestamp
 
@@ -54,8 +53,8 @@ def _moment(value: datetime) -> str:
     return f"{value.isoformat(timespec='microseconds')[:-6]}Z"
 
 
-MOST_SHOWN = 4_000
-"""Numbers of one kind that are remembered as they are shown; they take about 0.6 MB."""
+MOST_SHOWN = 2_000
+"""Numbers of one kind that are remembered as they are shown; they take about 0.3 MB."""
 
 
 class _Shown(dict[int | None, str | None]):
@@ -80,7 +79,21 @@ def _scaled(value: int) -> str:
 
 _SCALED = _Shown(_scaled)
 
-AMOUNTS = {code: _Shown(partial(show_amount, currency=code)) for code in DECIMALS}
+
+def _amount(decimals: int) -> Callable[[int], str]:
+    """Writes amounts with so many decimals, as `show_amount` does, in less time."""
+    pattern, step = f"%d.%0{decimals}d", 10 ** (4 - decimals)
+
+    def show(amount: int) -> str:
+        if amount < 0:
+            return f"-{show(-amount)}"
+        whole, rest = divmod(amount, 10_000)
+        return pattern % (whole, rest // step) if decimals else str(whole)
+
+    return show
+
+
+AMOUNTS = {code: _Shown(_amount(decimals)) for code, decimals in DECIMALS.items()}
 """Per currency how an amount is written."""
 
 
