@@ -39,7 +39,7 @@ from cm_graphql.api.links import Links
 from cm_graphql.api.page import plain
 from cm_graphql.api.persisted import PersistedDocuments
 from cm_graphql.api.shortcut import STATE, Shortcut
-from cm_graphql.api.stalls import Socket
+from cm_graphql.api.sockets import Socket
 from cm_graphql.api.streams import Sockets
 from cm_graphql.api.traffic import NoStorage, Traffic, TrafficRules, address_of
 from cm_graphql.engine.runner import Engine
@@ -457,6 +457,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ws=Socket,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ws_max_size=settings.max_body_bytes,
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,  # the frame writes it, with the request's id

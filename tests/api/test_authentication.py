@@ -423,6 +423,22 @@ async def test_a_socket_of_a_stranger_is_closed(guarded: Guarded, payload: dict[
     assert opened.close_code == 4403
 
 
+async def test_little_is_heard_of_a_stranger_and_much_of_who_is_known(guarded: Guarded) -> None:
+    _, text = await asyncio.to_thread(guarded.key)
+    large = json.dumps({"type": "ping", "payload": {"text": "x" * 1_000_000}})
+    stranger = await socket(guarded, {"text": "x" * 1_000_000})
+    with pytest.raises(ConnectionClosed):
+        await stranger.recv()
+    assert stranger.close_code == 1009
+
+    known = await socket(guarded, {"authorization": f"Bearer {text}"})
+    assert json.loads(await known.recv()) == {"type": "connection_ack"}
+    await known.send(large)
+    assert json.loads(await known.recv()) == {"type": "pong"}
+    assert known.protocol.extensions == [], "what is compressed could be small and become large"
+    await known.close()
+
+
 async def test_a_socket_is_closed_when_its_token_ends(guarded: Guarded) -> None:
     key, text = await asyncio.to_thread(guarded.key)
     opened = await socket(guarded, {"authorization": f"Bearer {text}"})

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from cm_graphql.api import bodies
 from cm_graphql.api.errors import ApiError, DocumentRefused, ExecutionErrors, FormattedError, from_api_error
 from cm_graphql.api.limits import Limits
+from cm_graphql.api.sockets import introduce
 from cm_graphql.api.traffic import TooMuch, Traffic, TrafficRules, address_of
 
 PROTOCOL: Final = "graphql-transport-ws"
@@ -240,6 +241,7 @@ class Conversation:
             raise Closed(4429, refused.message) from refused
         except ApiError as refused:
             raise Closed(4403, "Forbidden") from refused
+        introduce(self._socket.scope)
         self._watching = asyncio.create_task(self._watch())
 
     async def _admit(self) -> str:
