@@ -13,12 +13,17 @@ Cells = dict[tuple[int, int], int]
 
 def fifo(credits: Sequence[int], debts: Sequence[int], total: int) -> Cells:
     """Lay both sides out along one rule: where a stretch of credit lies beside one of debt, so much moves."""
-    return {
-        (row, column): length
-        for row, (start, end) in _stretches(credits)
-        for column, (begin, stop) in _stretches(debts)
-        if (length := min(end, stop, total) - max(start, begin)) > 0
-    }
+    cells: Cells = {}
+    columns = _stretches(debts)
+    first = 0
+    for row, (start, end) in _stretches(credits):
+        while first < len(columns) and columns[first][1][1] <= start:
+            first += 1  # lies before this row, and so before all that follow
+        for column, (begin, stop) in columns[first:]:
+            if begin >= min(end, total):
+                break
+            cells[row, column] = min(end, stop, total) - max(start, begin)
+    return {cell: length for cell, length in cells.items() if length > 0}
 
 
 def _stretches(amounts: Sequence[int]) -> list[tuple[int, tuple[int, int]]]:
@@ -43,17 +48,17 @@ def _open(amounts: Sequence[int]) -> dict[int, int]:
 
 def shares(total: int, weights: Mapping[int, int], unit: int) -> dict[int, int]:
     """Share by largest remainder: whole units first, one more for the largest fractions, odd cents last."""
-    exact = {place: Fraction(total * weight, sum(weights.values())) for place, weight in weights.items()}
+    whole = sum(weights.values())
+    exact = {place: Fraction(total * weight, whole) for place, weight in weights.items()}
     dealt = {place: share // unit * unit for place, share in exact.items()}
     by_fraction = sorted(exact, key=lambda place: (dealt[place] - exact[place], place))
+    left = total - sum(dealt.values())
     for step in (unit, None):
         for place in by_fraction:
-            left = total - sum(dealt.values())
             room = weights[place] - dealt[place]
-            if step is None:
-                dealt[place] += min(left, room)
-            elif left >= step and room >= step:
-                dealt[place] += step
+            more = min(left, room) if step is None else step if left >= step and room >= step else 0
+            dealt[place] += more
+            left -= more
     return {place: int(amount) for place, amount in dealt.items()}
 
 
@@ -65,16 +70,24 @@ def table(rows: Mapping[int, int], columns: Mapping[int, int], unit: int) -> Cel
     exact = {(i, j): Fraction(row * column, total) for i, row in rows.items() for j, column in columns.items()}
     cells = {cell: int(amount // unit * unit) for cell, amount in exact.items()}
 
+    of_row, of_column = dict(rows), dict(columns)
+    for (i, j), amount in cells.items():
+        of_row[i] -= amount
+        of_column[j] -= amount
+
+    def add(cell: tuple[int, int], amount: int) -> None:
+        cells[cell] += amount
+        of_row[cell[0]] -= amount
+        of_column[cell[1]] -= amount
+
     def room(cell: tuple[int, int]) -> int:
-        of_row = rows[cell[0]] - sum(amount for (i, _), amount in cells.items() if i == cell[0])
-        of_column = columns[cell[1]] - sum(amount for (_, j), amount in cells.items() if j == cell[1])
-        return min(of_row, of_column)
+        return min(of_row[cell[0]], of_column[cell[1]])
 
     for cell in sorted(cells, key=lambda cell: (cells[cell] - exact[cell], cell)):
         if room(cell) >= unit:
-            cells[cell] += unit
+            add(cell, unit)
     for cell in sorted(cells):
-        cells[cell] += room(cell)
+        add(cell, room(cell))
     return {cell: amount for cell, amount in cells.items() if amount}
 
 

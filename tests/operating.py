@@ -94,7 +94,7 @@ class Desk:
     async def do(self, what: Action[Any], command: Command) -> Outcome:
         """Do an action that must succeed."""
         answer = await self.ask(what, command)
-        assert answer.faults == ()
+        assert answer.faults == (), answer.faults
         assert answer.outcome is not None
         return answer.outcome
 

@@ -4,13 +4,9 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +17,7 @@ from cm_graphql.domain.enums import JobStatus
 from cm_graphql.operations import settlement
 from cm_graphql.store import tables as t
 from cm_graphql.store.jobs import FINAL
+from killing import begun, ended, running
 from large import Large, a_large_memo
 from operating import Desk, a_desk
 
@@ -30,36 +27,6 @@ LINES = int(os.environ.get("CM_GRAPHQL_TEST_SOAK_LINES", "300000"))
 SEED = int(os.environ.get("CM_GRAPHQL_TEST_SOAK_SEED", str(time.time_ns() % 10_000)))
 KILLS = 6
 FREEZES = 4
-MOST_MEMORY = 500 * 1_024  # KB
-
-
-class Process:
-    """A worker on PostgreSQL; on SQLite, the server, which has the only one."""
-
-    def __init__(self, url: str, directory: Path, lease: float) -> None:
-        command = ["worker"] if url.startswith("postgresql") else ["serve", "--port", "0"]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CM_GRAPHQL_")}
-        with (directory / "process.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "cm_graphql", *command],
-                cwd=directory,
-                env={**inherited, "CM_GRAPHQL_DATABASE_URL": url, "CM_GRAPHQL_JOB_LEASE": str(lease)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def memory(self) -> int:
-        """The most memory it ever had, in KB."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
 @pytest.fixture
@@ -68,24 +35,6 @@ async def desk(database_url: str) -> AsyncIterator[Desk]:
     async with a_desk(database_url) as opened:
         await opened.set(application_rule="FIFO")
         yield opened
-
-
-@asynccontextmanager
-async def running(database_url: str, directory: Path, lease: float = 5) -> AsyncIterator[Process]:
-    """A process that must not need more memory than it may, whatever becomes of it."""
-    process = Process(database_url, directory, lease)
-    try:
-        yield process
-        assert process.memory() < MOST_MEMORY
-    finally:
-        process.kill()
-
-
-async def ended(desk: Desk, job: str, seconds: float = 600) -> Any:
-    async with asyncio.timeout(seconds):
-        while (row := await desk.row(t.credit_memo_jobs, id=job)).status not in FINAL:  # noqa: ASYNC110  rows tell nobody
-            await asyncio.sleep(0.2)
-    return row
 
 
 async def check_applied(desk: Desk, large: Large, times: int = 1) -> None:
@@ -135,14 +84,6 @@ async def test_a_job_killed_again_and_again_is_done_exactly_once(desk: Desk, dat
         assert (await ended(desk, job)).status is JobStatus.PROCESSED
         print("most memory to unapply", process.memory() // 1_024, "MB")
     await check_unapplied(desk, large)
-
-
-async def begun(desk: Desk, job: str, after: int = 0) -> Any:
-    """The row of a job as soon as an attempt later than that was begun."""
-    async with asyncio.timeout(60):
-        while (row := await desk.row(t.credit_memo_jobs, id=job)).attempts <= after:  # noqa: ASYNC110  rows tell nobody
-            await asyncio.sleep(0.02)
-    return row
 
 
 async def test_a_worker_that_is_dead_or_frozen_is_replaced_within_thirty_seconds_and_changes_nothing_when_it_wakes_up(
