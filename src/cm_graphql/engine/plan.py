@@ -289,10 +289,6 @@ class Finding:
         return run.ask((self.identity, "found"), lambda: self.statement(run.dialect, ()), keys)
 
 
-PATIENCE = 50
-"""So many times a page is looked for with care, after one did not fill up near its beginning."""
-
-
 @dataclass
 class Lists:
     """A connection as selected: which of its fields, under which keys, and how its rows are shown."""
@@ -312,8 +308,6 @@ class Lists:
     identity: int
     sorted_values: Callable[[Row, Sequence[Order]], list[Any]]
     """Turns raw values that a list is sorted by into Python's, which cursors are made of."""
-    patience: int = 0
-    """How many of the next pages of the whole table are not looked for near their beginning."""
 
     def asked(self, run: Run) -> "AskedOf":
         """What is asked of the list in this request."""
@@ -327,15 +321,11 @@ class Lists:
 
     def page(self, asked: "AskedOf", run: Run) -> Ask:
         """The rows of a page of the whole table, and whether there are more."""
-        wanted = asked.wanted
-        statement = self.ask_near(asked, run) if self.patience == 0 else None
-        if statement is not None:
-            rows = yield statement
-            if len(rows) > wanted.limit:
-                return kept_of(rows, wanted)
-            self.patience = PATIENCE
-        self.patience = max(0, self.patience - 1)
-        return kept_of((yield self.ask_page(asked, run)), wanted)
+        soon = self.ask_near(asked, run)
+        rows: Rows = [] if soon is None else (yield soon)
+        if len(rows) <= asked.wanted.limit:
+            rows = yield self.ask_page(asked, run)
+        return kept_of(rows, asked.wanted)
 
     def ask_near(self, asked: "AskedOf", run: Run) -> Statement | None:
         """The statement that finds a page if it is full soon, where finding it otherwise takes care."""

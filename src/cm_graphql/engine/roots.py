@@ -174,7 +174,7 @@ class Plan:
     rows_at_most: int
     """An upper bound of the rows one run reads, from the page sizes."""
     statements_at_most: int
-    """An upper bound of the statements of one run."""
+    """An upper bound of the statements of one run; what SQLite may be asked twice of a page counts once."""
     weight: int
     """What it takes in memory, in tokens of a parsed document."""
     scopes: frozenset[str] = frozenset()
