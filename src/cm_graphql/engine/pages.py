@@ -307,7 +307,8 @@ def _carefully(
     table, place, limit = node_type.table, _rowid(node_type.table), _limit(wanted)
     every = select(place.label("place")).select_from(table).where(where).correlate(None)
     many = _number(every.limit(FEW + 1).cte("few")) > FEW
-    for i, stretch in enumerate(stretches(node_type, wanted)):
+    for i, whole in enumerate(stretches(node_type, wanted)):
+        stretch = all_of(whole, *_upon(node_type, where, wanted.orders))
         walked = _walked(node_type, stretch, wanted, case((many, FAR), else_=0)).subquery("walked")
         hits = _hits(walked, [walked.c.place], node_type, where).limit(limit).cte(f"hits_{i}")
         short = select(place).select_from(table).where(stretch).correlate(None).limit(FAR).subquery("stretch")
@@ -349,7 +350,7 @@ def near(node_type: NodeType, where: ColumnElement[bool], wanted: Slice, chosen:
     """
     if served(node_type, where, wanted.orders):
         return None
-    begun = stretches(node_type, wanted)[-1 if wanted.backwards else 0]
+    begun = all_of(stretches(node_type, wanted)[-1 if wanted.backwards else 0], *_upon(node_type, where, wanted.orders))
     reach = bindparam(REACH, NEAR * (wanted.limit + 1), type_=Integer())
     walked = _walked(node_type, begun, wanted, reach).subquery("near")
     columns = [column.label(f"c{i}") for i, column in enumerate(chosen.sorted(node_type, wanted.orders))]
@@ -383,12 +384,13 @@ def stretches(node_type: NodeType, wanted: Slice) -> list[ColumnElement[bool]]:
 
 def served(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Order]) -> bool:
     """Whether one index has what a filter finds in the order of the sort, as where there is no filter at all."""
-    fixed = _fixed(where)
-    sorted_by = [getattr(node_type.sources[term.field], "name", None) for term in _deciding(node_type, orders)]
-    if fixed is None:
-        return _ranges(where) == {sorted_by[0]}
-    if not fixed:
+    parts = _conjuncts(where)
+    if not parts or any(isinstance(part, False_) for part in parts):
+        return True  # everything or nothing, whichever way it is looked for
+    if len(_upon(node_type, where, orders)) == len(parts):
         return True
+    fixed = {_column(part, operators.eq) for part in parts}
+    sorted_by = [getattr(node_type.sources[term.field], "name", None) for term in _deciding(node_type, orders)]
     indexes = [tuple(column.name for column in index.columns) for index in node_type.table.indexes]  # type: ignore[attr-defined]
     return any(
         set(names[: len(fixed)]) == fixed and list(names[len(fixed) :])[: len(sorted_by)] == sorted_by
@@ -396,32 +398,31 @@ def served(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Ord
     )
 
 
-def _fixed(where: ColumnElement[bool]) -> set[str] | None:
-    """The columns of which a filter names the one value; None where it asks for anything else."""
+def _upon(node_type: NodeType, where: ColumnElement[bool], orders: Sequence[Order]) -> list[ColumnElement[bool]]:
+    """Those conditions of a filter that are about a stretch of the index of the sort, since they name a range of it."""
+    source = node_type.sources[orders[0].field]
+    ranges = (operators.eq, operators.lt, operators.le, operators.gt, operators.ge)
+    return [part for part in _conjuncts(where) if isinstance(source, Column) and _column(part, *ranges) == source.name]
+
+
+def _conjuncts(where: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    """The conditions that all have to hold."""
     if isinstance(where, AsBoolean):
         where = where.element  # a constant in a conjunction
-    if isinstance(where, True_ | False_):
-        return set()  # everything or nothing, whichever way it is looked for
     if isinstance(where, BooleanClauseList) and where.operator is operators.and_:
-        parts = [_fixed(part) for part in where.clauses]
-        return None if any(part is None for part in parts) else set().union(*(part for part in parts if part))
-    if isinstance(where, BinaryExpression) and where.operator is operators.eq and isinstance(where.left, Column):
-        return {where.left.name}
+        return [part for one in where.clauses for part in _conjuncts(one)]
+    return [] if isinstance(where, True_) else [where]
+
+
+def _column(condition: ColumnElement[bool], *compared: Any) -> str | None:
+    """The name of the column that a condition compares so, if it does."""
+    if (
+        isinstance(condition, BinaryExpression)
+        and condition.operator in compared
+        and isinstance(condition.left, Column)
+    ):
+        return condition.left.name
     return None
-
-
-def _ranges(where: ColumnElement[bool]) -> set[str] | None:
-    """The columns of which a filter names a range; None where it asks for anything else."""
-    if isinstance(where, BooleanClauseList) and where.operator is operators.and_:
-        parts = [_ranges(part) for part in where.clauses]
-        return None if any(part is None for part in parts) else set().union(*(part for part in parts if part))
-    is_range = isinstance(where, BinaryExpression) and where.operator in (
-        operators.lt,
-        operators.le,
-        operators.gt,
-        operators.ge,
-    )
-    return {where.left.name} if is_range and isinstance(where.left, Column) else None
 
 
 def _deciding(node_type: NodeType, orders: Sequence[Order]) -> Sequence[Order]:
