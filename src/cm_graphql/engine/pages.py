@@ -33,6 +33,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    not_,
     or_,
     select,
     true,
@@ -297,7 +298,7 @@ FAR: Final = 10_000
 def _carefully(
     node_type: NodeType, where: ColumnElement[bool], wanted: Slice, columns: Sequence[ColumnElement[Any]]
 ) -> Iterator[Select[Any]]:
-    """For SQLite the ways to find a page of what a filter finds; for each stretch, one of two has rows.
+    """For SQLite the ways to find a page of what a filter finds; for each stretch, one of three has rows.
 
     PostgreSQL knows from its statistics whether a filter finds three rows or half of the table. SQLite does not, and
     would be slow either way: to sort half of the table, or to walk along all of it for three rows. So it looks for
@@ -306,18 +307,22 @@ def _carefully(
     """
     table, place, limit = node_type.table, _rowid(node_type.table), _limit(wanted)
     every = select(place.label("place")).select_from(table).where(where).correlate(None)
-    many = _number(every.limit(FEW + 1).cte("few")) > FEW
+    few = every.limit(FEW + 1).cte("few")
+    many = _number(few) > FEW
     for i, whole in enumerate(stretches(node_type, wanted)):
         stretch = all_of(whole, *_upon(node_type, where, wanted.orders))
         walked = _walked(node_type, stretch, wanted, case((many, FAR), else_=0)).subquery("walked")
         hits = _hits(walked, [walked.c.place], node_type, where).limit(limit).cte(f"hits_{i}")
         short = select(place).select_from(table).where(stretch).correlate(None).limit(FAR).subquery("stretch")
-        enough = and_(many, or_(_number(hits) >= limit, _number(short) < FAR))
-        found = place.in_(select(hits.c.place))
-        yield _along(node_type, found, wanted, columns, case((enough, limit), else_=0))
-        # Within a function neither filter nor stretch tempts the planner to another index than it is meant to take.
-        sifted = and_(place.in_(every), func.coalesce(stretch, false()))
-        yield _along(node_type, sifted, wanted, columns, case((enough, 0), else_=limit))
+        enough = or_(_number(hits) >= limit, _number(short) < FAR)
+        # Within a function the stretch does not tempt the planner to look for it rather than for these places.
+        within = func.coalesce(stretch, false())
+        for found, taken in (
+            (and_(place.in_(select(few.c.place)), within), not_(many)),
+            (place.in_(select(hits.c.place)), and_(many, enough)),
+            (and_(place.in_(every), within), and_(many, not_(enough))),
+        ):
+            yield _along(node_type, found, wanted, columns, case((taken, limit), else_=0))
 
 
 def _number(rows: FromClause) -> ColumnElement[int]:
