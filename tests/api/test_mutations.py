@@ -281,6 +281,33 @@ def test_a_dry_run_shows_everything_and_leaves_nothing(shop: Shop) -> None:
     assert data == {"creditMemos": {"totalCount": 0}, "invoices": {"nodes": [{"balance": "33.00"}]}}
 
 
+SHOWN = """mutation ($key: ID!, $few: Int!) {
+  updateCreditMemo(input: {key: $key, comment: "in vain", dryRun: true}) {
+    creditMemo {
+      items(first: $few) { nodes { id } }
+      jobs { nodes { linesDone } }
+      availableActions { action }
+      parts { nodes { invoice { creditMemoParts { nodes { id } } } } }
+      account { creditMemos { nodes { items { nodes { id taxationItems { nodes { id } } } } } } }
+    }
+  }
+}"""
+
+
+def test_a_dry_run_that_cannot_be_shown_ends_all_the_same(shop: Shop) -> None:
+    memo = shop.draft("5.00")
+    shown = shop.answer(SHOWN, {"key": memo, "few": 1})
+    assert len(shown["data"]["updateCreditMemo"]["creditMemo"]["items"]["nodes"]) == 1
+
+    for _ in range(5):
+        refused = shop.answer(SHOWN, {"key": memo, "few": -1})
+        assert [error["extensions"]["code"] for error in refused["errors"]] == ["BAD_USER_INPUT"]
+
+    # What was still being read must not keep the transaction, and the memo in it, from others.
+    changed = shop.do("updateCreditMemo", {"key": memo, "comment": "done"}, "creditMemo { comment }")
+    assert changed["creditMemo"] == {"comment": "done"}
+
+
 def test_a_repeat_is_answered_from_memory_and_says_so(shop: Shop) -> None:
     query = """mutation Do($input: WriteOffCreditMemoInput!) {
         writeOffCreditMemo(input: $input) { debitMemo { number } creditMemo { version } userErrors { code } } }"""

@@ -169,7 +169,12 @@ class Context:
         self._root_field, self._shown = None, {}
         rehearsal, self._rehearsal = self._rehearsal, None
         if rehearsal is not None:
-            await rehearsal.undo()
+            source = self.loaders.source
+            try:
+                if isinstance(source, Pinned):
+                    await source.end()
+            finally:
+                await rehearsal.undo()
             self.loaders = self._fresh_loaders()
 
     def anew(self) -> Loaders:

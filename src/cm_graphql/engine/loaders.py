@@ -52,24 +52,45 @@ class Committed:
             yield Session(connection, self.dialect)
 
 
+class Ended(Exception):
+    """Nothing is read any more; it is told to nobody, since nobody waits any more."""
+
+
 class Pinned:
     """Reads inside a transaction that is still open: what a dry run shows before it is undone."""
 
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self._connection = connection
         self._turn = asyncio.Lock()
+        self._has_ended = False
         self.dialect = dialect
 
     async def rows(self, statement: Select[Any]) -> Sequence[Any]:
         """Run one reading statement and answer its rows; one at a time, since a connection is no crowd."""
-        async with self._turn:
+        async with self._alone():
             return list(await self._connection.execute(statement))
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """Several reading statements, with the connection to themselves."""
-        async with self._turn:
+        async with self._alone():
             yield Session(self._connection, self.dialect)
+
+    async def end(self) -> None:
+        """Let whoever reads come to an end, and nobody begin any more.
+
+        When a field fails, those beside it are given up, but what they share is still read. To undo the transaction in
+        the middle of that would leave it open for ever, with all its locks.
+        """
+        async with self._turn:
+            self._has_ended = True
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        async with self._turn:
+            if self._has_ended:
+                raise Ended
+            yield
 
 
 @dataclass(frozen=True)

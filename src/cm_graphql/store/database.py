@@ -96,7 +96,8 @@ class Database:
                 parsed, lock_timeout, "BEGIN IMMEDIATE", writers, pool_size=1, connect=inline.connect, **pool
             )
             database = cls(dialect, reading, writing, lock_timeout)
-            event.listen(reading.sync_engine, "connect", lambda opened, _record: database.underway.introduce(opened))
+            for engine in (reading, writing):  # those that write read too, for who is shown what a dry run came to
+                event.listen(engine.sync_engine, "connect", lambda opened, _record: database.underway.introduce(opened))
             return database
         writing = _postgresql_engine(parsed, lock_timeout, statement_timeout, prepared_statements, pool_size)
         # One snapshot for all statements of a read, as on SQLite; read-only transactions never fail for it.

@@ -1,6 +1,6 @@
 """How far jobs at work are on SQLite, where a job's own final transaction keeps everybody from writing it down.
 
-The only process that works there is also the only one that is asked, so that memory will do: connections that read know
+The only process that works there is also the only one that is asked, so that memory will do: connections know
 the SQL function `underway`, which tells what is remembered of a job at work, and else what its row says.
 """
 
