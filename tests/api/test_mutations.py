@@ -295,7 +295,9 @@ SHOWN = """mutation ($key: ID!, $few: Int!) {
 
 
 def test_a_dry_run_that_cannot_be_shown_ends_all_the_same(shop: Shop) -> None:
-    memo = shop.draft("5.00")
+    invoice = shop.invoice(("30.00", "3.00"))
+    given = {**shop.crediting(invoice, "30.00"), "autoPost": True, "autoApplyToInvoiceUponPosting": True}
+    memo = shop.do("createCreditMemoFromInvoice", given, "creditMemo { id }")["creditMemo"]["id"]
     shown = shop.answer(SHOWN, {"key": memo, "few": 1})
     assert len(shown["data"]["updateCreditMemo"]["creditMemo"]["items"]["nodes"]) == 1
 
