@@ -1,6 +1,7 @@
 """A plan answers exactly what resolvers answer: the licence for its existence."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Awaitable, Iterator, Mapping
 from random import Random
@@ -334,6 +335,17 @@ def test_a_document_weighs_what_its_plans_take(both: Both, monkeypatch: pytest.M
     monkeypatch.setattr("cm_graphql.api.documents.CACHED_TOKENS", planned - 1)
     documents.prepare("{ viewer { id } }")
     assert list(documents._kept) == [*texts[1:], "{ viewer { id } }"]
+
+
+def test_a_forgotten_document_leaves_nothing_to_the_collector(both: Both) -> None:
+    documents = Documents(CORE, Limits())
+    text = "{ creditMemos(first: 2) { nodes { id amount account { name } items(first: 2) { nodes { id } } } } }"
+    both.answer(documents.prepare(text).operations[None])
+    gc.collect()
+
+    documents._kept.clear()
+
+    assert gc.collect() < 20, "it comes so seldom to what has lived for long that memory would grow for hours"
 
 
 def test_statements_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,9 @@ class Documents:
     def _parse(self, text: str) -> DocumentNode:
         limit = self._limits.tokens
         try:
-            return parse(text, max_lexical_tokens=limit, max_comments=limit)
+            node = parse(text, max_lexical_tokens=limit, max_comments=limit)
+            _unlink(node)
+            return node
         except GraphQLSyntaxError as error:
             # graphql-core stops at its limits with syntax errors; only the wording tells them apart.
             if "Parsing aborted" not in error.message:
@@ -182,3 +184,14 @@ class Documents:
             message = "The document selects the same fields too often to be validated."
             return from_api_error(ApiError(message, Code.LIMIT_EXCEEDED, {"limit": "repeated_fields"}))
         return from_request_error(error, Code.GRAPHQL_VALIDATION_FAILED)
+
+
+def _unlink(node: DocumentNode) -> None:
+    """Let go of the chain of a document's tokens: nobody walks it any more, and forgotten ones would wait for the
+    collector, which comes seldom to what has lived for long.
+    """
+    token = None if node.loc is None else node.loc.start_token
+    while token is not None:
+        following = token.next
+        token.prev = token.next = None
+        token = following

@@ -39,4 +39,5 @@ class Code:
     def _made(self, parameters: str, body: str) -> Callable[..., Any]:
         namespace = dict(self._names)
         exec(f"def made({parameters}):\n{body}", namespace)  # noqa: S102 - no word of a request is in it unquoted
-        return cast(Callable[..., Any], namespace["made"])
+        # What stands in its own namespace would wait for the collector, once its plan is forgotten.
+        return cast(Callable[..., Any], namespace.pop("made"))
