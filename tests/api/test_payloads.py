@@ -167,7 +167,7 @@ def test_a_bulk_reads_all_that_it_changed_with_the_statements_of_one(repeats: Re
     direct = repeats.engine._direct
     run = direct.run
 
-    async def noting(work: Any, *, short: bool) -> Any:
+    async def noting(work: Any, **options: Any) -> Any:
         def noted() -> Any:
             rows: Any = None
             try:
@@ -178,7 +178,7 @@ def test_a_bulk_reads_all_that_it_changed_with_the_statements_of_one(repeats: Re
             except StopIteration as done:
                 return done.value
 
-        return await run(noted(), short=short)
+        return await run(noted(), **options)
 
     selection = "creditMemo { number account { name } items { nodes { amount } } }"
     with pytest.MonkeyPatch.context() as patch:
