@@ -193,6 +193,8 @@ async def test_both_ways_give_the_same_answer(url: str, tmp_path: Path) -> None:
             {"sec_fetch_site": "cross-site"},
             {"host": "elsewhere.example"},
             {"accept": "text/plain"},
+            {"accept": "application/json" + ", text/plain" * 100},
+            {"x_forwarded_for": ", ".join(["198.51.100.7"] * 100)},
             {"content_type": "text/plain"},
             {"content_encoding": "gzip"},
             {"x_graphql_cost": "1"},

@@ -43,6 +43,9 @@ UNUSUAL: Final = frozenset(
 )
 """Headers that others have to look at."""
 
+LONGEST: Final = 1_000
+"""Bytes of headers whose meaning is remembered; longer ones are not, so that nobody can fill the memory with them."""
+
 FORWARDED: Final = (b"x-forwarded-for", b"x-forwarded-proto")
 
 Header = tuple[bytes, bytes]
@@ -107,17 +110,22 @@ class Shortcut:
     def ask(self, headers: Sequence[Header], body: bytes, client: str, scheme: str) -> Asked | None:
         """Ask a POST to the endpoint what every request is asked; None, and nothing done, where it goes the long way.
 
-        What comes back has a turn, which `answer` or `too_late` gives back.
+        What comes back has a turn, which `answer` gives back.
         """
         began = time.perf_counter()
         given = dict(headers)
-        if len(given) != len(headers) or not UNUSUAL.isdisjoint(given) or not self._knows(given.get(b"host", b"")):
+        if len(given) != len(headers) or not UNUSUAL.isdisjoint(given):
+            return None
+        host, accept, content_type = given.get(b"host", b""), given.get(b"accept", b""), given.get(b"content-type", b"")
+        if len(host) + len(accept) + len(content_type) > LONGEST or not self._knows(host):
             return None
         forwarded, proto = given.get(FORWARDED[0]), given.get(FORWARDED[1])
         if forwarded is not None or proto is not None:
+            if len(forwarded or b"") + len(proto or b"") > LONGEST:
+                return None
             client, scheme = self._sender(client, scheme, forwarded, proto)
         address = network(client)
-        media_type = _media_type(given.get(b"accept", b""), given.get(b"content-type", b""))
+        media_type = _media_type(accept, content_type)
         viewer = self._authentication.known(given.get(b"authorization", b""))
         if media_type is None or viewer is None or not self._traffic.trusts(address):
             return None
