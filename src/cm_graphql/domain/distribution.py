@@ -80,8 +80,11 @@ def proration(purse: Purse, debts: Sequence[int], total: int, unit: int) -> list
     owed = [debts[column] for column in columns]
     if total > min(sum(credits), sum(owed)):
         return []
-    cells = matrix(split(total, credits, unit), split(total, owed, unit), unit)
-    moves = [Move(rows[cell.source], columns[cell.target], cell.amount) for cell in cells]
+    # Lines whose share is 0 have cells of 0 alone: a cent between many lines is a table of one cell.
+    given = [(row, share) for row, share in zip(rows, split(total, credits, unit), strict=True) if share]
+    taken = [(column, share) for column, share in zip(columns, split(total, owed, unit), strict=True) if share]
+    cells = matrix([share for _, share in given], [share for _, share in taken], unit)
+    moves = [Move(given[cell.source][0], taken[cell.target][0], cell.amount) for cell in cells]
     purse.take(moves)
     return moves
 

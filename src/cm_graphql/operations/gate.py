@@ -25,7 +25,7 @@ from cm_graphql.operations.ports import Clock, Gateway, TaxEngine
 from cm_graphql.operations.quoting import Quoted, Unasked
 from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Forbidden, Viewer
-from cm_graphql.store import records
+from cm_graphql.store import at_once, records
 from cm_graphql.store.database import Database
 from cm_graphql.store.errors import Contention, typed
 from cm_graphql.store.keys import MalformedId
@@ -76,6 +76,8 @@ class Action(Generic[C]):
     run: Callable[[Unit, C], Awaitable[Outcome]]
     errand: Errand | None = None
     """Run after the transaction where the outcome has something `unfinished`; never in a dry run."""
+    between: Callable[[Any], tuple[str, str] | None] | None = None
+    """Tells the memo and the only target that money moves between, where that is all (see `store.at_once`)."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,10 @@ class BulkAction(Generic[C, E]):
 
 
 def action(
-    *scopes: str, errand: Errand | None = None
+    *scopes: str, errand: Errand | None = None, between: Callable[[Any], tuple[str, str] | None] | None = None
 ) -> Callable[[Callable[[Unit, C], Awaitable[Outcome]]], Action[C]]:
     """Make an action of a function that loads, decides and saves; the caller needs all of the scopes."""
-    return lambda run: Action(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand)
+    return lambda run: Action(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand, between)
 
 
 def bulk_action(
@@ -172,7 +174,9 @@ class Gate:
                 answers, rehearsal = await self._rehearse([command], what.run, try_)
                 return answers[0], rehearsal
             request = _idempotent(what.name, command, viewer)
-            answer = await self._once(request, what.run, command, try_, what.errand)
+            answer = None if request or viewer.accounts is not None else await self._at_once(what, command, try_)
+            if answer is None:
+                answer = await self._once(request, what.run, command, try_, what.errand)
             outcomes[answer.ending] += 1
             return answer, None
 
@@ -298,6 +302,24 @@ class Gate:
         )
 
     # --- the real thing -----------------------------------------------------------------------------------------------
+
+    async def _at_once(self, what: Action[C], command: C, try_: _Try) -> Answer | None:
+        """Do something without locks; None where nothing was done and it has to be done, or refused, under locks."""
+        try:
+            named = None if what.between is None else what.between(command)
+            if named is None:
+                return None
+            return await at_once.attempt(
+                self.database, *named, lambda session: self._run_in(session, what.run, command, try_)
+            )
+        except (at_once.Overtaken, Refusal, Unasked, MalformedId):
+            return None
+
+    async def _run_in(
+        self, session: Session, run: Callable[[Unit, C], Awaitable[Outcome]], command: C, try_: _Try
+    ) -> Answer:
+        unit = await Unit.begin(session, try_.viewer, self.clock, request_id=try_.request_id, quoted=try_.quoted)
+        return Answer(outcome=await run(unit, command))
 
     async def _once(
         self,

@@ -12,6 +12,7 @@ from cm_graphql.domain.commands.settlement import (
     ApplyCreditMemo,
     ApplyCreditMemoAsync,
     InvoiceAmount,
+    InvoiceApplication,
     UnapplyCreditMemo,
     UnapplyCreditMemoAsync,
 )
@@ -26,6 +27,7 @@ from cm_graphql.operations.unit import Path, Unit
 from cm_graphql.operations.viewer import Viewer
 from cm_graphql.store import memos, moving, records, targets
 from cm_graphql.store import tables as t
+from cm_graphql.store.keys import read_key
 from cm_graphql.store.reading import Reading
 from cm_graphql.store.session import Session
 
@@ -40,7 +42,20 @@ _LINE_FIELDS = ("credit_memo_item_id", "credit_tax_item_id", "invoice_item_id", 
 # --- at once ----------------------------------------------------------------------------------------------------------
 
 
-@action("credit_memos:apply")
+def _between(command: ApplyCreditMemo | UnapplyCreditMemo) -> tuple[str, str] | None:
+    """The memo and the only target, where a request names both by their ids and no lines."""
+    wanted = requests.asked(command)
+    if len(wanted) != 1:
+        return None
+    (_, want) = wanted[0]
+    if isinstance(want, InvoiceAmount) or want.items is not None:
+        return None
+    prefix, key = ("inv", want.invoice_key) if isinstance(want, InvoiceApplication) else ("dm", want.debit_memo_key)
+    memo_id, target_id = read_key(command.key, "cm")[0], read_key(key, prefix)[0]
+    return None if memo_id is None or target_id is None else (memo_id, target_id)
+
+
+@action("credit_memos:apply", between=_between)
 async def apply(unit: Unit, command: ApplyCreditMemo) -> Outcome:
     """Apply a posted memo (domain.md 1.11)."""
     memo = await unit.memo_for_moving(command.key)

@@ -1,10 +1,11 @@
 """Many rows in few statements: what an action of 15,000 lines writes costs a handful of round trips.
 
 The statements are the drivers' own. PostgreSQL is handed a whole column at a time as an array; SQLite, which has no
-round trips, has one prepared statement run for every row.
+round trips, has one prepared statement run for every row. A single row, which is what most actions write of most
+tables, is handed over as it is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from cm_graphql.store.statements import Written
 
 Values = dict[str, Any]
 Row = Mapping[str, Any]
+Converter = Callable[[Any], Any]
 
 CHUNK = 500
 """Keys per statement where they are listed one by one; far below every driver's limit of parameters."""
@@ -27,14 +29,12 @@ ROWS = 2_000
 
 async def insert(session: Session, table: Table, rows: Iterable[Row]) -> None:
     """Insert rows, all of the same columns; none is fine. They are taken one chunk at a time."""
-    for chunk in _chunks(rows):
-        await _run(session, table, chunk, _inserting)
+    await _write(session, table, rows, _Writer.inserting)
 
 
 async def update(session: Session, table: Table, rows: Iterable[Row]) -> None:
     """Set the given columns of the rows with the given ids; all name the same columns, none is fine."""
-    for chunk in _chunks(rows):
-        await _run(session, table, chunk, _updating)
+    await _write(session, table, rows, _Writer.updating)
 
 
 async def delete(session: Session, table: Table, ids: Sequence[str]) -> None:
@@ -50,32 +50,69 @@ async def delete(session: Session, table: Table, ids: Sequence[str]) -> None:
         session.wrote(len(chunk))
 
 
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+async def _write(
+    session: Session,
+    table: Table,
+    rows: Iterable[Row],
+    writer: Callable[[Table, tuple[str, ...], Dialect], "_Writer"],
+) -> None:
     left = iter(rows)
     while chunk := list(islice(left, ROWS)):
-        yield chunk
+        written = writer(table, tuple(chunk[0]), session.sql_dialect).written(chunk)
+        await session.put(written, apart=len(chunk) == ROWS)  # enough for a round trip of its own
+        session.wrote(len(chunk))
 
 
-async def _run(
-    session: Session, table: Table, rows: Sequence[Row], write: Callable[[Table, tuple[str, ...], Dialect], str]
-) -> None:
-    names = tuple(rows[0])
-    dialect = session.connection.dialect
-    statement = write(table, names, dialect)
-    if session.dialect == "sqlite":
-        if write is _updating:
-            names = (*(name for name in names if name != "id"), "id")  # in the order of the statement's marks
-        columns = [_values(table, name, rows, dialect) for name in names]
-        await session.put(Written(statement, list(zip(*columns, strict=True))))
-    else:
-        written = Written(statement, [_values(table, name, rows, dialect) for name in names])
-        await session.put(written, apart=len(rows) == ROWS)  # enough for a round trip of its own
-    session.wrote(len(rows))
+class _Writer:
+    """How rows of one table are written that all have the same columns."""
+
+    def __init__(
+        self, columns: Sequence[tuple[str, Converter | None]], one: str, many: str | None, changes: str | None = None
+    ) -> None:
+        """`columns` in the order of the statements' marks; `one` row takes values, `many` take arrays if given.
+
+        `changes` names the table where rows are written over.
+        """
+        self._columns = columns
+        self._one = one
+        self._many = many
+        self._changes = changes
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def inserting(cls, table: Table, names: tuple[str, ...], dialect: Dialect) -> "_Writer":
+        """To insert them."""
+        into = f'INSERT INTO "{table.name}" ({_listed(names)}) '
+        one = f"{into}VALUES ({', '.join(_marks(dialect, len(names)))})"
+        many = f"{into}SELECT * FROM {_arrays(table, names, dialect)} AS given"  # noqa: S608  our own names
+        return cls(_converters(table, names, dialect), one, None if dialect.name == "sqlite" else many)
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def updating(cls, table: Table, names: tuple[str, ...], dialect: Dialect) -> "_Writer":
+        """To write over those with the same ids."""
+        names = (*(name for name in names if name != "id"), "id")
+        *marks, key = _marks(dialect, len(names))
+        values = ", ".join(f'"{name}" = {mark}' for name, mark in zip(names, marks, strict=False))
+        one = f'UPDATE "{table.name}" SET {values} WHERE "id" = {key}'  # noqa: S608  as above
+        values = ", ".join(f'"{name}" = given."{name}"' for name in names[:-1])
+        given = f"{_arrays(table, names, dialect)} AS given ({_listed(names)})"
+        many = f'UPDATE "{table.name}" SET {values} FROM {given} WHERE "{table.name}"."id" = given."id"'  # noqa: S608
+        return cls(_converters(table, names, dialect), one, None if dialect.name == "sqlite" else many, table.name)
+
+    def written(self, rows: Sequence[Row]) -> Written:
+        """The statement for these rows."""
+        if len(rows) == 1:
+            row = rows[0]
+            values = [row[name] if convert is None else convert(row[name]) for name, convert in self._columns]
+            changed = None if self._changes is None else (self._changes, row["id"])
+            return Written(self._one, values if self._many else [values], changed)
+        columns = [_values(name, convert, rows) for name, convert in self._columns]
+        return Written(self._many, columns) if self._many else Written(self._one, list(zip(*columns, strict=True)))
 
 
-def _values(table: Table, name: str, rows: Sequence[Row], dialect: Dialect) -> list[Any]:
+def _values(name: str, convert: Converter | None, rows: Sequence[Row]) -> list[Any]:
     """One column of the rows, as the driver takes it."""
-    convert = _converter(table, name, dialect)
     if convert is None:
         return [row[name] for row in rows]
     converted: list[Any] = []
@@ -88,30 +125,16 @@ def _values(table: Table, name: str, rows: Sequence[Row], dialect: Dialect) -> l
     return converted
 
 
-@lru_cache(maxsize=1_024)
-def _converter(table: Table, name: str, dialect: Dialect) -> Callable[[Any], Any] | None:
-    return table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+def _converters(table: Table, names: Sequence[str], dialect: Dialect) -> list[tuple[str, Converter | None]]:
+    return [(name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names]
 
 
-@lru_cache(maxsize=256)
-def _inserting(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
-    columns = ", ".join(f'"{name}"' for name in names)
-    into = f'INSERT INTO "{table.name}" ({columns}) '
-    if dialect.name == "sqlite":
-        return f"{into}VALUES ({', '.join('?' * len(names))})"
-    return f"{into}SELECT * FROM {_arrays(table, names, dialect)} AS given"  # noqa: S608  our own names
+def _marks(dialect: Dialect, count: int) -> list[str]:
+    return ["?"] * count if dialect.name == "sqlite" else [f"${place}" for place in range(1, count + 1)]
 
 
-@lru_cache(maxsize=256)
-def _updating(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
-    changed = [name for name in names if name != "id"]
-    if dialect.name == "sqlite":
-        values = ", ".join(f'"{name}" = ?' for name in changed)
-        return f'UPDATE "{table.name}" SET {values} WHERE "id" = ?'  # noqa: S608  as above
-    values = ", ".join(f'"{name}" = given."{name}"' for name in changed)
-    columns = ", ".join(f'"{name}"' for name in names)
-    given = f"{_arrays(table, names, dialect)} AS given ({columns})"
-    return f'UPDATE "{table.name}" SET {values} FROM {given} WHERE "{table.name}"."id" = given."id"'  # noqa: S608
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _arrays(table: Table, names: Sequence[str], dialect: Dialect) -> str:

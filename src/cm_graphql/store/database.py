@@ -6,6 +6,7 @@ PostgreSQL locks rows: whoever changes a row says FOR UPDATE first, in one globa
 """
 
 import asyncio
+import json
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool, QueuePool
 
 from cm_graphql.store import inline
+from cm_graphql.store.connections import Connections
 from cm_graphql.store.errors import Conflict, typed
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.groups import Writers, to_the_end
@@ -63,6 +65,8 @@ class Database:
         self.lock_timeout = lock_timeout
         self.driver_options: dict[str, Any] = {}
         """What PostgreSQL's driver is told when it is used without SQLAlchemy."""
+        self.straight: Connections | None = None
+        """PostgreSQL's connections for what needs no transaction (see `at_once`)."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []
         """Told after each commit what it announced; they must not wait, nor fail."""
         self._queue = Writers(writers, lock_timeout) if dialect == "sqlite" else None
@@ -103,7 +107,9 @@ class Database:
         # One snapshot for all statements of a read, as on SQLite; read-only transactions never fail for it.
         reading = writing.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         database = cls(dialect, reading, writing, lock_timeout)
-        database.driver_options = _driver_options(statement_timeout, prepared_statements)
+        database.driver_options = _driver_options(lock_timeout, statement_timeout, prepared_statements)
+        if prepared_statements:  # a pooler forgets between statements how long one may wait for a lock
+            database.straight = Connections(database.plain_url, database.driver_options, pool_size, _read_json)
         return database
 
     def usage(self) -> dict[str, tuple[int, int]]:
@@ -112,10 +118,17 @@ class Database:
         named = {"reads_and_writes": writes} if reads is writes else {"reads": reads, "writes": writes}
         return {name: (pool.checkedout(), pool.size()) for name, pool in named.items() if isinstance(pool, QueuePool)}
 
+    @property
+    def plain_url(self) -> str:
+        """The URL as PostgreSQL's driver itself takes it, password and all."""
+        return self.readers.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
     async def dispose(self) -> None:
         """Close all connections."""
         if self._queue is not None:
             await self._queue.settled()
+        if self.straight is not None:
+            await self.straight.close()
         await self.readers.dispose()
         await self.writers.dispose()
 
@@ -208,6 +221,11 @@ class Database:
 def announce(connection: AsyncConnection, changed: str) -> None:
     """Have an id told to the listeners of the database, once the transaction of this connection is committed."""
     connection.info.setdefault(_ANNOUNCED, {})[changed] = None
+
+
+def announced_on(connection: AsyncConnection) -> list[str]:
+    """What was announced on a connection."""
+    return list(connection.info.get(_ANNOUNCED, ()))
 
 
 def driver_url(url: str) -> tuple[URL, Dialect]:
@@ -327,12 +345,20 @@ def _postgresql_engine(
     return engine
 
 
-def _driver_options(statement_timeout: float | None, prepared_statements: bool) -> dict[str, Any]:
+def _driver_options(lock_timeout: float, statement_timeout: float | None, prepared_statements: bool) -> dict[str, Any]:
     if not prepared_statements:
         return {"statement_cache_size": 0}
-    limits = {} if statement_timeout is None else {"statement_timeout": str(int(statement_timeout * 1000))}
+    limits = {"lock_timeout": str(int(lock_timeout * 1000))}
+    if statement_timeout is not None:
+        limits["statement_timeout"] = str(int(statement_timeout * 1000))
     settings = {"application_name": "cm-graphql-plans", "timezone": "UTC", "jit": "off", **limits}
     return {"statement_cache_size": 1_000, "server_settings": settings}
+
+
+async def _read_json(connection: Any) -> None:
+    """Have JSON handed over as SQLAlchemy does."""
+    text: dict[str, Any] = {"encoder": str.encode, "decoder": json.loads, "schema": "pg_catalog", "format": "binary"}
+    await connection.set_type_codec("json", **text)
 
 
 def _unprepared() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql_dialect
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Dialect
 
+from cm_graphql.store.connections import Connections
 from cm_graphql.store.database import Database
 from cm_graphql.store.errors import StoreError
 from cm_graphql.store.fold import fold_text
@@ -176,57 +177,28 @@ def _carry_out(
 
 
 class PostgresqlDirect:
-    """Reads PostgreSQL through asyncpg, its statements prepared once per connection.
-
-    The pool is our own: asyncpg's asks the server at each release to forget settings, which nothing here makes, and
-    that round trip costs as much as a small reading.
-    """
+    """Reads PostgreSQL through asyncpg, its statements prepared once per connection."""
 
     name = "postgresql"
 
     def __init__(self, database: Database, size: int) -> None:
         self.dialect = database.readers.dialect
-        self._url = database.readers.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._options = database.driver_options
-        self._size = size
-        self._busy = 0
-        self._turns = asyncio.Semaphore(size)
-        self._idle: list[asyncpg.Connection] = []
+        self._connections = Connections(database.plain_url, database.driver_options, size)
 
     async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
         """Carry out a reading; here none is too long."""
-        async with self._turns:
-            connection = None
-            self._busy += 1
-            try:
-                connection = await self._connection()
+        try:
+            async with self._connections.one() as connection:
                 if alone:
                     return await self._carry_out(connection, work)
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     return await self._carry_out(connection, work)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-                raise ReadingFailed(str(error)) from error
-            except asyncio.CancelledError:
-                if connection is not None:
-                    connection.terminate()  # its statement may still run, and its answer is nobody's
-                raise
-            finally:
-                self._busy -= 1
-                if connection is not None and not connection.is_closed():
-                    self._idle.append(connection)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise ReadingFailed(str(error)) from error
 
     def usage(self) -> tuple[int, int]:
         """How many connections are in use, and how many there may be."""
-        return self._busy, self._size
-
-    async def _connection(self) -> asyncpg.Connection:
-        """A connection that is open, as far as one can tell without asking; the one used last, for its warm caches."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
-        # Connecting keeps an eye on the clock, for which it has to be a task, whatever the reading is part of.
-        return await asyncio.ensure_future(asyncpg.connect(self._url, **self._options))
+        return self._connections.usage()
 
     async def _carry_out(self, connection: Any, work: Work) -> Any:
         rows: Any = None
@@ -239,8 +211,7 @@ class PostgresqlDirect:
 
     async def close(self) -> None:
         """Close the connections."""
-        while self._idle:
-            await self._idle.pop().close()
+        await self._connections.close()
 
 
 class Unconnected:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import CompoundSelect, literal, select, union_all
+from sqlalchemy import CompoundSelect, literal, select, union_all, update
 
 from cm_graphql.domain.enums import JobOperation, JobStatus, RefundStatus
 from cm_graphql.store import tables as t
@@ -34,6 +34,13 @@ def with_holder(
         return None if memo is None else (memo, (await holders(session, [memo_id])).get(memo_id))
 
     return loaded
+
+
+async def touch(session: Session, memo_id: str) -> None:
+    """Show that a memo is held from now on to those who move money without locks (see `at_once`)."""
+    if session.dialect == "postgresql":
+        same = {"version": t.credit_memos.c.version}
+        await session.execute(update(t.credit_memos).where(t.credit_memos.c.id == memo_id).values(same))
 
 
 def _holders(among: Among) -> CompoundSelect[Any]:

@@ -45,6 +45,24 @@ class Inline(aiosqlite.Connection):
         # Broken off, which leaves the transaction as it was: nothing but a question can be asked twice.
         return await self._in_thread(fn, *args, **kwargs)
 
+    async def execute_fetchall(self, sql: str, parameters: Any = ()) -> Any:  # type: ignore[override]
+        """The same for a statement and its rows, without aiosqlite's wrappers."""
+        connection = self._connection
+        if self.apart or connection is None:
+            return await self._execute(self._execute_fetchall, sql, parameters)
+        if not sql.startswith("SELECT"):
+            return connection.execute(sql, parameters).fetchall()
+        return await self._execute(self._execute_fetchall, sql, parameters)
+
+    async def executemany(self, sql: str, parameters: Any) -> Any:  # type: ignore[override]
+        """The same for a writing statement and its sets of parameters."""
+        connection = self._connection
+        if self.apart or connection is None or len(parameters) > MANY:
+            return await self._execute(self._conn.executemany, sql, parameters)
+        if len(parameters) == 1:
+            return connection.execute(sql, parameters[0])
+        return connection.executemany(sql, parameters)
+
     def watch(self, connection: sqlite3.Connection) -> None:
         """Have SQLite look at the clock as it works."""
         connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)

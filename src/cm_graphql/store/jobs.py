@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row, and_, delete, func, or_, select, update
 
 from cm_graphql.domain.enums import JobOperation, JobStatus
+from cm_graphql.store import holds
 from cm_graphql.store import tables as t
 from cm_graphql.store.session import Session
 
@@ -78,6 +79,8 @@ async def add(
             "request_id": request_id,
         },
     )
+    if operation in holds.MOVING:
+        await holds.touch(session, memo_id)
     session.announce(job_id)
 
 

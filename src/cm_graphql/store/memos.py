@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -95,7 +94,7 @@ async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> Mem
 
 
 async def head_row(session: Session, memo_id: str, *, lock: bool) -> Any:
-    return next(iter(await session.ask(_LOCKED_HEAD if lock else _HEAD, memo=memo_id)), None)
+    return next(iter(await session.ask(LOCKED_HEAD if lock else _HEAD, memo=memo_id)), None)
 
 
 def _head(_among: Among) -> Select[Any]:
@@ -103,7 +102,7 @@ def _head(_among: Among) -> Select[Any]:
 
 
 _HEAD: Final = Query(_head)
-_LOCKED_HEAD: Final = Query(lambda among: _head(among).with_for_update())
+LOCKED_HEAD: Final = Query(lambda among: _head(among).with_for_update())
 
 
 def _number(row: Row[Any]) -> str | None:
@@ -292,7 +291,7 @@ async def save(session: Session, before: CreditMemo | None, after: CreditMemo, s
         await session.execute(t.credit_memos.update().where(t.credit_memos.c.id == after.id), values)
     await writer.lines(before)
     await save_parts(session, before, after, stamp)
-    return replace(after, version=version)
+    return after.at_version(version)
 
 
 async def delete(session: Session, memo: CreditMemo) -> None:

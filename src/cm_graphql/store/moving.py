@@ -5,7 +5,6 @@ A memo of 300,000 lines fits into memory that way, and costs a statement per tab
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Final, cast
 
 from sqlalchemy import Row, Select, func, select
@@ -40,8 +39,8 @@ async def load_with_holder(
     memo, memos = {"memo": memo_id}, {"ids": [memo_id]}
     tax_rows, item_rows, item_parts, parts, holding, currencies = await reading.each(
         session,
-        (_TAXES, memo),
-        (_ITEMS, memo),
+        (TAXES, memo),
+        (ITEMS, memo),
         (ITEM_PARTS, memos),
         (PARTS, memos),
         (HOLDERS, memos),
@@ -120,8 +119,8 @@ def _moving_items(_among: Among) -> Select[Any]:
     )
 
 
-_TAXES: Final = Query(_moving_taxes)
-_ITEMS: Final = Query(_moving_items)
+TAXES: Final = Query(_moving_taxes)
+ITEMS: Final = Query(_moving_items)
 
 
 def _ids(items: Iterable[CreditMemoItem]) -> Iterator[str]:
@@ -190,7 +189,7 @@ async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: S
             ({"id": new.id, **used(new), **touched(stamp)} for old, new in lines if used(old) != used(new)),
         )
     await save_parts(session, before, after, stamp)
-    return replace(after, version=version)
+    return after.at_version(version)
 
 
 def _changed_taxes(before: CreditMemo, after: CreditMemo) -> Iterator[tuple[TaxationItem, TaxationItem]]:

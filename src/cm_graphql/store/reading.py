@@ -31,7 +31,7 @@ class Reading:
         if not self.paged:
             yield await session.ask(query, **values)
             return
-        async for page in session.pages(query.with_values(session.connection.dialect, values), PAGE):
+        async for page in session.pages(query.with_values(session.sql_dialect, values), PAGE):
             yield page
             self.seen(len(page))
 

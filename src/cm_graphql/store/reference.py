@@ -1,11 +1,13 @@
 """Settings, codes, periods, accounts and numbers: what actions ask for beside the documents."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Table, and_, select
+from sqlalchemy import Table, Text, and_, cast, select
 
 from cm_graphql.domain.billing import TaxRate
 from cm_graphql.domain.enums import DocumentType, EventAction, PeriodStatus
@@ -24,9 +26,15 @@ NUMBER_DIGITS = 8
 
 async def rulebook(session: Session) -> RuleBook:
     """Everything the rules ask for that is not a document."""
-    settings, periods, codes = await session.ask_all((_SETTINGS, {}), (_CLOSED_PERIODS, {}), (_REASON_CODES, {}))
+    settings, periods, codes = await session.ask_all(*((query, {}) for query in RULEBOOK))
+    return _rulebook(settings[0].document if settings else None, tuple(periods), tuple(codes))
+
+
+@lru_cache(maxsize=64)
+def _rulebook(settings: str | None, periods: tuple[Any, ...], codes: tuple[Any, ...]) -> RuleBook:
+    """The rules that these rows stand for; the same rows come again and again."""
     return RuleBook(
-        settings=settings_of((settings[0].document if settings else None) or {}),
+        settings=settings_of(json.loads(settings or "{}")),
         closed_periods=tuple(
             Period(name=row.name, start_date=row.start_date, end_date=row.end_date, closed=True) for row in periods
         ),
@@ -43,7 +51,9 @@ def _codes(rows: Iterable[Any]) -> tuple[ReasonCode, ...]:
     return tuple(ReasonCode(name=row.name, type=row.type, active=row.active, is_default=row.is_default) for row in rows)
 
 
-_SETTINGS: Final = Query(lambda _among: select(t.settings.c.document).where(t.settings.c.id == 1))
+_SETTINGS: Final = Query(
+    lambda _among: select(cast(t.settings.c.document, Text).label("document")).where(t.settings.c.id == 1)
+)
 _CLOSED_PERIODS: Final = Query(
     lambda _among: select(
         t.accounting_periods.c.name, t.accounting_periods.c.start_date, t.accounting_periods.c.end_date
@@ -54,6 +64,8 @@ _REASON_CODES: Final = Query(
         t.reason_codes.c.name, t.reason_codes.c.type, t.reason_codes.c.active, t.reason_codes.c.is_default
     ).order_by(t.reason_codes.c.id)
 )
+RULEBOOK: Final = (_SETTINGS, _CLOSED_PERIODS, _REASON_CODES)
+"""What `rulebook` asks."""
 
 
 async def tenant_settings(session: Session, *, lock: bool = False) -> TenantSettings:

@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, select
 from cm_graphql.domain.enums import RefundStatus
 from cm_graphql.domain.records import Stamp
 from cm_graphql.domain.refunds import Refund, RefundItemPart, RefundPart
-from cm_graphql.store import bulk
+from cm_graphql.store import bulk, holds
 from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
 from cm_graphql.store.memos import line_ids, rate_values, rates_of, stamped, touched
@@ -28,6 +28,8 @@ _SAME_COLUMNS = (
 async def insert(session: Session, refund: Refund, stamp: Stamp) -> None:
     """Write a new refund with what it takes from each line."""
     await session.execute(t.refunds.insert(), {**_values(refund), **stamped(stamp)})
+    if refund.status is RefundStatus.PROCESSING and refund.credit_memo_id is not None:
+        await holds.touch(session, refund.credit_memo_id)
     part = refund.part
     if part is None:
         return

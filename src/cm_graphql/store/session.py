@@ -30,6 +30,9 @@ class Session:
         self.dialect = dialect
         self.wrote: Callable[[int], None] = lambda rows: None
         """Told by `bulk` how many rows it wrote, after each chunk."""
+        self.sql_dialect = connection.dialect
+        """How SQLAlchemy spells statements for the database."""
+        self._watchers = connection.sync_engine.dispatch
         self._currencies: dict[str, Currency] = {}
         self._direct: Driver | None = None
         self._gathered: list[Written] | None = None
@@ -45,7 +48,7 @@ class Session:
     async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
         """The rows that answer each of several questions, in one round trip."""
         driver = self._direct or await self._driver()
-        questions = [query.on(self.connection.dialect) for query, _ in asked]
+        questions = [query.on(self.sql_dialect) for query, _ in asked]
         self._note(*(question.sql for question in questions))
         try:
             return await driver.ask(questions, [values for _, values in asked])
@@ -96,7 +99,7 @@ class Session:
 
     def _note(self, *statements: str) -> None:
         """Let those see a statement who watch SQLAlchemy's."""
-        for listener in self.connection.sync_engine.dispatch.before_cursor_execute:
+        for listener in self._watchers.before_cursor_execute:
             listener(self.connection.sync_connection, None, "; ".join(statements), (), None, False)
 
     async def _fail(self, error: Exception) -> NoReturn:

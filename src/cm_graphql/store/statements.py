@@ -66,8 +66,7 @@ class Compiled:
             for name in compiled.positiontup or ()
         ]
         columns = list(statement.selected_columns)
-        row: Any = namedtuple("Row", [column.key for column in columns])  # type: ignore[misc]
-        self._row = row._make
+        self._row: Any = namedtuple("Row", [column.key for column in columns])  # type: ignore[misc]
         converters = [(at, _converter(column, dialect)) for at, column in enumerate(columns)]
         self._converters = [(at, convert) for at, convert in converters if convert is not None]
 
@@ -81,14 +80,15 @@ class Compiled:
 
     def rows(self, found: Sequence[Sequence[Any]]) -> list[Any]:
         """What the driver answered, as rows whose columns are attributes, with values as SQLAlchemy gives them."""
-        if not self._converters:
-            return [self._row(row) for row in found]
+        kind, converters, new = self._row, self._converters, tuple.__new__
+        if not converters:
+            return [new(kind, row) for row in found]
         made = []
         for row in found:
             values = list(row)
-            for at, convert in self._converters:
+            for at, convert in converters:
                 values[at] = convert(values[at])
-            made.append(self._row(values))
+            made.append(new(kind, values))
         return made
 
 
@@ -123,6 +123,8 @@ class Written(NamedTuple):
 
     sql: str
     parameters: Sequence[Any]
+    changes: tuple[str, str] | None = None
+    """The table and the id of the only row that it changes, where it does no more, and ends with naming it."""
 
 
 class Driver(Protocol):
@@ -167,8 +169,9 @@ class PostgresqlDriver:
         parameters = [question.parameters(given) for question, given in zip(questions, values, strict=True)]
         if len(questions) == 1:
             return [questions[0].rows(await self._driver.fetch(questions[0].sql, *parameters[0]))]
-        parts = _numbered_on([question.sql for question in questions], [len(given) for given in parameters])
-        sql = "SELECT " + ", ".join(f"ARRAY(SELECT found FROM ({part}) AS found)" for part in parts)  # noqa: S608
+        sql = _asked_together(
+            tuple((question.sql, len(given)) for question, given in zip(questions, parameters, strict=True))
+        )
         answer = await self._driver.fetchrow(sql, *(value for given in parameters for value in given))
         return [question.rows(found) for question, found in zip(questions, answer, strict=True)]
 
@@ -177,23 +180,30 @@ class PostgresqlDriver:
         if len(statements) == 1:
             await self._driver.fetch(statements[0].sql, *statements[0].parameters)
             return
-        parts = _numbered_on(
-            [statement.sql for statement in statements], [len(statement.parameters) for statement in statements]
-        )
-        named = ", ".join(f"part_{place} AS ({part})" for place, part in enumerate(parts))
-        sql = f"WITH {named} SELECT"
+        sql = written_together(tuple((statement.sql, len(statement.parameters)) for statement in statements), "")
         await self._driver.fetch(sql, *(value for statement in statements for value in statement.parameters))
 
 
-def _numbered_on(statements: Sequence[str], counts: Sequence[int]) -> tuple[str, ...]:
-    """Statements whose parameters are numbered on from one to the next."""
-    return _renumbered(tuple(zip(statements, counts, strict=True)))
+Counted: TypeAlias = tuple[tuple[str, int], ...]
+"""Statements, each with the number of its parameters."""
 
 
 @lru_cache(maxsize=1_024)
-def _renumbered(counted: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    before = accumulate((count for _, count in counted), initial=0)
-    return tuple(_shifted(sql, by) for (sql, _), by in zip(counted, before, strict=False))
+def _asked_together(questions: Counted) -> str:
+    return "SELECT " + ", ".join(f"ARRAY(SELECT found FROM ({part}) AS found)" for part in _numbered_on(questions))  # noqa: S608
+
+
+@lru_cache(maxsize=1_024)
+def written_together(statements: Counted, result: str) -> str:
+    """One statement of many writing ones, which answers a result that may refer to them as part_0, part_1 and so on."""
+    named = ", ".join(f"part_{place} AS ({part})" for place, part in enumerate(_numbered_on(statements)))
+    return f"WITH {named} SELECT {result}"
+
+
+def _numbered_on(statements: Counted) -> tuple[str, ...]:
+    """Statements whose parameters are numbered on from one to the next."""
+    before = accumulate((count for _, count in statements), initial=0)
+    return tuple(_shifted(sql, by) for (sql, _), by in zip(statements, before, strict=False))
 
 
 def _shifted(sql: str, by: int) -> str:

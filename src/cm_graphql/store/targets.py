@@ -38,9 +38,11 @@ async def find_ids(
     What belongs to other `accounts` than these is not found; None is all of them. Whoever loads by the ids next can
     `trust_ids`, which saves a statement where all accounts are meant: then only numbers are looked up.
     """
-    mine = owned(table, accounts)
     trust_ids = trust_ids and accounts is None  # what is not theirs, callers must not even lock
     read = {key: read_key(key, prefix) for key in keys}
+    if trust_ids and all(number is None for _, number in read.values()):
+        return {key: found for key, (found, _) in read.items() if found is not None}
+    mine = owned(table, accounts)
     ids = [found for found, _ in read.values() if found is not None]
     numbers = [found for _, found in read.values() if found is not None]
     known = {key: key for key in ids} if trust_ids else {}
@@ -165,14 +167,15 @@ class Kind:
     @cached_property
     def heads(self) -> Query:
         """What the rows of documents say of themselves, in the order of their ids."""
-        return Query(self._heads)
+        return Query(self.select_heads)
 
     @cached_property
     def locked_heads(self) -> Query:
         """The same, locked."""
-        return Query(lambda among: self._heads(among).with_for_update())
+        return Query(lambda among: self.select_heads(among).with_for_update())
 
-    def _heads(self, among: Among) -> Select[Any]:
+    def select_heads(self, among: Among) -> Select[Any]:
+        """The statement of `heads`."""
         c = self.head.c
         columns = (c.account_id, c.currency, c.status, c.credit_amount, c.payment_amount, c.updated_date)
         named = c[self.number].label("number"), c[self.date].label("document_date")

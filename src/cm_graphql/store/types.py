@@ -5,9 +5,11 @@ are UTC with six fraction digits.
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Dialect, Text
@@ -45,11 +47,15 @@ class Amount(TypeDecorator[int]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[int | None], int | None]:
         """Let only whole numbers in: SQLite would keep a float in an integer column without a word."""
-        if value is not None and type(value) is not int:
-            raise TypeError(f"{value!r} is no amount: amounts are int, in ten-thousandths of the currency's main unit")
-        return value
+        return _whole
+
+
+def _whole(value: int | None) -> int | None:
+    if value is not None and type(value) is not int:
+        raise TypeError(f"{value!r} is no amount: amounts are int, in ten-thousandths of the currency's main unit")
+    return value
 
 
 class Scaled(TypeDecorator[Decimal]):
@@ -83,6 +89,7 @@ def to_scaled(value: Decimal) -> int:
     return scaled
 
 
+@lru_cache(maxsize=4_096)  # the same few rates and quantities come again and again
 def from_scaled(value: int) -> Decimal:
     """Turn whole billionths back into a Decimal, without trailing zeros."""
     sign, digits = ("-", -value) if value < 0 else ("", value)
@@ -139,9 +146,12 @@ class JsonText(TypeDecorator[Any]):
         return json.loads(value) if isinstance(value, str) and dialect.name != "postgresql" else value
 
 
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def to_json(value: Any) -> str:
     """Write compact JSON; raises ValueError for NaN and Infinity, which JSON does not know."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _COMPACT.encode(value)
 
 
 class EnumText(TypeDecorator[StrEnum]):
@@ -158,13 +168,24 @@ class EnumText(TypeDecorator[StrEnum]):
         """Sort by code point, like all text."""
         return Text(collation="C") if dialect.name == "postgresql" else Text()
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
         """Refuse a word that is not in the vocabulary (ValueError)."""
-        return None if value is None else self.vocabulary(value).value
+        return _Words(self.vocabulary, {member: member.value for member in self.vocabulary}).__getitem__
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         """Answer the member."""
-        return None if value is None else self.vocabulary(value)
+        return _Words(self.vocabulary, {member.value: member for member in self.vocabulary}).__getitem__
+
+
+class _Words(dict[Any, Any]):
+    """What each word of a vocabulary becomes; nothing stays nothing."""
+
+    def __init__(self, vocabulary: type[StrEnum], known: dict[Any, Any]) -> None:
+        super().__init__({None: None, **known})
+        self._vocabulary = vocabulary
+
+    def __missing__(self, word: Any) -> Any:
+        return self[self._vocabulary(word)]  # which raises what says why there is none
 
 
 def enum_column(

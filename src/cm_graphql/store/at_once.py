@@ -1,0 +1,189 @@
+"""Movements of money on PostgreSQL in two statements: one reads everything, one writes it if nothing changed meanwhile.
+
+A transaction that locks first costs eight round trips, of which seven wait while nobody else may have the memo. Here
+no lock is held while rules are thought about. Whoever changes a memo or a target writes its head, and whoever begins
+to hold a memo touches it (see `holds`); PostgreSQL names the transaction that wrote a row last (`xmin`). So the
+statement that writes says of both heads who wrote them last when they were read, and does nothing where that is
+somebody else by now. Then, and wherever more is asked than was foreseen, the action is done under locks instead.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn, TypeVar
+
+import asyncpg
+from sqlalchemy import literal_column, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cm_graphql.store import memos, moving, reference
+from cm_graphql.store import tables as t
+from cm_graphql.store.database import Database, announced_on
+from cm_graphql.store.groups import to_the_end
+from cm_graphql.store.holds import HOLDERS
+from cm_graphql.store.session import CURRENCY, Session
+from cm_graphql.store.statements import PostgresqlDriver, Query, Written, given, written_together
+from cm_graphql.store.targets import KINDS, Kind
+
+Result = TypeVar("Result")
+
+_ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
+"""Classes of SQLSTATE that tell of a lost connection or of a server in trouble; all others say what was not done."""
+_CANCELED: Final = "57014"
+
+
+class Overtaken(Exception):
+    """Nothing was done: somebody was faster, or more is asked than can be done at once."""
+
+
+async def attempt(
+    database: Database, memo_id: str, target_id: str, work: Callable[[Session], Awaitable[Result]]
+) -> Result:
+    """Run `work`, which moves money between this memo and this target and ends with writing that `together`.
+
+    Raises Overtaken where it has to be done under locks, and whatever `work` raises; in both cases nothing was done.
+    """
+    connections = database.straight
+    if connections is None:
+        raise Overtaken("only PostgreSQL has round trips to save")
+    try:
+        async with connections.one() as connection:
+            session = AtOnce(database.writers, connection, memo_id, target_id)
+            await session.foresee()
+            try:
+                return await work(session)
+            finally:
+                if session.done:
+                    database.tell(announced_on(session.connection))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise Overtaken(str(error)) from error  # it could not even be read
+
+
+class _Nobody:
+    """Stands where a transaction has its connection: whoever needs one cannot do without a transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.dialect = engine.dialect
+        self.sync_engine = engine.sync_engine
+        self.sync_connection = None
+        self.info: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Overtaken(f"{name} needs a transaction")
+
+
+class AtOnce(Session):
+    """Answers from what was read at the beginning, and writes once."""
+
+    def __init__(self, engine: AsyncEngine, connection: Any, memo_id: str, target_id: str) -> None:
+        nobody: Any = _Nobody(engine)
+        super().__init__(nobody, "postgresql")
+        self.done = False
+        self._direct = PostgresqlDriver(connection)
+        self._straight = connection
+        self._memo_id = memo_id
+        self._target_id = target_id
+        self._kind = next((kind for kind in KINDS if target_id.startswith(kind.prefix)), None)
+        self._foreseen: dict[Query, tuple[Mapping[str, Any] | None, list[Any]]] = {}
+        self._last_written: list[tuple[str, str, int]] = []
+        """Of each head in the order of locks its table, its id, and the transaction that wrote it last."""
+
+    async def foresee(self) -> None:
+        """Ask everything in one round trip."""
+        kind = self._kind
+        if kind is None:
+            raise Overtaken("nothing has such an id")
+        memo, memo_ids, target_ids = {"memo": self._memo_id}, {"ids": [self._memo_id]}, {"ids": [self._target_id]}
+        foreseen: tuple[tuple[Query, Mapping[str, Any] | None, Query, Mapping[str, Any]], ...] = (
+            (memos.LOCKED_HEAD, memo, _MEMO, memo),
+            (kind.locked_heads, target_ids, _TARGETS[kind.prefix], target_ids),
+            (CURRENCY, None, _MEMO_CURRENCY, memo),
+            *((query, {}, query, {}) for query in reference.RULEBOOK),
+            *((query, memo, query, memo) for query in (moving.TAXES, moving.ITEMS)),
+            *((query, memo_ids, query, memo_ids) for query in (memos.ITEM_PARTS, memos.PARTS, HOLDERS)),
+            *((query, target_ids, query, target_ids) for query in (kind.tax_lines, kind.item_lines)),
+        )
+        answers = await super().ask_all(*((query, values) for _, _, query, values in foreseen))
+        self._foreseen = {asked: (values, rows) for (asked, values, _, _), rows in zip(foreseen, answers, strict=True)}
+        for table, head in (("credit_memos", answers[0]), (kind.head.name, answers[1])):
+            self._last_written.extend((table, row.id, row.last_written_by) for row in head)
+
+    async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
+        """The rows that were read for each question."""
+        found = []
+        for query, values in asked:
+            about, rows = self._foreseen.get(query, (None, None))
+            if rows is None or (about is not None and about != values):
+                raise Overtaken("something was asked that was not foreseen")
+            found.append(rows)
+        return found
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Write once everything that is put meanwhile."""
+        assert not self.done, "what is written is committed, and nothing can follow"
+        async with super().together():
+            yield
+
+    async def put(self, statement: Written, *, apart: bool = False) -> None:
+        """Keep a statement for the one that writes; deletions too, since a clash only sends all under locks."""
+        if self._gathered is None or (apart and not statement.sql.startswith("DELETE")):
+            raise Overtaken("it takes several statements")
+        self._gathered.append(statement)
+
+    async def _write(self, statements: Sequence[Written]) -> None:
+        """Write everything if the heads are as they were; one that has begun is not stopped halfway."""
+        changes = {statement.changes: statement for statement in statements}
+        if len(self._last_written) != 2:
+            raise Overtaken("one of them does not exist")
+        guarded: list[Written] = []
+        for table, key, writer in self._last_written:
+            statement = changes.pop((table, key), None)
+            if statement is None:
+                raise Overtaken("one of them does not change")
+            # The second waits for the first, so that they are locked in the one order that all keep to.
+            after = " AND EXISTS (SELECT FROM part_0)" if guarded else ""
+            sql = f'{statement.sql} AND "xmin" = ${len(statement.parameters) + 1}{after} RETURNING 1'
+            guarded.append(Written(sql, [*statement.parameters, writer]))
+        heads = {(table, key) for table, key, _ in self._last_written}
+        every = [*guarded, *(statement for statement in statements if statement.changes not in heads)]
+        counted = tuple((statement.sql, len(statement.parameters)) for statement in every)
+        # Dividing by the number of heads that were as they were fails everything when that is none.
+        sql = written_together(counted, "1 / (SELECT count(*) FROM part_1)")
+        self._note(sql)
+        parameters = [value for statement in every for value in statement.parameters]
+        stopped = await to_the_end(self._carry_out(sql, parameters))
+        self.done = True
+        if stopped is not None:
+            raise stopped
+
+    async def _carry_out(self, sql: str, parameters: Sequence[Any]) -> None:
+        try:
+            await self._straight.fetch(sql, *parameters)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            state = getattr(error, "sqlstate", None) or "08"
+            if state[:2] in _ABOUT_THE_SERVER and state != _CANCELED:
+                # Whether it was done, nobody knows, as where the connection is lost in the middle of a commit.
+                raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=True) from error
+            raise Overtaken(str(error)) from error
+
+
+def _memo_currency() -> Query:
+    own = select(t.credit_memos.c.currency).where(t.credit_memos.c.id == given("memo")).scalar_subquery()
+    c = t.currencies.c
+    return Query(lambda _among: select(c.rounding_mode, c.rounding_increment, c.active).where(c.code == own))
+
+
+def _last_written_by(table: str) -> Any:
+    return literal_column(f'"{table}"."xmin"').label("last_written_by")
+
+
+def _seen(kind: Kind) -> Query:
+    return Query(lambda among: kind.select_heads(among).add_columns(_last_written_by(kind.head.name)))
+
+
+_MEMO: Final = Query(
+    lambda _among: select(t.credit_memos, _last_written_by("credit_memos")).where(t.credit_memos.c.id == given("memo"))
+)
+_MEMO_CURRENCY: Final = _memo_currency()
+_TARGETS: Final = {kind.prefix: _seen(kind) for kind in KINDS}
