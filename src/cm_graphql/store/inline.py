@@ -57,7 +57,7 @@ class Inline(aiosqlite.Connection):
     async def executemany(self, sql: str, parameters: Any) -> Any:  # type: ignore[override]
         """The same for a writing statement and its sets of parameters."""
         connection = self._connection
-        if self.apart or connection is None or len(parameters) > MANY:
+        if self.apart or connection is None or not isinstance(parameters, list | tuple) or len(parameters) > MANY:
             return await self._execute(self._conn.executemany, sql, parameters)
         if len(parameters) == 1:
             return connection.execute(sql, parameters[0])
