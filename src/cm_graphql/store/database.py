@@ -116,7 +116,8 @@ class Database:
         """How many connections of each pool are in use, and how many there may be."""
         reads, writes = (engine.sync_engine.pool for engine in (self.readers, self.writers))
         named = {"reads_and_writes": writes} if reads is writes else {"reads": reads, "writes": writes}
-        return {name: (pool.checkedout(), pool.size()) for name, pool in named.items() if isinstance(pool, QueuePool)}
+        used = {name: (pool.checkedout(), pool.size()) for name, pool in named.items() if isinstance(pool, QueuePool)}
+        return used if self.straight is None else {**used, "at_once": self.straight.usage()}
 
     @property
     def plain_url(self) -> str:
