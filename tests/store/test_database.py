@@ -95,6 +95,31 @@ async def test_a_cancelled_writer_leaves_nothing_behind_and_gives_up_its_turn(da
     assert await database.transact(_take_number) == 1
 
 
+@pytest.mark.parametrize("kind", POSTGRESQL)
+async def test_a_transaction_that_cannot_be_undone_gives_up_its_locks(databases: Databases, kind: str) -> None:
+    assert kind == "postgresql"
+    with databases.fresh("postgresql") as url:
+        database = Database.open(url, lock_timeout=1)
+        reading: list[asyncio.Task[object]] = []
+
+        async def fail_while_something_reads() -> None:
+            async with database.write() as connection:
+                await _take_number(connection)
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert driver is not None
+                reading.append(asyncio.ensure_future(driver.fetch("SELECT pg_sleep(0.3)")))
+                await asyncio.sleep(0.1)
+                raise RuntimeError
+
+        with pytest.raises(DBAPIError, match="another operation is in progress"):
+            await fail_while_something_reads()
+
+        async with database.write() as connection:
+            assert await _take_number(connection) == 1
+        await asyncio.gather(*reading, return_exceptions=True)
+        await database.dispose()
+
+
 async def test_a_read_sees_one_snapshot(database: Database) -> None:
     statement = select(sequences.c.next_number).where(MEMOS)
     async with database.read() as connection:

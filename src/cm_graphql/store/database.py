@@ -19,7 +19,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from cm_graphql.store import inline
@@ -184,10 +184,10 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    await transaction.rollback()
+                    await _undo(connection, transaction)
                     raise
                 if dry_run:
-                    await transaction.rollback()
+                    await _undo(connection, transaction)
                     return
                 stopped = await to_the_end(transaction.commit())
         self.tell(list(announced))
@@ -222,6 +222,15 @@ class Database:
 def announce(connection: AsyncConnection, changed: str) -> None:
     """Have an id told to the listeners of the database, once the transaction of this connection is committed."""
     connection.info.setdefault(_ANNOUNCED, {})[changed] = None
+
+
+async def _undo(connection: AsyncConnection, transaction: AsyncTransaction) -> None:
+    """Roll a transaction back, or where that fails drop its connection, whose locks would stay else."""
+    try:
+        await transaction.rollback()
+    except Exception:
+        await connection.invalidate()
+        raise
 
 
 def announced_on(connection: AsyncConnection) -> list[str]:
