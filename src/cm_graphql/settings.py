@@ -152,7 +152,12 @@ class Settings(BaseSettings):
         description='Whether a caller who may do everything, and sends `"extensions": {"plan": true}` in the request, '
         "is told how the query was answered: its plan with the SQL, under `extensions.plan`. For debugging.",
     )
-    pool_size: int = Field(default=10, ge=1, le=1_000, description="Database connections of each process.")
+    pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=1_000,
+        description="Database connections of each pool of a process; on PostgreSQL it has three.",
+    )
     lock_timeout: float = Field(
         default=5.0, gt=0, le=600, description="Seconds to wait for a lock or a connection before LOCK_CONTENTION."
     )
