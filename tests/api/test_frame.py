@@ -6,6 +6,7 @@ import httpx
 import pytest
 import structlog
 
+from cm_graphql.api import logs
 from small_server import post, speaking
 
 
@@ -44,7 +45,9 @@ async def test_a_page_from_elsewhere_cannot_point_its_name_at_us(client: httpx.A
         assert await status(host) == 421
 
 
-async def test_the_log_has_no_query_string(client: httpx.AsyncClient) -> None:
+async def test_the_log_has_no_query_string(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server that another test started in this process may have chosen the quicker way, which nothing captures.
+    monkeypatch.setattr(logs, "_note", logs._note_as_any)
     with structlog.testing.capture_logs() as entries:
         await client.get("/graphql", params={"query": '{ hello(name: "Confidential") }'})
 
