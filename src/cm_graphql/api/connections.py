@@ -99,6 +99,10 @@ class Connection(Impatient, HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
                 return
+            if self.parser.get_method() == b"CONNECT":  # which is such an offer itself, however often it is read
+                self._note(400)
+                self.send_400_response("There is no tunnel through this server.")
+                return
             self.parser = httptools.HttpRequestParser(self)
             self.data_received(self._head_without_offer() + data[offer.args[0] :])
         except httptools.HttpParserError:
