@@ -174,6 +174,13 @@ class Case:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
+    def invoices(self, wanted: Sequence[tuple[int, int]]) -> tuple[InvoiceAmount, ...]:
+        """What a job is asked for: whole invoices, by their places, with amounts."""
+        return tuple(
+            InvoiceAmount(invoice_key=Key(self.targets[place]), amount=Decimal(total) / SCALE)
+            for place, total in wanted
+        )
+
     def wants(self, moved: Sequence[tuple[int, int, list[Entry] | None]]) -> dict[str, Any]:
         """The documents of a request, each with its amount, and line by line where that is given."""
         invoices: list[Any] = []
@@ -239,10 +246,7 @@ async def step(case: Case, sheet: clerk.Sheet, database_url: str, directory: Pat
         for place, total in wanted:
             sheet.unapply(place, total)
         if later:
-            amounts = tuple(
-                InvoiceAmount(invoice_key=Key(case.targets[place]), amount=Decimal(total) / SCALE)
-                for place, total in wanted
-            )
+            amounts = case.invoices(wanted)
             await in_a_job(
                 case,
                 settlement.unapply_async,
@@ -272,10 +276,7 @@ async def step(case: Case, sheet: clerk.Sheet, database_url: str, directory: Pat
     for place, total in wanted:
         sheet.apply(place, total, case.unit if prorated else None)
     if later:
-        amounts = tuple(
-            InvoiceAmount(invoice_key=Key(case.targets[place]), amount=Decimal(total) / SCALE)
-            for place, total in wanted
-        )
+        amounts = case.invoices(wanted)
         await in_a_job(
             case,
             settlement.apply_async,

@@ -241,6 +241,13 @@ class Turns:
 class Rate:
     """Counts requests in a moving window, in this process or in Redis for all of them."""
 
+    def __init__(self, item: RateLimitItem, storage_url: str | None, refusals: Counter[str]) -> None:
+        self._item = item
+        self._refusals = refusals
+        self._own = Window(item.amount, item.get_expiry())
+        self._shared = None if storage_url is None else MovingWindowRateLimiter(shared_storage(storage_url))
+        self._warned = -math.inf
+
     @property
     def is_shared(self) -> bool:
         """Whether all processes count together."""
@@ -257,13 +264,6 @@ class Rate:
     def forget(self, caller: str) -> None:
         """Take back the last request that was counted."""
         self._own.forget(caller)
-
-    def __init__(self, item: RateLimitItem, storage_url: str | None, refusals: Counter[str]) -> None:
-        self._item = item
-        self._refusals = refusals
-        self._own = Window(item.amount, item.get_expiry())
-        self._shared = None if storage_url is None else MovingWindowRateLimiter(shared_storage(storage_url))
-        self._warned = -math.inf
 
     async def count(self, caller: str, limit: str, what: str) -> None:
         """Count one request; raises TooMuch where there were as many as there may be."""
