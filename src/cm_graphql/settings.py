@@ -162,7 +162,11 @@ class Settings(BaseSettings):
         default=5.0, gt=0, le=600, description="Seconds to wait for a lock or a connection before LOCK_CONTENTION."
     )
     statement_timeout: float = Field(
-        default=30.0, gt=0, le=3_600, description="Seconds that one SQL statement may take; PostgreSQL only."
+        default=30.0,
+        gt=0,
+        le=3_600,
+        description="Seconds that one SQL statement may take; PostgreSQL only. A transaction that says nothing for "
+        "twice as long, because its process froze, is undone.",
     )
     prepared_statements: bool = Field(
         default=True, description="Switch off for a PgBouncer in transaction mode; PostgreSQL only."

@@ -270,6 +270,30 @@ async def test_limits_hold_with_and_without_prepared_statements(
         await database.dispose()
 
 
+@pytest.mark.parametrize("kind", POSTGRESQL)
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_a_process_that_freezes_in_a_transaction_does_not_keep_its_locks(
+    databases: Databases, kind: str, prepared: bool
+) -> None:
+    assert kind == "postgresql"
+    with databases.fresh("postgresql") as url:
+        frozen = Database.open(url, statement_timeout=0.25, prepared_statements=prepared)
+        other = Database.open(url, lock_timeout=10)
+
+        async def freeze() -> None:
+            async with frozen.write() as connection:
+                await _take_number(connection)
+                assert await other.transact(_take_number) == 1  # which waits until the frozen one is undone
+
+        with pytest.raises(DBAPIError):
+            await freeze()
+
+        assert await _next_number(other) == 2
+        assert await frozen.transact(_take_number) == 2
+        await frozen.dispose()
+        await other.dispose()
+
+
 async def test_sqlite_is_told_to_keep_money_safe(database: Database) -> None:
     async with database.read() as reader, database.write() as writer:
         for connection in (reader, writer):

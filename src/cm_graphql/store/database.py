@@ -36,6 +36,9 @@ Result = TypeVar("Result")
 DEFAULT_LOCK_TIMEOUT: Final = 5.0
 """Seconds that a writer waits for a lock, and anybody for a connection."""
 
+IDLE: Final = 2
+"""How many times as long as one statement may take a transaction may say nothing: then PostgreSQL undoes it."""
+
 CONFLICT_ATTEMPTS: Final = 4
 """How often `Database.transact` tries before it gives a conflict back."""
 
@@ -85,7 +88,8 @@ class Database:
 
         `postgresql://user@host/name` speaks through asyncpg, `sqlite:///path` through aiosqlite. Without
         `prepared_statements` the connections can pass a pooler in transaction mode. Times are in seconds;
-        `statement_timeout` is PostgreSQL's. Raises ValueError for a URL that cannot be used.
+        `statement_timeout` is PostgreSQL's, which also undoes a transaction that says nothing for twice as long.
+        Raises ValueError for a URL that cannot be used.
         """
         parsed, dialect = driver_url(url)
         if dialect == "sqlite":
@@ -331,6 +335,8 @@ def _postgresql_engine(
     limits = {"lock_timeout": str(int(lock_timeout * 1000))}
     if statement_timeout is not None:
         limits["statement_timeout"] = str(int(statement_timeout * 1000))
+        # A process that freezes in a transaction says nothing any more, and must not keep its locks until it wakes up.
+        limits["idle_in_transaction_session_timeout"] = str(int(statement_timeout * 1000 * IDLE))
     settings = {"application_name": "cm-graphql", "timezone": "UTC"}
     engine = create_async_engine(
         url,
