@@ -210,7 +210,9 @@ async def another_account(url: str, account: str) -> str:
     return str(other)
 
 
-async def test_the_short_way_counts_refuses_and_forgets_as_the_long_way_does(url: str, tmp_path: Path) -> None:
+async def test_the_short_way_counts_each_request_once_and_refuses_as_the_long_way_does(
+    url: str, tmp_path: Path
+) -> None:
     key, _, _ = await a_memo(url)
     id, holder = await a_key(url, *READING)
     good, bad = ({"query": MEMO, "variables": {"key": one}} for one in (key, WRONG))

@@ -1,6 +1,7 @@
 """One caller at a time: how much each may ask for, who waits for whom, and what ends at its deadline."""
 
 import asyncio
+import math
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 import strawberry
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from sqlalchemy import func, select, text
 from starlette.requests import HTTPConnection
@@ -64,6 +67,46 @@ async def test_the_window_moves() -> None:
     await asyncio.sleep(1.1)
 
     assert await counted(traffic, "usr", 3) == 2
+
+
+@given(
+    amount=st.integers(1, 5),
+    pauses=st.lists(
+        st.one_of(st.floats(0, 3), st.floats(50, 61), st.sampled_from([0.0, 0.99, 1.0, 59.0, 59.01, 60.0]))
+    ),
+    begin=st.floats(0, 1_000),
+)
+@example(amount=1, pauses=[0.99, 59.01], begin=0.0)  # the end of a clock's second, and the begin of one
+def test_no_minute_has_more_than_may_come_in_one_whenever_it_begins(
+    amount: int, pauses: list[float], begin: float
+) -> None:
+    now = begin
+    window = Window(amount, 60, lambda: now)
+    let_through: list[float] = []
+    for pause in pauses:
+        now += pause
+        recent = [moment for moment in let_through if moment > now - 60]
+        is_let_through = window.hit("usr")
+
+        if is_let_through:
+            assert len(recent) < amount
+            let_through.append(now)
+        else:
+            assert len([moment for moment in let_through if moment > now - 61]) >= amount
+            assert 0 < window.wait("usr") <= 60
+
+
+def test_who_comes_back_when_told_to_is_let_through() -> None:
+    now = 0.0
+    window = Window(3, 60, lambda: now)
+    for moment in (0.5, 1.4, 59.9):
+        now = moment
+        assert window.hit("usr")
+    assert not window.hit("usr")
+
+    now += math.ceil(window.wait("usr"))
+
+    assert window.hit("usr")
 
 
 async def test_callers_who_went_silent_are_forgotten_as_others_come() -> None:

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from cm_graphql.api.shortcut import PATH, STATE, Asked, Header, Said, Shortcut
 from cm_graphql.api.stalls import Impatient
+from cm_graphql.api.traffic import COUNTED
 
 HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and headers, when they come in several pieces: they wait in memory, and nobody knows whose they
@@ -209,6 +210,7 @@ class Connection(Impatient, HttpToolsProtocol):
         """Answer a request at once, or begin to, or leave it to the long way."""
         assert self._shortcut is not None
         headers, client = self.headers, self.client[0] if self.client else ""
+        asked: Asked | None = None
         said: Said | None = None
         try:
             asked = self._shortcut.ask(headers, body, client, self.scheme or "")
@@ -221,7 +223,7 @@ class Connection(Impatient, HttpToolsProtocol):
         except Exception as error:  # a mistake of ours, which the long way may not have
             log.error("short_way_failed", exc_info=error)
         if said is None:
-            self._take_long_way(headers, body)
+            self._take_long_way(headers, body, is_counted=asked is not None)
         else:
             self._say(said)
             self.on_response_complete()
@@ -264,7 +266,7 @@ class Connection(Impatient, HttpToolsProtocol):
             else:
                 log.error("short_way_failed", exc_info=error)
         if said is None:
-            self._take_long_way(headers, body, underway)
+            self._take_long_way(headers, body, underway, is_counted=True)
             return
         underway.response_complete = True
         if not underway.disconnected:
@@ -278,7 +280,9 @@ class Connection(Impatient, HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
 
-    def _take_long_way(self, headers: list[Header], body: bytes, underway: "Underway | None" = None) -> None:
+    def _take_long_way(
+        self, headers: list[Header], body: bytes, underway: "Underway | None" = None, *, is_counted: bool
+    ) -> None:
         """Have a request answered by the application, perhaps after the short way has been tried for a while."""
         scope: Any = {
             "type": "http",
@@ -293,7 +297,7 @@ class Connection(Impatient, HttpToolsProtocol):
             "raw_path": RAW_PATH,
             "query_string": b"",
             "headers": headers,
-            "state": self.app_state.copy(),
+            "state": {**self.app_state, COUNTED: True} if is_counted else self.app_state.copy(),
         }
         cycle = RequestResponseCycle(
             scope=scope,

@@ -172,7 +172,6 @@ class Shortcut:
         try:
             data = await self._engine.read(asked.ready, asked.context)
             if data is None or asked.context.response_extensions:
-                self._traffic.forget(asked.caller)
                 return None
             body, coding = encode({"data": data}), None
             if self._compression is not None:

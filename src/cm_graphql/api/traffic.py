@@ -9,7 +9,7 @@ import ipaddress
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +34,9 @@ MOST_SUSPECTS: Final = 10_000
 
 SLOTS: Final = 60
 """Parts of the window in which requests are counted together."""
+
+COUNTED: Final = "counted"
+"""Under this name the state of a request tells that it was counted, and is not to be counted again."""
 
 log = structlog.get_logger("cm_graphql.traffic")
 
@@ -124,11 +127,6 @@ class Traffic:
         turns.give_back()
         if turns.is_idle:
             self._turns.pop(caller, None)
-
-    def forget(self, caller: str) -> None:
-        """Have a request not counted that is about to be counted again."""
-        if self._rate is not None:
-            self._rate.forget(caller)
 
     def trusts(self, address: str) -> bool:
         """Whether an address has not guessed too often, as far as can be told without asking Redis."""
@@ -261,10 +259,6 @@ class Rate:
         """Whether another request would be let through in this process."""
         return self._own.test(caller)
 
-    def forget(self, caller: str) -> None:
-        """Take back the last request that was counted."""
-        self._own.forget(caller)
-
     async def count(self, caller: str, limit: str, what: str) -> None:
         """Count one request; raises TooMuch where there were as many as there may be."""
         if not (self._own.hit(caller) if self._shared is None else await self._ask("hit", caller, limit)):
@@ -304,60 +298,65 @@ class Rate:
 
 
 class Window:
-    """Counts the requests of callers in a moving window, exact to a sixtieth of it, at the same cost however many.
+    """Counts the requests of callers in a moving window, at the same cost however many.
+
+    In no time as long as the window are more let through than the amount, whenever it begins. Requests of a sixtieth of
+    it are counted together, and leave it together with the last of them, so that of some it holds a sixtieth longer.
 
     The library's own memory keeps every single request, and looks through all callers at each of them.
     """
 
-    def __init__(self, amount: int, seconds: float) -> None:
+    def __init__(self, amount: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._amount = amount
-        self._slot_seconds = seconds / SLOTS
+        self._seconds = seconds
+        self._clock = clock
         self._callers: OrderedDict[str, Recent] = OrderedDict()
 
     def hit(self, caller: str) -> bool:
         """Count a request, unless there were as many as there may be."""
-        slot = self._slot()
+        now = self._clock()
         recent = self._callers.get(caller)
         if recent is None:
-            self._forget(slot)
+            self._forget(now)
             recent = self._callers[caller] = Recent()
         else:
             self._callers.move_to_end(caller)
-        if recent.total(slot) >= self._amount:
+        if recent.total(now - self._seconds) >= self._amount:
             return False
-        recent.add(slot)
+        recent.add(now, self._seconds / SLOTS)
         return True
-
-    def forget(self, caller: str) -> None:
-        """Take back the last hit."""
-        recent = self._callers.get(caller)
-        if recent is not None:
-            recent.take_back()
 
     def test(self, caller: str) -> bool:
         """Whether another request would be let through."""
         recent = self._callers.get(caller)
-        return recent is None or recent.total(self._slot()) < self._amount
+        return recent is None or recent.total(self._clock() - self._seconds) < self._amount
 
     def wait(self, caller: str) -> float:
-        """Seconds until the first of the requests counted leaves the window."""
+        """Seconds until the first of the requests counted leave the window."""
         recent = self._callers.get(caller)
         if recent is None or not recent.slots:
             return 0.0
-        return (recent.slots[0][0] + SLOTS) * self._slot_seconds - time.monotonic()
+        return recent.slots[0].ended + self._seconds - self._clock()
 
     def __len__(self) -> int:
         """The callers that are remembered."""
         return len(self._callers)
 
-    def _slot(self) -> int:
-        return int(time.monotonic() / self._slot_seconds)
-
-    def _forget(self, slot: int) -> None:
+    def _forget(self, now: float) -> None:
         """Let go of the two callers that were silent for longest, if they are out of the window."""
         for caller in list(islice(self._callers, 2)):
-            if not self._callers[caller].total(slot):
+            if not self._callers[caller].total(now - self._seconds):
                 del self._callers[caller]
+
+
+@dataclass(slots=True)
+class Slot:
+    """Requests that are counted together."""
+
+    began: float
+    ended: float
+    """When the last of them came."""
+    count: int = 1
 
 
 class Recent:
@@ -366,29 +365,24 @@ class Recent:
     __slots__ = ("_total", "slots")
 
     def __init__(self) -> None:
-        self.slots: deque[list[int]] = deque()
-        """Number of the slot, and how many came in it."""
+        self.slots: deque[Slot] = deque()
         self._total = 0
 
-    def total(self, slot: int) -> int:
-        """How many there are in the window that ends with a slot."""
-        while self.slots and self.slots[0][0] <= slot - SLOTS:
-            self._total -= self.slots.popleft()[1]
+    def total(self, begin: float) -> int:
+        """How many there are in the window that begins after this time."""
+        while self.slots and self.slots[0].ended <= begin:
+            self._total -= self.slots.popleft().count
         return self._total
 
-    def add(self, slot: int) -> None:
-        """Count one."""
-        if self.slots and self.slots[-1][0] == slot:
-            self.slots[-1][1] += 1
+    def add(self, now: float, seconds: float) -> None:
+        """Count one, together with others that came so shortly before."""
+        last = self.slots[-1] if self.slots else None
+        if last is not None and now - last.began < seconds:
+            last.ended = now
+            last.count += 1
         else:
-            self.slots.append([slot, 1])
+            self.slots.append(Slot(now, now))
         self._total += 1
-
-    def take_back(self) -> None:
-        """Count one less."""
-        if self.slots:
-            self.slots[-1][1] -= 1
-            self._total -= 1
 
 
 class NoStorage(Exception):
