@@ -266,6 +266,72 @@ async def test_requests_in_a_row_are_answered_in_their_order_on_whichever_way(ur
         assert server.shortcut.answered
 
 
+async def test_a_head_that_came_before_is_followed_by_any_body_in_any_pieces(url: str, tmp_path: Path) -> None:
+    key, number, _ = await a_memo(url)
+    _, holder = await a_key(url, *READING)
+
+    def request(variables: dict[str, Any], *, chunked: bool = False) -> bytes:
+        content = json.dumps({"query": MEMO, "variables": variables}).encode()
+        head = (
+            f"POST /graphql HTTP/1.1\r\nhost: localhost\r\nauthorization: {holder['authorization']}\r\n"
+            f"content-type: application/json\r\n"
+        ).encode()
+        if chunked:
+            return head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+        return head + b"content-length: %d\r\n\r\n%b" % (len(content), content)
+
+    usual, other = request({"key": key}), request({"key": f"{key[:-1]}{(int(key[-1], 16) + 1) % 16:x}"})
+    shorter = request({"key": number})
+    assert len(usual) == len(other) != len(shorter)
+
+    async with served(url, tmp_path, auth="keys") as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.over_socket.base_url.port)
+
+        async def told(*pieces: bytes) -> list[bytes]:
+            """The bodies that answer what is sent piece by piece."""
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(0.02)
+            found = []
+            for _ in range(b"".join(pieces).count(b"POST /")):
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+                assert head.startswith(b"HTTP/1.1 200 ")
+                length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                found.append(await reader.readexactly(length))
+            return found
+
+        await told(usual)
+        (found,), (missing,) = await told(usual), await told(other)
+        assert json.loads(found)["data"]["memo"]["id"] == key
+        assert json.loads(missing) == {"data": {"memo": None}}
+        before, known = server.shortcut.answered, len(server.shortcut._heads)
+        assert await told(usual) == [found]
+        assert (server.shortcut.answered, len(server.shortcut._heads), known) == (before + 1, 1, 1)
+        for place in (1, 3, 50, len(usual) - 100, len(usual) - 1):
+            assert await told(usual[:place], usual[place:]) == [found]
+        assert await told(usual + other + usual) == [found, missing, found]
+        assert await told(usual + other[:70], other[70:]) == [found, missing]
+        assert await told(b"\r\n" + usual) == await told(shorter) == [found]
+        for _ in range(2):
+            assert await told(request({"key": key}, chunked=True)) == [found]
+        assert await told(usual + usual[:1], usual[1:]) == [found, found]
+        writer.close()
+
+
+async def test_requests_that_wait_for_their_turn_take_the_short_way_too(url: str, tmp_path: Path) -> None:
+    key, _, _ = await a_memo(url)
+    body = {"query": MEMO, "variables": {"key": key}}
+    async with served(url, tmp_path, max_running=2, max_waiting=30) as server:
+        for _ in range(2):
+            await server.over_socket.post("/graphql", json=body)
+        before = server.shortcut.answered
+        answers = await asyncio.gather(*(server.over_socket.post("/graphql", json=body) for _ in range(20)))
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert server.shortcut.answered == before + 20
+        assert not server.shortcut._traffic._turns, "every turn was given back"
+
+
 async def test_an_answer_that_takes_too_long_is_stopped_and_one_underway_is_finished_at_the_end(
     url: str, tmp_path: Path
 ) -> None:

@@ -178,16 +178,21 @@ def parameters_of(found: Mapping[str, Any]) -> Parameters:
     """Check the types; null means the same as leaving a parameter out, and other names are ignored."""
     query = found.get("query")
     document_id = found.get("documentId", found.get("doc_id"))  # the second is what Relay's documentation names it
-    for name, value in (("query", query), ("documentId", document_id)):
-        if value is not None and not isinstance(value, str):
-            raise RequestRefused(400, f"`{name}` must be a string.")
-    operation_name = found.get("operationName")
-    if operation_name is not None and not isinstance(operation_name, str):
-        raise RequestRefused(400, "`operationName` must be a string.")
-    for name in ("variables", "extensions"):
-        if found.get(name) is not None and not isinstance(found[name], dict):
-            raise RequestRefused(400, f"`{name}` must be a JSON object.")
-    extensions = found.get("extensions")
+    operation_name, variables, extensions = found.get("operationName"), found.get("variables"), found.get("extensions")
+    if query is not None and type(query) is not str:
+        raise _wrong("query", "a string")
+    if document_id is not None and type(document_id) is not str:
+        raise _wrong("documentId", "a string")
+    if operation_name is not None and type(operation_name) is not str:
+        raise _wrong("operationName", "a string")
+    if variables is not None and type(variables) is not dict:
+        raise _wrong("variables", "a JSON object")
+    if extensions is not None and type(extensions) is not dict:
+        raise _wrong("extensions", "a JSON object")
     if query is None and document_id is None and not (extensions and "persistedQuery" in extensions):
         raise RequestRefused(400, "`query`, the document to execute, is missing.")
-    return Parameters(query, operation_name or None, found.get("variables"), extensions, document_id)
+    return Parameters(query, operation_name or None, variables, extensions, document_id)
+
+
+def _wrong(name: str, kind: str) -> RequestRefused:
+    return RequestRefused(400, f"`{name}` must be {kind}.")

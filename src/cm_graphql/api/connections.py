@@ -3,7 +3,7 @@
 import asyncio
 import types
 from collections import Counter
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -11,7 +11,7 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from cm_graphql.api.shortcut import PATH, STATE, Asked, Header, Said, Shortcut
+from cm_graphql.api.shortcut import PATH, STATE, Asked, Head, Header, Said, Shortcut
 from cm_graphql.api.stalls import Impatient
 from cm_graphql.api.traffic import COUNTED
 
@@ -70,6 +70,8 @@ class Connection(Impatient, HttpToolsProtocol):
     _shortcut: Shortcut | None = None
     _pieces: list[bytes] | None = None
     """The body of a request that may take the short way, as long as it is not known to be whole."""
+    _arrived = b""
+    """What arrived last, if a request begins with it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, but not for ever."""
@@ -94,6 +96,13 @@ class Connection(Impatient, HttpToolsProtocol):
         """Take what arrived."""
         self._unset_keepalive_if_required()
         head_was_open = self._head_is_open
+        if self._shortcut is not None and self._is_between_requests:
+            again = self._shortcut.seen(data)
+            if again is not None:  # the parser would find what it found last time
+                self._stop_waiting()
+                self._take_short_way(*again)
+                return
+            self._arrived = data
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -174,11 +183,16 @@ class Connection(Impatient, HttpToolsProtocol):
             self._stop_waiting()
         if self._pieces is not None:
             pieces, self._pieces = self._pieces, None
-            self._take_short_way(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._begin_short_way(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         elif not self._has_offer():
             super().on_message_complete()
 
     # --- the short way ------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_between_requests(self) -> bool:
+        """Whether a request begins with what arrives, and nothing is before it."""
+        return not (self._head_is_open or self._body_is_open or self._is_busy or self.flow.write_paused)
 
     @property
     def _is_busy(self) -> bool:
@@ -206,59 +220,63 @@ class Connection(Impatient, HttpToolsProtocol):
         for piece in pieces:
             super().on_body(piece)
 
-    def _take_short_way(self, body: bytes) -> None:
+    def _begin_short_way(self, body: bytes) -> None:
+        """Answer a request that the parser has read."""
+        assert self._shortcut is not None
+        arrived, self._arrived = self._arrived, b""
+        head = self._shortcut.head(self.headers, len(body))
+        if head is None:
+            self._take_long_way(self.headers, body, is_counted=False)
+        else:
+            self._take_short_way(head, body, arrived)
+
+    def _take_short_way(self, head: Head, body: bytes, arrived: bytes = b"") -> None:
         """Answer a request at once, or begin to, or leave it to the long way."""
         assert self._shortcut is not None
-        headers, client = self.headers, self.client[0] if self.client else ""
         asked: Asked | None = None
         said: Said | None = None
         try:
-            asked = self._shortcut.ask(headers, body, client, self.scheme or "")
+            asked = self._shortcut.ask(head, body, self.client[0] if self.client else "", self.scheme or "")
             if asked is not None:
+                if arrived:
+                    self._shortcut.remember(arrived, head)
+                if not asked.has_turn:
+                    self._go_on_later(None, asked, body)
+                    return
                 answering = self._shortcut.answer(asked)
-                self._go_on_later(answering, answering.send(None), asked, headers, body)
+                self._go_on_later(_going_on(answering, answering.send(None)), asked, body)
                 return
         except StopIteration as done:
             said = done.value
         except Exception as error:  # a mistake of ours, which the long way may not have
             log.error("short_way_failed", exc_info=error)
         if said is None:
-            self._take_long_way(headers, body, is_counted=asked is not None)
+            self._take_long_way(head.headers, body, is_counted=asked is not None)
         else:
             self._say(said)
             self.on_response_complete()
 
-    def _go_on_later(
-        self,
-        answering: Coroutine[Any, Any, Said | None],
-        waits_for: Any,
-        asked: Asked,
-        headers: list[Header],
-        body: bytes,
-    ) -> None:
-        """Go on with an answer that waits for something, in a task of its own."""
+    def _go_on_later(self, answering: Awaitable[Said | None] | None, asked: Asked, body: bytes) -> None:
+        """Answer in a task of its own a request that waits for its turn, or whose answer waits for something."""
         underway = Underway()
         self.cycle = underway  # type: ignore[assignment] # as far as uvicorn is concerned
-        task = self.loop.create_task(self._finish(answering, waits_for, asked, underway, headers, body))
+        task = self.loop.create_task(self._finish(answering, asked, underway, body))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def _finish(
-        self,
-        answering: Coroutine[Any, Any, Said | None],
-        waits_for: Any,
-        asked: Asked,
-        underway: "Underway",
-        headers: list[Header],
-        body: bytes,
+        self, answering: Awaitable[Said | None] | None, asked: Asked, underway: "Underway", body: bytes
     ) -> None:
-        """Go on with an answer that could not be given at once, and stop it at its deadline."""
+        """Give an answer that could not be given at once, and stop it at its deadline, which begins with its turn."""
         assert self._shortcut is not None
+        if answering is None:
+            await self._shortcut.turn(asked)
+            answering = self._shortcut.answer(asked)
         patience = asyncio.timeout(self._shortcut.seconds)
         said: Said | None = None
         try:
             async with patience:
-                said = await _going_on(answering, waits_for)
+                said = await answering
         except Exception as error:  # at its deadline, or a mistake of ours, which the long way may not have
             if isinstance(error, TimeoutError) and patience.expired():
                 said = self._shortcut.too_late(asked)
@@ -266,7 +284,7 @@ class Connection(Impatient, HttpToolsProtocol):
             else:
                 log.error("short_way_failed", exc_info=error)
         if said is None:
-            self._take_long_way(headers, body, underway, is_counted=True)
+            self._take_long_way(asked.head.headers, body, underway, is_counted=True)
             return
         underway.response_complete = True
         if not underway.disconnected:
@@ -281,7 +299,7 @@ class Connection(Impatient, HttpToolsProtocol):
             self.transport.close()
 
     def _take_long_way(
-        self, headers: list[Header], body: bytes, underway: "Underway | None" = None, *, is_counted: bool
+        self, headers: Sequence[Header], body: bytes, underway: "Underway | None" = None, *, is_counted: bool
     ) -> None:
         """Have a request answered by the application, perhaps after the short way has been tried for a while."""
         scope: Any = {
@@ -296,7 +314,7 @@ class Connection(Impatient, HttpToolsProtocol):
             "path": PATH,
             "raw_path": RAW_PATH,
             "query_string": b"",
-            "headers": headers,
+            "headers": list(headers),
             "state": {**self.app_state, COUNTED: True} if is_counted else self.app_state.copy(),
         }
         cycle = RequestResponseCycle(

@@ -19,7 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cm_graphql.api import bodies, logs
 from cm_graphql.api.authentication import Authentication
-from cm_graphql.api.compression import Compression
+from cm_graphql.api.compression import LEAST, Compression
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.documents import Documents
 from cm_graphql.api.errors import RequestRefused, from_api_error
@@ -46,6 +46,14 @@ UNUSUAL: Final = frozenset(
 LONGEST: Final = 1_000
 """Bytes of headers whose meaning is remembered; longer ones are not, so that nobody can fill the memory with them."""
 
+MOST_HEADS: Final = 500
+"""Heads of requests that are remembered as wholes: a client sends the same again and again over its connections."""
+
+LONGEST_HEAD: Final = 1_500
+"""Bytes of such a head."""
+
+END_OF_HEAD: Final = b"\r\n\r\n"
+
 FORWARDED: Final = (b"x-forwarded-for", b"x-forwarded-proto")
 
 Header = tuple[bytes, bytes]
@@ -54,19 +62,35 @@ Said: TypeAlias = tuple[int, list[bytes]]
 """A status, and the headers and the body as they go on the wire."""
 
 
-@dataclass(slots=True)
-class Asked:
-    """An ordinary request that has passed everything it is asked, and has its turn."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the headers of an ordinary request say, which is the same whenever they are."""
 
-    began: float
-    request_id: str
+    headers: Sequence[Header]
+    length: int
+    """Bytes of the body."""
     media_type: str
+    """What to answer with."""
     accepted: bytes
     """The codings that the answer may be compressed with."""
+    authorization: bytes
+    request_id: str | None
+    forwarded: bytes | None
+    proto: bytes | None
+
+
+@dataclass(slots=True)
+class Asked:
+    """An ordinary request that has passed everything it is asked."""
+
+    began: float
+    head: Head
     is_over_tls: bool
     context: Context
     caller: str
     turns: Turns
+    has_turn: bool
+    """Whether it may begin, or has to wait for `turns` first."""
     ready: Ready
 
 
@@ -99,6 +123,7 @@ class Shortcut:
         self._traffic = traffic
         self._counts = counts
         self._compression = compression
+        self._heads: dict[bytes, Head] = {}
         self._knows = _known(hosts)
         self._sender = _senders(proxies)
 
@@ -107,12 +132,23 @@ class Shortcut:
         """How long a request may take."""
         return self._traffic.rules.seconds
 
-    def ask(self, headers: Sequence[Header], body: bytes, client: str, scheme: str) -> Asked | None:
-        """Ask a POST to the endpoint what every request is asked; None, and nothing done, where it goes the long way.
+    def seen(self, data: bytes) -> tuple[Head, bytes] | None:
+        """The head and the body of a request that arrived as a whole, if its head is one that is remembered."""
+        end = data.find(END_OF_HEAD)
+        head = self._heads.get(data[:end])
+        body = end + len(END_OF_HEAD)
+        return None if head is None or end < 0 or len(data) - body != head.length else (head, data[body:])
 
-        What comes back has a turn, which `answer` gives back.
-        """
-        began = time.perf_counter()
+    def remember(self, data: bytes, head: Head) -> None:
+        """Remember the head of a request that arrived as a whole, and has been asked everything."""
+        end = data.find(END_OF_HEAD)
+        if 0 <= end <= LONGEST_HEAD and len(data) - end - len(END_OF_HEAD) == head.length:
+            self._heads[data[:end]] = head
+            if len(self._heads) > MOST_HEADS:
+                del self._heads[next(iter(self._heads))]
+
+    def head(self, headers: Sequence[Header], length: int) -> Head | None:
+        """Read the headers of a POST to the endpoint whose body has so many bytes; None where it goes the long way."""
         given = dict(headers)
         if len(given) != len(headers) or not UNUSUAL.isdisjoint(given):
             return None
@@ -120,31 +156,48 @@ class Shortcut:
         if len(host) + len(accept) + len(content_type) > LONGEST or not self._knows(host):
             return None
         forwarded, proto = given.get(FORWARDED[0]), given.get(FORWARDED[1])
-        if forwarded is not None or proto is not None:
-            if len(forwarded or b"") + len(proto or b"") > LONGEST:
-                return None
-            client, scheme = self._sender(client, scheme, forwarded, proto)
-        address = network(client)
+        if len(forwarded or b"") + len(proto or b"") > LONGEST:
+            return None
         media_type = _media_type(accept, content_type)
-        viewer = self._authentication.known(given.get(b"authorization", b""))
-        if media_type is None or viewer is None or not self._traffic.trusts(address):
+        if media_type is None:
+            return None
+        request_id = given.get(b"x-request-id", b"").decode("latin-1")
+        return Head(
+            tuple(headers),
+            length,
+            media_type,
+            given.get(b"accept-encoding", b""),
+            given.get(b"authorization", b""),
+            request_id if REQUEST_ID.fullmatch(request_id) else None,
+            forwarded,
+            proto,
+        )
+
+    def ask(self, head: Head, body: bytes, client: str, scheme: str) -> Asked | None:
+        """Ask a POST to the endpoint what every request is asked; None, and nothing done, where it goes the long way.
+
+        What comes back has a turn, or has to take one (`turn`); `answer` gives it back.
+        """
+        began = time.perf_counter()
+        if head.forwarded is not None or head.proto is not None:
+            client, scheme = self._sender(client, scheme, head.forwarded, head.proto)
+        address = network(client)
+        viewer = self._authentication.known(head.authorization)
+        if viewer is None or not self._traffic.trusts(address):
             return None
         try:
             ready = self._ready(body)
         except RequestRefused:
             return None
-        caller = address if viewer is LOCAL else viewer.id
         if ready is None or not viewer.scopes.issuperset(ready.plan.scopes):
             return None
-        request_id = given.get(b"x-request-id", b"").decode("latin-1")
-        if not request_id or not REQUEST_ID.fullmatch(request_id):
-            request_id = uuid_utils.uuid7().hex
-        context = Context.of(self._api, viewer=viewer, request_id=request_id)
-        accepted = given.get(b"accept-encoding", b"")
+        context = Context(self._api, viewer, head.request_id or uuid_utils.uuid7().hex)
+        caller = address if viewer is LOCAL else viewer.id
         turns = self._traffic.at_once(caller)
         if turns is None:
             return None
-        return Asked(began, request_id, media_type, accepted, scheme == "https", context, caller, turns, ready)
+        has_turn = turns.take(self._traffic.rules.running)
+        return Asked(began, head, scheme == "https", context, caller, turns, has_turn, ready)
 
     def _ready(self, body: bytes) -> Ready | None:
         """The query of a body, if it has been asked before and a plan can answer it; raises RequestRefused."""
@@ -167,18 +220,31 @@ class Shortcut:
             return None
         return self._engine.ready(operation, parameters.variables)
 
+    async def turn(self, asked: Asked) -> None:
+        """Wait for the turn of a request that has none."""
+        try:
+            await asked.turns.wait()
+        except BaseException:
+            self._traffic.let_go(asked.caller, asked.turns)
+            raise
+        asked.has_turn = True
+
     async def answer(self, asked: Asked) -> Said | None:
-        """Answer a request; None where it has to go the long way after all, as where there is an error to tell."""
+        """Answer a request that has its turn; None where it has to go the long way after all, as where there is an
+        error to tell.
+        """
+        coding = b""
         try:
             data = await self._engine.read(asked.ready, asked.context)
             if data is None or asked.context.response_extensions:
                 return None
-            body, coding = encode({"data": data}), None
-            if self._compression is not None:
-                body, coding = await self._compression.shortened(body, asked.accepted)
+            body = encode({"data": data})
+            if self._compression is not None and asked.head.accepted and len(body) >= LEAST:
+                body, way = await self._compression.shortened(body, asked.head.accepted)
+                coding = b"" if way is None else b"content-encoding: %b\r\n" % way
         finally:
             self._traffic.over(asked.caller, asked.turns)
-        return self._said(asked, 200, body, b"" if coding is None else b"content-encoding: %b\r\n" % coding)
+        return self._said(asked, 200, body, coding)
 
     def too_late(self, asked: Asked) -> Said:
         """Answer a request that was stopped at its deadline; the connection ends with it."""
@@ -192,10 +258,11 @@ class Shortcut:
         seconds = time.perf_counter() - asked.began
         if self._counts is not None:
             self._counts.count(PATH, status, seconds)
-        viewer = asked.context.viewer.id
-        logs.note_request(asked.request_id, "POST", PATH, status, viewer, round(seconds * 1000, 1))
-        head = _head(asked.media_type, self._compression is not None, asked.is_over_tls)
-        own = b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), asked.request_id.encode())
+        context = asked.context
+        request_id = context.request_id or ""
+        logs.note_request(request_id, "POST", PATH, status, context.viewer.id, round(seconds * 1000, 1))
+        head = _head(asked.head.media_type, self._compression is not None, asked.is_over_tls)
+        own = b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), request_id.encode())
         return status, [head, own, more, b"\r\n", body]
 
 
@@ -249,4 +316,4 @@ def _head(media_type: str, is_compressing: bool, is_over_tls: bool) -> bytes:
     return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
-__all__ = ["PATH", "STATE", "Asked", "Said", "Shortcut"]
+__all__ = ["PATH", "STATE", "Asked", "Head", "Header", "Said", "Shortcut"]

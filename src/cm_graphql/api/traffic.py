@@ -108,23 +108,27 @@ class Traffic:
             await self._rate.count(caller, "rate_limit", "requests")
 
     def at_once(self, caller: str) -> "Turns | None":
-        """Count a request and have its turn, to be given back with `over`; None, and nothing done, where one has to
-        wait for either.
+        """Count a request, which then takes or awaits its turn, and gives it back with `over`; None, and nothing done,
+        where it would be refused, or Redis be asked.
         """
         if self._rate is not None and self._rate.is_shared:
             return None
         turns = self._turns.get(caller)
         if turns is None:
             turns = self._turns[caller] = Turns()
-        if turns.take(self.rules.running):
-            if self._rate is None or self._rate.hit(caller):
-                return turns
-            self.over(caller, turns)
+        has_room = turns.running < self.rules.running or len(turns.queue) < self.rules.waiting
+        if has_room and (self._rate is None or self._rate.hit(caller)):
+            return turns
+        self.let_go(caller, turns)
         return None
 
     def over(self, caller: str, turns: "Turns") -> None:
         """End a turn."""
         turns.give_back()
+        self.let_go(caller, turns)
+
+    def let_go(self, caller: str, turns: "Turns") -> None:
+        """Forget a caller of whom nothing runs or waits."""
         if turns.is_idle:
             self._turns.pop(caller, None)
 

@@ -220,22 +220,17 @@ def ask_keys(
     view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], keys: Sequence[str], run: Run
 ) -> Statement:
     """The statement that reads the rows in which a column is one of these keys."""
-
-    def make() -> Select[Any]:
-        visible = run.loaders.visible(view.rowset.kind)
-        return select(*view.rowset.columns).where(and_(among(run.dialect, column, ()), visible))
-
-    return run.ask(identity, make, keys)
+    return run.ask(identity, lambda: _reading(view, among(run.dialect, column, ()), run), keys)
 
 
 def ask_key(view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], key: str, run: Run) -> Statement:
     """The statement that reads the row in which a unique column is this key."""
+    return run.ask(identity, lambda: _reading(view, column == bindparam(KEY, key, String()), run), values={KEY: key})
 
-    def make() -> Select[Any]:
-        visible = run.loaders.visible(view.rowset.kind)
-        return select(*view.rowset.columns).where(and_(column == bindparam(KEY, key, String()), visible))
 
-    return run.ask(identity, make, values={KEY: key})
+def _reading(view: RowView, where: ColumnElement[bool], run: Run) -> Select[Any]:
+    """What reads those of a view's rows that this caller is shown."""
+    return select(*view.rowset.columns).where(and_(where, run.loaders.visible(view.rowset.kind)))
 
 
 @dataclass

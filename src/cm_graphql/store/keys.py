@@ -32,7 +32,10 @@ def id_of(value: str, *prefixes: str) -> str:
 
 def read_key(value: str, prefix: str) -> tuple[str | None, str | None]:
     """Read a key as an id or as a number, of which one is None; an id of another kind raises MalformedId."""
-    if _DIGITS.match(value) or _ID.match(value):
+    match = _ID.match(value)
+    if match is not None and match[1] == prefix:
+        return value, None
+    if match is not None or _DIGITS.match(value):
         return id_of(value, prefix), None
     return None, value
 
