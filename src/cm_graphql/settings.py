@@ -263,7 +263,10 @@ class Settings(BaseSettings):
     max_running: int = Field(default=32, ge=1, description="Requests of one caller that run at once in a process.")
     max_waiting: int = Field(default=1_000, ge=0, description="Requests of one caller that wait for their turn.")
     max_heavy: int = Field(
-        default=2, ge=1, description="Requests of one caller that run at once of those that cost 100,000 and more."
+        default=2,
+        ge=1,
+        description="Requests of one caller that run at once of those that cost 100,000 and more, unless few rows "
+        "answer them.",
     )
     max_sockets: int = Field(default=200, ge=1, description="Sockets that one caller has open at a process.")
     max_streams: int = Field(default=500, ge=1, description="Subscriptions that one caller has open at a process.")

@@ -332,6 +332,21 @@ async def test_requests_that_wait_for_their_turn_take_the_short_way_too(url: str
         assert not server.shortcut._traffic._turns, "every turn was given back"
 
 
+async def test_what_could_be_heavy_takes_the_short_way_as_long_as_it_reads_few_rows(url: str, tmp_path: Path) -> None:
+    pages = "items(first: 250) { nodes { id taxationItems(first: 50) { nodes { id } } } }"
+    could_be = {"query": f"{{ creditMemos(first: 100) {{ nodes {{ id {pages} }} }} }}"}
+    lists = (f"a{i}: creditMemos(first: 100) {{ nodes {{ id items {{ nodes {{ id }} }} }} }}" for i in range(50))
+    is_long = {"query": f"{{ {' '.join(lists)} }}"}
+    async with served(url, tmp_path) as server:
+        answers = [await server.both(body) for body in (could_be, is_long, is_long)]
+
+        assert all(told(found) == told(expected) for found, expected, _ in answers)
+        assert [found.status_code for found, _, _ in answers] == [200, 200, 200]
+        assert [times for _, _, times in answers] == [1, 0, 0]
+        memos = [memo for one in answers[-1][0].json()["data"].values() for memo in one["nodes"]]
+        assert len(memos) + sum(len(memo["items"]["nodes"]) for memo in memos) > 5_000
+
+
 async def test_an_answer_that_takes_too_long_is_stopped_and_one_underway_is_finished_at_the_end(
     url: str, tmp_path: Path
 ) -> None:

@@ -27,7 +27,9 @@ from starlette.requests import HTTPConnection
 from cm_graphql.api.errors import Code, RequestRefused
 
 HEAVY: Final = 100_000
-"""From this cost on a query is one of the few of its caller's that run at a time: it holds what it reads in memory."""
+"""From this cost on a query is one of the few of its caller's that run at a time, for it holds what it reads in memory;
+unless a plan answers it from few rows, however many its page sizes allow.
+"""
 
 MOST_SUSPECTS: Final = 10_000
 """Addresses that are remembered for tokens that were not good; of others nothing has to be looked up."""

@@ -22,8 +22,9 @@ from cm_graphql.engine.roots import NamedRoot, Plan
 from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
 
 LONG_RUNS = 50
-"""A plan that turned out to be long on SQLite runs so many times in a thread, to let others be served meanwhile, before
-it is tried at once again. What page sizes allow tells little: lists are seldom full."""
+"""A plan that turned out to be long is taken for a long one so many times, before it is tried as a short one again:
+on SQLite it runs in a thread, to let others be served meanwhile. What page sizes allow tells little: lists are seldom
+full."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,10 @@ class Engine:
         return Ready(plan, values)
 
     async def read(self, ready: Ready, context: HasLoaders) -> dict[str, Any] | None:
-        """All data of such a query; None where resolvers must answer some of it after all."""
+        """All data of such a query; None where it is not short, or resolvers must answer some of it after all."""
         plan = ready.plan
         try:
-            data = await self._read(plan, self._run(ready.values, context))
+            data = await self._read(plan, self._run(ready.values, context), only_short=True)
         except ReadingFailed:
             return None
         if len(data) < len(plan.roots):
@@ -176,21 +177,21 @@ class Engine:
             operation.keep(variant, plan)
         return plan
 
-    async def _read(self, plan: Plan, run: Run) -> dict[str, Any]:
-        """What a plan's root fields answer."""
+    async def _read(self, plan: Plan, run: Run, *, only_short: bool = False) -> dict[str, Any]:
+        """What a plan's root fields answer; raises ReadingFailed."""
         alone = plan.statements_at_most == 1
-        if self._direct.name == "postgresql":
-            found: dict[str, Any] = await self._direct.run(plan.run(run), short=False, alone=alone)
-            return found
-        if plan.long_runs == 0:
+        found: dict[str, Any]
+        if only_short or (self._direct.name == "sqlite" and plan.long_runs == 0):
             try:
-                at_once: dict[str, Any] = await self._direct.run(plan.run(run), short=True, alone=alone)
-                return at_once
+                found = await self._direct.run(plan.run(run), short=True, alone=alone)
+                return found
             except TooLong:
                 plan.long_runs = LONG_RUNS
-        plan.long_runs -= 1
-        in_a_thread: dict[str, Any] = await self._direct.run(plan.run(run), short=False)
-        return in_a_thread
+                if only_short:
+                    raise
+        plan.long_runs = max(0, plan.long_runs - 1)
+        found = await self._direct.run(plan.run(run), short=False, alone=alone)
+        return found
 
     def _converted(self, field: GraphQLField, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments as a resolver would get them."""

@@ -30,8 +30,8 @@ INLINE_SECONDS: Final = 0.02
 INLINE_WAIT: Final = 0.25
 """So long it may take in all, with waits for the disk and for other processes."""
 
-INLINE_ROWS: Final = 5_000
-"""It may read so many rows; shaping them takes as long again."""
+SHORT_ROWS: Final = 5_000
+"""On either database it may read so many rows; shaping them takes as long again."""
 
 INLINE_CACHE: Final = 4_000
 """Kilobytes of pages that the connection of short readings keeps."""
@@ -96,7 +96,7 @@ class SqliteDirect:
                 self._inline = self._connect()
                 self._inline.set_progress_handler(self._is_too_long, PROGRESS_STEPS)
             self._until = None
-            return _carry_out(self._inline, work, most_rows=INLINE_ROWS, alone=alone)
+            return _carry_out(self._inline, work, most_rows=SHORT_ROWS, alone=alone)
         async with self._threads:
             connection = self._idle.pop() if self._idle else self._connect()
             self._busy += 1
@@ -186,13 +186,14 @@ class PostgresqlDirect:
         self._connections = Connections(database.plain_url, database.driver_options, size)
 
     async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
-        """Carry out a reading; here none is too long."""
+        """Carry out a reading."""
+        most_rows = SHORT_ROWS if short else None
         try:
             async with self._connections.one() as connection:
                 if alone:
-                    return await self._carry_out(connection, work)
+                    return await self._carry_out(connection, work, most_rows)
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    return await self._carry_out(connection, work)
+                    return await self._carry_out(connection, work, most_rows)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise ReadingFailed(str(error)) from error
 
@@ -200,12 +201,18 @@ class PostgresqlDirect:
         """How many connections are in use, and how many there may be."""
         return self._connections.usage()
 
-    async def _carry_out(self, connection: Any, work: Work) -> Any:
+    async def _carry_out(self, connection: Any, work: Work, most_rows: int | None) -> Any:
         rows: Any = None
+        left = most_rows
         try:
             while True:
                 sql, parameters = work.send(rows)
-                rows = await connection.fetch(sql, *parameters)
+                # As `fetch`, but the server is told how many rows it may send.
+                rows = await connection._execute(sql, parameters, 0 if left is None else left + 1, None)
+                if left is not None:
+                    left -= len(rows)
+                    if left < 0:
+                        raise TooLong(f"it read more than {most_rows} rows")
         except StopIteration as done:
             return done.value
 
