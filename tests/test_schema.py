@@ -15,6 +15,8 @@ from graphql import (
     get_named_type,
     is_introspection_type,
     is_specified_scalar_type,
+    parse,
+    validate,
     validate_schema,
 )
 
@@ -64,6 +66,15 @@ def test_schema_graphql_is_the_schema_we_serve() -> None:
 
 def test_the_schema_is_valid() -> None:
     assert validate_schema(CORE) == []
+
+
+@pytest.mark.parametrize("memo", ["{}", "{fromInvoice: null}", "{fromInvoice: {invoiceKey: 1}, fromCharges: null}"])
+def test_a_document_that_gives_a_one_of_none_or_two_is_not_valid(memo: str) -> None:
+    document = parse(f"mutation {{ createCreditMemos(input: {{memos: [{memo}]}}) {{ userErrors {{ code }} }} }}")
+
+    (error,) = validate(CORE, document)
+
+    assert "exactly one field" in error.message
 
 
 def test_every_word_of_the_schema_is_explained() -> None:

@@ -1,6 +1,7 @@
 """The schema that is served, put together from queries and mutations."""
 
 import strawberry
+from graphql import GraphQLInputObjectType
 from strawberry.schema.config import StrawberryConfig
 
 from cm_graphql.api import types, uploads
@@ -20,3 +21,8 @@ schema = strawberry.Schema(
     types=[kind.cls for kind in PREFIXES.values()],
     config=StrawberryConfig(scalar_map={**SCALARS, uploads.Upload: uploads.UPLOAD}),
 )
+
+for kind in schema._schema.type_map.values():
+    # The library checks these itself, but only where a value is used. Told so, validation refuses documents for it.
+    if isinstance(kind, GraphQLInputObjectType):
+        kind.is_one_of = kind.extensions["strawberry-definition"].is_one_of
