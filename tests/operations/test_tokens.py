@@ -131,6 +131,10 @@ BAD: dict[str, Callable[[], str]] = {
     "with its own key": lambda: token(STRANGER, header={"kid": None, "jwk": STRANGER.as_dict(private=False)}),
     "with the address of its own keys": lambda: token(STRANGER, header={"jku": "https://evil.example/jwks"}),
     "with an extension nobody knows": lambda: signed({"alg": "RS256", "kid": "one", "crit": ["exp2"], "exp2": 1}),
+    "with an extension that is none": lambda: signed({"alg": "RS256", "kid": "one", "crit": ["alg"]}),
+    "with no extension among those that are critical": lambda: signed({"alg": "RS256", "kid": "one", "crit": []}),
+    "with an unencoded payload": lambda: signed({"alg": "RS256", "kid": "one", "crit": ["b64"], "b64": False}),
+    "with a list for a header that holds what is looked for": lambda: f"{part(['alg', 'kid'])}.{part(claims())}.AA",
     "with a key id that is a list": lambda: signed({"alg": "RS256", "kid": ["one"]}),
     "with a key id that is a path": lambda: token(header={"kid": "../../dev/null"}),
     "with a key id that is SQL": lambda: token(header={"kid": "x' UNION SELECT 'one"}),
@@ -158,6 +162,7 @@ BAD: dict[str, Callable[[], str]] = {
     "no token": lambda: "abc",
     "empty": lambda: "",
     "of other letters": lambda: "ä.ö.ü",
+    "of a name that is a list": lambda: token(sub=["ann"]),
     "of odd scopes": lambda: token(scope={"credit_memos:read": True}),
 }
 
@@ -176,7 +181,19 @@ def test_a_token_may_say_that_it_is_one(kind: str) -> None:
     assert viewer(token(header={"typ": kind})) is not None
 
 
-@pytest.mark.parametrize("scope", ["*", "admin", "credit_memos:*", "CREDIT_MEMOS:READ", "credit_memos", ""])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        "credit_memos:read\u00a0settings:write",
+        "credit_memos:read\nsettings:write",
+        "*",
+        "admin",
+        "credit_memos:*",
+        "CREDIT_MEMOS:READ",
+        "credit_memos",
+        "",
+    ],
+)
 def test_a_scope_that_does_not_exist_opens_nothing(scope: str) -> None:
     found = viewer(token(scope=scope))
 

@@ -102,7 +102,7 @@ class Tokens:
             checked = jwt.decode(token, key, registry=self._registry)
             self._claims.validate(checked.claims)
             return self._viewer(checked.claims)
-        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             log.debug("token_refused", reason=type(error).__name__)  # its text could repeat the token
             return None
 
@@ -111,6 +111,8 @@ class Tokens:
         algorithm, kid = str(header.get("alg")), header.get("kid")
         if algorithm not in self._rules.algorithms or not (kid is None or isinstance(kid, str)):
             return None
+        if "crit" in header:
+            return None  # it asks for what has to be understood beyond the standard, of which we understand nothing
         kind = header.get("typ")
         if (kind.lower() if isinstance(kind, str) else kind) not in _TYPES:
             return None
@@ -127,7 +129,7 @@ class Tokens:
         if accounts is not None and len(accounts) > MOST_ACCOUNTS:
             return None
         given = claims.get(self._rules.scope_claim, ())
-        scopes = given.split() if isinstance(given, str) else _texts(given)
+        scopes = given.split(" ") if isinstance(given, str) else _texts(given)
         return Viewer(caller_id, frozenset(scopes) & frozenset(SCOPES), accounts)
 
     def _accounts(self, claims: Mapping[str, Any]) -> frozenset[str] | None:
@@ -135,8 +137,8 @@ class Tokens:
         if self._rules.accounts_claim is None:
             return None
         given = claims.get(self._rules.accounts_claim, ())
-        listed = given.split() if isinstance(given, str) else _texts(given)
-        return None if list(listed) == [ALL_ACCOUNTS] else frozenset(listed)
+        listed = [one for one in given.split(" ") if one] if isinstance(given, str) else _texts(given)
+        return None if listed == [ALL_ACCOUNTS] else frozenset(listed)
 
 
 def _texts(given: Any) -> list[str]:
