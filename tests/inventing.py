@@ -1,6 +1,6 @@
 """Queries made up from a schema: deep and wide, with aliases, fragments, variables and directives."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -317,3 +317,46 @@ def least(named: Any, place: Place, id: str, ids: Mapping[str, str]) -> dict[str
             value = SCALARS.get(inner.name, "text")
         made[name] = [value] if is_list_type(_nullable(field.type)) else value
     return made
+
+
+def made_up(dice: Random, named: Any, id_of: Callable[[str, str], str]) -> dict[str, Any]:
+    """An input with some of its fields; an id is asked for by the names of its type and its field."""
+    fields = dict(named.fields)
+    if named.is_one_of:
+        chosen = dice.choice(sorted(fields))
+        fields = {chosen: fields[chosen]}
+    made: dict[str, Any] = {}
+    for name, field in fields.items():
+        is_needed = named.is_one_of or isinstance(field.type, GraphQLNonNull)
+        if is_needed or dice.random() < (0.35 if _holds_ids(field.type) else 0.15):
+            length = dice.choice((1, 1, 2)) if is_list_type(_nullable(field.type)) else None
+            values = [_value_of(dice, named, name, field.type, id_of) for _ in range(length or 1)]
+            made[name] = values[0] if length is None else values
+    return made
+
+
+def _holds_ids(type_: Any) -> bool:
+    inner = get_named_type(type_)
+    return inner.name == "ID" or isinstance(inner, GraphQLInputObjectType)
+
+
+def _value_of(dice: Random, named: Any, name: str, type_: Any, id_of: Callable[[str, str], str]) -> Any:
+    inner = get_named_type(type_)
+    if isinstance(inner, GraphQLInputObjectType):
+        return made_up(dice, inner, id_of)
+    if isinstance(inner, GraphQLEnumType):
+        return dice.choice(list(inner.values))
+    match inner.name:
+        case "ID":
+            return id_of(named.name, name)
+        case "Boolean":
+            return dice.random() < 0.5
+        case "Decimal":
+            return dice.choice(("0.01", "1.00", "1", "5.50", "1000000"))
+        case "Date":
+            return dice.choice(("2026-01-15", "2026-03-15", "2026-06-01", "2026-12-01"))
+        case "Int":
+            return dice.choice((1, 2))
+        case "String" if name.lower().endswith("currency"):
+            return dice.choice(("USD", "EUR"))
+    return SCALARS.get(inner.name, "text")

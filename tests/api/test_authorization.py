@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import aclosing, closing
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from graphql import get_named_type, parse, validate
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -32,7 +32,7 @@ from cm_graphql.store.database import Database
 from cm_graphql.store.direct import open_direct
 from cm_graphql.store.fold import fold_text
 from databases import Databases
-from inventing import Inventor, id_places, least
+from inventing import Inventor, id_places, least, made_up
 
 CORE = schema._schema
 ID = re.compile(r"\b[a-z]{2,3}_[0-9a-f]{32}\b")
@@ -163,6 +163,20 @@ class Tenant:
         await asyncio.wait([listening])
         await self.api.bus.stop()
         return heard
+
+    def rows_of_others(self, account: str) -> dict[str, list[str]]:
+        """Every row that is not this account's, by its table."""
+        return self._runner.run(self._rows_of_others(account))
+
+    async def _rows_of_others(self, account: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        async with self.database.read() as connection:
+            for kind in PREFIXES.values():
+                if kind.owner is not None:
+                    owner = kind.owner(kind.table)
+                    rows = select(kind.table).where(owner != account).order_by(kind.table.c.id)
+                    found[kind.name] = [repr(row) for row in await connection.execute(rows)]
+        return found
 
     def close(self) -> None:
         """Close everything."""
@@ -376,6 +390,134 @@ def test_wherever_an_id_stands_in_a_mutation_others_are_as_unknown_as_made_up_on
             assert answers[0] == answers[1], (name, place, real)
             tried.add((name, place[-1]))
     assert len(tried) > 40
+
+
+class Wanting:
+    """Makes mutations up for a caller of one account, who names what is theirs and what is not."""
+
+    def __init__(self, tenant: Tenant, dice: Random) -> None:
+        self._tenant = tenant
+        self._dice = dice
+        self._of: dict[tuple[str, str], list[str]] = {}
+        for id, owner in sorted(tenant.owners.items()):
+            if owner is not None and owner in tenant.accounts:
+                self._of.setdefault((owner, id.partition("_")[0]), []).append(id)
+        self._numbers = {id: number for number, id in tenant.numbers.items()}
+        self.named: set[str] = set()
+        """Ids of others that were named, and their numbers."""
+        self.chooses = True
+        """Whether ids that one chooses for something new may be those of others."""
+
+    def id(self, type_: str, field: str) -> str:
+        """An id for a field of an input, or the number or the digits that it can be said by."""
+        dice, (mine, other) = self._dice, self._tenant.accounts
+        kind = KINDS.get(field, "cmi" if type_.startswith("CreditMemoItem") else "cm")
+        if type_.startswith("Synced") and field == "id":
+            kind = OF_SYNCED[type_]
+            if not self.chooses:
+                return f"{kind}_{dice.getrandbits(128):032x}"
+        owner = other if dice.random() < 0.4 else mine
+        id = dice.choice(self._of.get((owner, kind), [f"{kind}_{5:032x}"]))
+        said = id
+        if id in self._numbers and dice.random() < 0.4:
+            said = self._numbers[id]
+        elif dice.random() < 0.1:
+            said = id.partition("_")[2]
+        if owner == other:
+            self.named |= {id, said}
+        return said
+
+    def input(self, mutation: str, **more: Any) -> dict[str, Any]:
+        """The input of a mutation."""
+        assert CORE.mutation_type is not None
+        taken = get_named_type(CORE.mutation_type.fields[mutation].args["input"].type)
+        given = made_up(self._dice, taken, self.id)
+        return {**{name: value for name, value in given.items() if name not in ("idempotencyKey", "dryRun")}, **more}
+
+    def unknown(self, text: str) -> str:
+        """The same text, with an id that nobody has in the place of each that others have."""
+        for said in sorted(self.named, key=len, reverse=True):
+            text = text.replace(said, self.stand_in(said))
+        return text
+
+    def known(self, text: str) -> str:
+        """The text as it was."""
+        for said in self.named:
+            text = text.replace(self.stand_in(said), said)
+        return text
+
+    def stand_in(self, said: str) -> str:
+        """What looks and sorts like an id or a number, but is nobody's."""
+        return f"{said[:-18]}f{said[-17:]}" if re.search(r"[0-9a-f]{32}$", said) else f"{said}Z"
+
+
+OF_SYNCED: Final = {
+    "SyncedAccountInput": "acc",
+    "SyncedCreditMemoInput": "cm",
+    "SyncedCreditMemoItemInput": "cmi",
+    "SyncedCreditMemoTaxItemInput": "cmt",
+    "SyncedDebitMemoInput": "dm",
+    "SyncedDebitMemoItemInput": "dmi",
+    "SyncedInvoiceInput": "inv",
+    "SyncedInvoiceItemInput": "ini",
+    "SyncedPaymentMethodInput": "pm",
+    "SyncedProductRatePlanChargeInput": "chg",
+    "SyncedReasonCodeInput": "rc",
+    "SyncedTaxItemInput": "int",
+}
+"""What an input with an id of one's own choice makes."""
+
+assert CORE.mutation_type is not None
+MADE_UP = sorted(set(CORE.mutation_type.fields) - {"uploadCreditMemoFile", "updateSettings"})
+
+NEW_EACH_TIME = re.compile(r'\d{4}-\d\d-\d\dT[0-9:.]+Z|expires=\d+&signature=[0-9a-f]+|"W[\w-]{20,}"')
+"""Times, links to files, and cursors, which have the ids of what was made."""
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(st.builds(Random, st.integers(0, 2**64)))
+def test_made_up_mutations_are_answered_as_if_there_was_nothing_of_others(tenant: Tenant, dice: Random) -> None:
+    viewer = Viewer("usr_limited", ADMIN, frozenset({tenant.accounts[0]}))
+    wanting = Wanting(tenant, dice)
+    wanting.chooses = False
+    name = dice.choice(MADE_UP)
+    given = json.dumps(wanting.input(name, dryRun=True))
+    query = Inventor(CORE, dice, sorted(tenant.owners), sorted(tenant.numbers)).mutation(name)
+    assume(wanting.named and not validate(CORE, parse(query)))
+
+    answers = [
+        json.dumps(tenant.ask(query, viewer, {"i0": json.loads(one)})) for one in (given, wanting.unknown(given))
+    ]
+
+    def comparable(answer: str) -> str:
+        known = NEW_EACH_TIME.sub("", wanting.known(answer))
+        return ID.sub(lambda found: found[0] if found[0] in tenant.owners else "NEW", known)
+
+    assert comparable(answers[0]) == comparable(answers[1]), (query, given)
+
+
+@settings(max_examples=settings().max_examples // 10)
+@given(st.builds(Random, st.integers(0, 2**64)))
+def test_made_up_mutations_betray_and_change_nothing_of_others(tenant: Tenant, dice: Random) -> None:
+    mine, _ = tenant.accounts
+    viewer = Viewer("usr_limited", ADMIN, frozenset({mine}))
+    foreign = tenant.foreign(mine)
+    before = tenant.rows_of_others(mine)
+    for _ in range(5):
+        wanting = Wanting(tenant, dice)
+        name = dice.choice(MADE_UP)
+        given = wanting.input(name, **({"dryRun": True} if dice.random() < 0.3 else {}))
+        query = Inventor(CORE, dice, sorted(tenant.owners), sorted(tenant.numbers)).mutation(name)
+        if validate(CORE, parse(query)):
+            continue
+
+        shown = json.dumps(tenant.ask(query, viewer, {"i0": given}))
+
+        named = wanting.named | set(ID.findall(query))
+        assert not (set(ID.findall(shown)) & foreign) - named, (query, given)
+        for number, id in tenant.numbers.items():
+            assert id not in foreign or number in named or f'"{number}"' not in shown, (query, given)
+    assert tenant.rows_of_others(mine) == before
 
 
 def inner(payload: Any) -> str:
