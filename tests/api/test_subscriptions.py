@@ -7,7 +7,11 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
 
+from cm_graphql.api.sockets import Socket
 from operating import a_desk
 from watching import PROTOCOL, WATCH, WATCH_JOB, Memos, heard, say, socket_to, subscribe, until_complete
 
@@ -163,6 +167,22 @@ async def test_a_client_that_breaks_the_protocol_is_told_so(
 
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == code
+
+
+def test_the_pieces_of_a_message_take_no_more_memory_than_it_is_long() -> None:
+    async def nobody(_scope: object, _receive: object, _send: object) -> None:
+        """Nothing is heard of it."""
+
+    socket = Socket(Config(nobody, log_config=None), ServerState(), {})
+    socket.transport = asyncio.Transport()
+    socket.read_paused = True
+    socket.handle_text(Frame(Opcode.TEXT, b"a", fin=False))
+    for number in range(1_000):
+        socket.handle_cont(Frame(Opcode.CONT, b"" if number % 2 else b"bc", fin=False))
+
+    assert len(socket.frames) == 1
+    socket.handle_cont(Frame(Opcode.CONT, b"d"))
+    assert socket.queue.get_nowait() == {"type": "websocket.receive", "text": f"a{'bc' * 500}d"}
 
 
 async def test_pages_of_another_origin_get_no_socket(module_server: str) -> None:

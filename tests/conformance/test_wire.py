@@ -1,8 +1,10 @@
 """What HTTP/1.1 says about requests in pieces, in rows, with offers, with too much and with contradictions."""
 
+import socket
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -98,6 +100,68 @@ def test_what_two_readers_could_read_differently_is_refused(demo_server: str, co
     answers = exchange(demo_server, CONTRADICTIONS[contradiction])
 
     assert [answer.status for answer in answers] == [400]
+
+
+def test_what_stands_behind_a_body_is_no_header(demo_server: str) -> None:
+    trailers = b"0\r\nHost: evil.example\r\nAccept: image/png\r\nX-Request-Id: behind\r\n\r\n"
+    row = chunked(QUERY).replace(b"0\r\n\r\n", trailers) + request(JSON)
+
+    answers = exchange(demo_server, row, responses=2)
+
+    assert [answer.body for answer in answers] == [ANSWER] * 2
+    assert "behind" not in answers[0].head
+
+
+@pytest.mark.parametrize("begin", ["0\r\nX-Some: a", "0\r\n", "5;a="])
+@pytest.mark.parametrize("kind", [JSON, "Content-Type: text/plain"])
+def test_what_stands_between_and_behind_pieces_of_a_body_has_an_end(demo_server: str, begin: str, kind: str) -> None:
+    head = chunked(QUERY).replace(JSON.encode(), kind.encode()).removesuffix(b"0\r\n\r\n") + begin.encode()
+    piece = b"X-Some: thing\r\n" * 1_000 if begin == "0\r\n" else b"a" * 16_000
+
+    address = urlsplit(demo_server)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        sent = [_is_sent(connection, part) for part in (head, *[piece] * 1_000)]
+
+    assert not sent[-1]
+
+
+def _is_sent(connection: socket.socket, data: bytes) -> bool:
+    try:
+        connection.sendall(data)
+    except ConnectionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("target", "host", "status"), [("evil.example", "localhost", 421), ("localhost", "evil", 200)])
+def test_the_host_of_an_absolute_target_counts(demo_server: str, target: str, host: str, status: int) -> None:
+    (answer,) = exchange(demo_server, request(JSON, first=f"POST http://{target}/graphql HTTP/1.1", host=host))
+
+    assert answer.status == status
+
+
+def test_a_coding_of_bodies_that_we_do_not_speak_is_not_implemented(demo_server: str) -> None:
+    (answer,) = exchange(demo_server, chunked(QUERY).replace(b": chunked", b": gzip, chunked"))
+
+    assert answer.status == 501
+
+
+@pytest.mark.parametrize("wrong", ["by POST", "with a body", "with too many headers"])
+def test_what_offers_a_socket_and_is_no_request_for_one_is_not_left_waiting(demo_server: str, wrong: str) -> None:
+    offer = [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {'a' * 22}==",
+    ]
+    many = [f"X-{number}: x" for number in range(200)] if wrong == "with too many headers" else []
+    first = "POST" if wrong == "by POST" else "GET"
+
+    (answer,) = exchange(
+        demo_server, request(*offer, *many, first=f"{first} /graphql HTTP/1.1", body="" if many else QUERY)
+    )
+
+    assert answer.status == 400
 
 
 @pytest.mark.parametrize("pattern", ["X-Some: {}\r\n", "{}"])

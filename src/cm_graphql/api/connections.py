@@ -17,7 +17,7 @@ from cm_graphql.api.traffic import COUNTED
 
 HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and headers, when they come in several pieces: they wait in memory, and nobody knows whose they
-are.
+are. Of what stands between two pieces of a body, and behind the last one, too.
 """
 
 HEAD_SECONDS: Final = 20.0
@@ -63,6 +63,9 @@ class Connection(Impatient, HttpToolsProtocol):
     _head_bytes = 0
     _body_is_open = False
     _body_bytes = 0
+    _has_heard_body = False
+    _framing_bytes = 0
+    """What came since the last piece of a body: what stands between and behind pieces is kept by the parser."""
     _patience: asyncio.TimerHandle | None = None
     _has_scope = False
     _idle_since: float | None = None
@@ -95,7 +98,7 @@ class Connection(Impatient, HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
         self._unset_keepalive_if_required()
-        head_was_open = self._head_is_open
+        head_was_open, self._has_heard_body = self._head_is_open, False
         if self._shortcut is not None and self._is_between_requests:
             again = self._shortcut.seen(data)
             if again is not None:  # the parser would find what it found last time
@@ -130,6 +133,10 @@ class Connection(Impatient, HttpToolsProtocol):
                         self._hang_up(431)
             elif self._body_is_open:
                 self._body_bytes += len(data)
+                self._framing_bytes = 0 if self._has_heard_body else self._framing_bytes + len(data)
+                if self._framing_bytes > HEAD_BYTES:
+                    self._end_request(431)
+                    return
                 if self._patience is None:  # most bodies come in one piece too
                     self._wait_for_body()
 
@@ -141,8 +148,9 @@ class Connection(Impatient, HttpToolsProtocol):
         self._has_scope = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self.headers.append((name.lower(), value))
+        """Take a header; not what stands like one behind a body, which whoever reads heads for us has not seen."""
+        if self._head_is_open:
+            self.headers.append((name.lower(), value))
 
     def _open_scope(self) -> None:
         """Tell uvicorn what it has not been told yet of a request."""
@@ -155,8 +163,10 @@ class Connection(Impatient, HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the request is read once more."""
-        self._head_is_open = False
+        self._head_is_open, self._framing_bytes = False, 0
         self._stop_waiting()
+        if not self.url.startswith(b"/"):
+            self._take_host_of_target()
         if self._may_be_short():
             self._body_is_open = True
             self._pieces = []
@@ -169,8 +179,17 @@ class Connection(Impatient, HttpToolsProtocol):
             self._body_is_open = True
             super().on_headers_complete()
 
+    def _take_host_of_target(self) -> None:
+        """Believe the host of an absolute target, and not that of the header (RFC 9112, section 3.2.2)."""
+        target: Any = httptools.parse_url(self.url)
+        if target.host is not None:
+            port = b"" if target.port is None else b":%d" % target.port
+            others = [header for header in self.headers if header[0] != b"host"]
+            self.headers = [(b"host", target.host + port), *others]
+
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
+        self._has_heard_body = True
         if self._pieces is None:
             super().on_body(body)
         else:
@@ -352,10 +371,15 @@ class Connection(Impatient, HttpToolsProtocol):
     def _look_at_body(self) -> None:
         if self._body_bytes >= BODY_BYTES or self.flow.read_paused:  # while we do not read, nobody can send
             self._wait_for_body()
-        elif self.cycle.response_started:
+        else:
+            self._end_request(408)
+
+    def _end_request(self, status: int) -> None:
+        """End a request whose body has not come to its end, and the connection with it."""
+        if self.cycle.response_started:
             self.transport.close()
         else:
-            self._hang_up(408)
+            self._hang_up(status)
 
     # uvicorn starts and stops a clock for each request; here one looks every now and then how long nothing came.
 

@@ -162,6 +162,8 @@ class Frame:
         if [name for name, _ in scope["headers"]].count(b"host") > 1:
             # A proxy before us may have believed the other one (RFC 9112, section 3.2).
             return PlainTextResponse("A request has one Host header.\n", status_code=400)
+        if _header(scope, b"transfer-encoding").lower() not in (b"", b"chunked"):
+            return PlainTextResponse("A body comes as it is, or in chunks.\n", status_code=501)
         if path in PROBES or self._knows(scope):
             return self._direct.get(path, self._app)
         return PlainTextResponse("This server does not answer for that host name.\n", status_code=421)

@@ -39,7 +39,16 @@ STATE: Final = "shortcut"
 """Under this name the state of the application tells its connections of the short way."""
 
 UNUSUAL: Final = frozenset(
-    (b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"expect", b"content-encoding", b"upgrade", b"x-graphql-cost")
+    (
+        b"origin",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"expect",
+        b"content-encoding",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-graphql-cost",
+    )
 )
 """Headers that others have to look at."""
 

@@ -15,6 +15,8 @@ MOST_OF_STRANGERS: Final = 128 * 1024
 first message could be as large as any, from everybody who reaches the port.
 """
 
+NO_SOCKET: Final = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
 
 class Socket(stalls.Socket):
     """One socket of a client.
@@ -33,6 +35,11 @@ class Socket(stalls.Socket):
                 self._hang_up()
                 return
         super().data_received(data)
+        wrong: BaseException | None = self.conn.handshake_exc
+        if wrong is not None and not self.handshake_initiated:
+            # It is no request for a socket at all, as a POST that offers one. Nobody else would end the connection.
+            self.transport.write(NO_SOCKET)
+            self.transport.close()
 
     def handle_connect(self, event: Any) -> None:
         """Begin, with a way for the application to tell that it knows the caller."""
@@ -40,6 +47,15 @@ class Socket(stalls.Socket):
         scope: Any = getattr(self, "scope", None)
         if scope is not None:
             scope["state"][INTRODUCED] = self._introduced
+
+    def handle_cont(self, event: Any) -> None:
+        """Take a piece of a message, and keep it with those before: each apart takes more memory than it is long."""
+        begun: Any = self.frames[0]
+        joined: Any = begun if isinstance(begun, bytearray) else bytearray(begun)
+        joined += event.data
+        self.frames = [joined]
+        if event.fin:
+            self.send_receive_event_to_app()
 
     def _introduced(self) -> None:
         self._is_known = True
