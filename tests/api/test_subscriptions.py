@@ -169,7 +169,7 @@ async def test_a_client_that_breaks_the_protocol_is_told_so(
     assert closed.value.rcvd.code == code
 
 
-def test_the_pieces_of_a_message_take_no_more_memory_than_it_is_long() -> None:
+async def test_the_pieces_of_a_message_take_no_more_memory_than_it_is_long() -> None:
     async def nobody(_scope: object, _receive: object, _send: object) -> None:
         """Nothing is heard of it."""
 
