@@ -343,7 +343,8 @@ def test_a_document_weighs_what_its_plans_take(both: Both, monkeypatch: pytest.M
 
 def test_a_forgotten_document_leaves_nothing_to_the_collector(both: Both) -> None:
     documents = Documents(CORE, Limits())
-    text = "{ creditMemos(first: 2) { nodes { id amount account { name } items(first: 2) { nodes { id } } } } }"
+    shown = "id amount updatedDate account { name createdDate } items(first: 2) { nodes { id } }"
+    text = f"{{ creditMemos(first: 2) {{ nodes {{ {shown} }} }} }}"
     both.answer(documents.prepare(text).operations[None])
     gc.collect()
 

@@ -64,7 +64,7 @@ from cm_graphql.engine.plan import (
     Unplanned,
     View,
 )
-from cm_graphql.engine.raw import leaf, processor, python_values, row_reader
+from cm_graphql.engine.raw import is_read_as_text, leaf, processor, python_values, row_reader
 from cm_graphql.engine.resolve import ById, ByKey, ListSpec
 from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
 
@@ -247,7 +247,7 @@ class Compiler:
         shape = page.shape(connection, details)
         self.statements += page.counts
         values = python_values(spec.node_type, self.dialect)
-        chosen = Chosen(rowset.columns, rowset.at, page.cursors)
+        chosen = Chosen(rowset.columns, rowset.at, page.cursors, rowset.texts)
         identity = next(_NUMBERS)
         return Lists(site, spec, rowset, chosen, page.views, shape, page.reads_rows, page.counts, identity, values)
 
@@ -339,7 +339,8 @@ class _OfRow:
 
     def _leaf(self, label: str, source: ColumnElement[Any], code: Code) -> str:
         rowset = self._rowset
-        at = rowset.index(label, source)
+        as_text = is_read_as_text(source.type, self._compiler.dialect.name)
+        at = rowset.text(label, source) if as_text else rowset.index(label, source)
         currency = f"r[{rowset.stored('currency')}]" if "currency" in rowset.kind.sources else None
         return leaf(source, self._compiler.dialect.name, f"r[{at}]", currency, code.constant)
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -46,7 +46,7 @@ from sqlalchemy.sql.elements import AsBoolean, BooleanClauseList, False_, True_
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.filters import all_of
-from cm_graphql.engine.wire import nullable, storable
+from cm_graphql.engine.wire import moment_text, nullable, storable
 from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_scaled
 
 LONGEST_CURSOR = 4_000
@@ -228,6 +228,8 @@ class Chosen:
     at: Mapping[str, int]
     cursors: bool = True
     """Whether values that a list is sorted by are wanted too, for cursors."""
+    texts: Collection[int] = ()
+    """The places of moments that PostgreSQL shows."""
 
     def places(self, orders: Sequence[Order]) -> list[int]:
         """Where the values stand that a list is sorted by: among the columns, or behind them."""
@@ -240,8 +242,17 @@ class Chosen:
         return [*self.columns, *(node_type.sources[name].label(f"sort_{name}") for name in more)]
 
     def shown(self, columns: Sequence[ColumnElement[Any]]) -> Sequence[ColumnElement[Any]]:
-        """Those of the columns with the values to sort by that are read in the end."""
-        return columns if self.cursors else columns[: len(self.columns)]
+        """Those of the columns with the values to sort by that are read in the end, as they are read."""
+        return shown(columns if self.cursors else columns[: len(self.columns)], self.texts)
+
+
+def shown(columns: Sequence[ColumnElement[Any]], texts: Collection[int]) -> Sequence[ColumnElement[Any]]:
+    """The columns, of which some are moments that PostgreSQL shows."""
+    if not texts:
+        return columns
+    return [
+        moment_text(column).label(column.name) if place in texts else column for place, column in enumerate(columns)
+    ]
 
 
 def everything(node_type: NodeType) -> Chosen:
@@ -262,12 +273,13 @@ def page(
             _along(node_type, all_of(where, stretch), wanted, columns, _limit(wanted))
             for stretch in stretches(node_type, wanted)
         ]
-    if len(parts) == 1:
+    if len(parts) == 1 and not chosen.texts:
         return parts[0].with_only_columns(*chosen.shown(list(parts[0].selected_columns)))
-    together = union_all(*(select(part.subquery()) for part in parts)).subquery("together")
-    found = list(together.c)
+    # Around the page, since what PostgreSQL shows beneath a sort it shows of every row that it sorts.
+    whole = parts[0] if len(parts) == 1 else union_all(*(select(part.subquery()) for part in parts))
+    found = list(whole.subquery("together").c)
     values = [found[place] for place in chosen.places(wanted.orders)]
-    return _in_order(select(*chosen.shown(found)), values, wanted).limit(_limit(wanted))
+    return _in_order(node_type, select(*chosen.shown(found)), values, wanted).limit(_limit(wanted))
 
 
 def _along(
@@ -449,12 +461,16 @@ def _limit(wanted: Slice) -> ColumnElement[int]:
     return bindparam(LIMIT, wanted.limit + 1, type_=Integer())
 
 
-def _in_order(statement: Select[Any], values: Sequence[ColumnElement[Any]], wanted: Slice) -> Select[Any]:
-    """Sort rows that were found in several places by the values of the sort."""
+def _in_order(
+    node_type: NodeType, statement: Select[Any], values: Sequence[ColumnElement[Any]], wanted: Slice
+) -> Select[Any]:
+    """Sort rows by the values of the sort; where they come from one index, they are in this order already."""
     terms = []
     for term, value in zip(wanted.orders, values, strict=True):
         ordered = value.desc() if term.descending is not wanted.backwards else value.asc()
-        terms.append(ordered.nulls_first() if wanted.backwards else ordered.nulls_last())
+        if nullable(node_type.sources[term.field]):
+            ordered = ordered.nulls_first() if wanted.backwards else ordered.nulls_last()
+        terms.append(ordered)
     return statement.order_by(*terms)
 
 
@@ -535,7 +551,7 @@ def pages(
     )
     found = list(inside.c)
     rows = select(*chosen.shown(found), parent.label("parent")).select_from(parents.join(inside, true()))
-    return _in_order(rows, [found[place] for place in chosen.places(wanted.orders)], wanted)
+    return _in_order(node_type, rows, [found[place] for place in chosen.places(wanted.orders)], wanted)
 
 
 def _rowid(table: FromClause) -> ColumnElement[int]:

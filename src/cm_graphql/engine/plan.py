@@ -19,7 +19,7 @@ from cm_graphql.engine.arguments import Convert, UsualArguments
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.filters import all_of, named
 from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, write_cursor
+from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, shown, write_cursor
 from cm_graphql.engine.prepared import ACCOUNTS, KEY, KEYS, Statements
 from cm_graphql.engine.resolve import Asked, ListSpec
 
@@ -129,6 +129,8 @@ class Rowset:
     kind: NodeType
     columns: list[ColumnElement[Any]] = field(default_factory=list)
     at: dict[str, int] = field(default_factory=dict)
+    texts: set[int] = field(default_factory=set)
+    """The places of moments that are shown by the database."""
 
     def __post_init__(self) -> None:
         self.index("id", self.kind.sources["id"])
@@ -139,6 +141,12 @@ class Rowset:
             self.at[label] = len(self.columns)
             self.columns.append(source.label(label))
         return self.at[label]
+
+    def text(self, label: str, moment: ColumnElement[Any]) -> int:
+        """The place of a moment as it is shown; the moment itself may have another one."""
+        place = self.index(f"{label}_text", moment)
+        self.texts.add(place)
+        return place
 
     def stored(self, name: str) -> int:
         """The place of a stored field."""
@@ -230,7 +238,8 @@ def ask_key(view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...]
 
 def _reading(view: RowView, where: ColumnElement[bool], run: Run) -> Select[Any]:
     """What reads those of a view's rows that this caller is shown."""
-    return select(*view.rowset.columns).where(and_(where, run.loaders.visible(view.rowset.kind)))
+    rowset = view.rowset
+    return select(*shown(rowset.columns, rowset.texts)).where(and_(where, run.loaders.visible(rowset.kind)))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import orjson
@@ -26,6 +26,8 @@ def leaf(source: ColumnElement[Any], dialect: str, value: str, currency: str | N
         return f"{constant(AMOUNTS)}[{currency}][{value}]"
     if isinstance(type_, Scaled):
         return f"{constant(_SCALED)}[{value}]"
+    if isinstance(type_, Date) and dialect == "postgresql":
+        return f"{constant(_DATES)}[{value}]"
     show = _shower(type_, dialect)
     if show is None:
         return value
@@ -36,35 +38,31 @@ def leaf(source: ColumnElement[Any], dialect: str, value: str, currency: str | N
 def _shower(type_: TypeEngine[Any], dialect: str) -> Callable[[Any], Any] | None:
     if isinstance(type_, JsonText):
         return _loads
-    if dialect == "sqlite":
-        # Dates and moments are kept there in the very form of the wire.
-        return bool if isinstance(type_, Boolean) else None
-    if isinstance(type_, Timestamp):
-        return _moment
-    return date.isoformat if isinstance(type_, Date) else None
+    # Moments, and SQLite's dates, are read in the very form of the wire.
+    return bool if dialect == "sqlite" and isinstance(type_, Boolean) else None
+
+
+def is_read_as_text(type_: TypeEngine[Any], dialect: str) -> bool:
+    """Whether values of a type are to be shown by the database (`wire.moment_text`)."""
+    return dialect == "postgresql" and isinstance(type_, Timestamp)
 
 
 def _loads(value: Any) -> Any:
     return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
-def _moment(value: datetime) -> str:
-    """A moment as the driver gives it, which is always in UTC: its offset of six characters says nothing else."""
-    return f"{value.isoformat(timespec='microseconds')[:-6]}Z"
-
-
 MOST_SHOWN = 2_000
-"""Numbers of one kind that are remembered as they are shown; they take about 0.3 MB."""
+"""Values of one kind that are remembered as they are shown; they take about 0.3 MB."""
 
 
-class _Shown(dict[int | None, str | None]):
-    """Whole numbers of the store as they are shown: few of them, such as zero, make up most of any answer."""
+class _Shown(dict[Any, str | None]):
+    """Values of the store as they are shown: few of them, such as zero or today, make up most of any answer."""
 
-    def __init__(self, show: Callable[[int], str]) -> None:
+    def __init__(self, show: Callable[[Any], str]) -> None:
         super().__init__()
         self._show = show
 
-    def __missing__(self, value: int | None) -> str | None:
+    def __missing__(self, value: Any) -> str | None:
         if len(self) >= MOST_SHOWN:
             self.clear()
         shown = self[value] = None if value is None else self._show(value)
@@ -78,6 +76,7 @@ def _scaled(value: int) -> str:
 
 
 _SCALED = _Shown(_scaled)
+_DATES = _Shown(date.isoformat)
 
 
 def _amount(decimals: int) -> Callable[[int], str]:

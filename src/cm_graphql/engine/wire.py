@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import strawberry
-from sqlalchemy import Boolean, ColumnElement, Date, Integer
+from sqlalchemy import Boolean, ColumnElement, Date, Integer, Text, func, literal_column
 from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.engine.scalars import Json, show_decimal, show_moment
@@ -69,6 +69,14 @@ def reader(type_: TypeEngine[Any], index: int, currency_index: int | None) -> Re
     if isinstance(type_, EnumText):
         return lambda row: None if row[index] is None else row[index].value
     return lambda row: row[index]
+
+
+def moment_text(moment: ColumnElement[Any]) -> ColumnElement[str]:
+    """For PostgreSQL a moment as `show_moment` writes it, which takes the database a fifth of the time that the driver
+    and Python take.
+    """
+    in_utc = func.timezone(literal_column("'UTC'"), moment)
+    return func.to_char(in_utc, literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""), type_=Text())
 
 
 def nullable(source: ColumnElement[Any]) -> bool:
