@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from graphql import build_schema
+from graphql import build_schema, get_introspection_query, introspection_from_schema
 from sqlalchemy import event, select
 from starlette.requests import HTTPConnection
 
@@ -74,6 +74,23 @@ async def router(seeded_url: str) -> AsyncIterator[Router]:
     await made.direct.close()
     await made.client.aclose()
     await database.dispose()
+
+
+async def test_all_else_is_answered_as_without_federation(router: Router) -> None:
+    sorted_by = "query ($way: SortDirection) { creditMemos(first: 3, sort: [{field: NUMBER, direction: $way}]) { nodes"
+    answers = [
+        await router.ask(f"{sorted_by} {{ number status availableActions {{ action }} }} }} }}", way="DESC"),
+        await router.ask("{ creditMemoSummary(groupBy: [STATUS]) { key { status } } }"),
+        await router.ask(get_introspection_query(one_of=True, input_value_deprecation=True)),
+        await router.ask("mutation { createCreditMemos(input: {memos: [{}]}) { userErrors { code } } }"),
+    ]
+
+    assert [answer.get("errors", []) for answer in answers[:3]] == [[]] * 3
+    assert answers[3]["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    plain = {kind["name"]: kind for kind in introspection_from_schema(schema._schema)["__schema"]["types"]}
+    told = {kind["name"]: kind for kind in answers[2]["data"]["__schema"]["types"]}
+    assert told.keys() - plain.keys() == {"_Any", "_Entity", "_Service"}
+    assert told["CreditMemoSort"]["inputFields"][1]["defaultValue"] == "ASC"
 
 
 async def memos_of(router: Router) -> list[Any]:

@@ -2,17 +2,21 @@
 
 from asyncio import gather
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from graphql import (
+    GraphQLArgument,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
     GraphQLObjectType,
     GraphQLResolveInfo,
+    GraphQLScalarType,
     GraphQLSchema,
-    extend_schema,
-    parse,
+    GraphQLString,
+    GraphQLUnionType,
     print_schema,
 )
-from graphql.type import GraphQLUnionType
 
 from cm_graphql.engine.declare import PREFIXES, NodeType
 from cm_graphql.engine.errors import BadUserInput
@@ -36,27 +40,15 @@ SHARED: Final = ("PageInfo",)
 
 LINK: Final = 'extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable"])\n\n'
 
-_EXTENSION: Final = """
-scalar _Any
-union _Entity = %s
-type _Service { sdl: String! }
-extend type Query {
-  _service: _Service!
-  _entities(representations: [_Any!]!): [_Entity]!
-}
-"""
-
 
 def as_subgraph(schema: GraphQLSchema) -> GraphQLSchema:
-    """The schema with the two fields that a router asks; all else is as it was."""
-    kinds = {kind.name: kind for kind in PREFIXES.values()}
+    """The schema with the two fields that a router asks; all else is as it was, down to the very types.
+
+    `extend_schema` would make types anew, and enums among them that know nothing of Python's.
+    """
+    query, kinds = schema.query_type, {kind.name: kind for kind in PREFIXES.values()}
+    assert query is not None
     sdl = subgraph_sdl(schema)
-    extended = extend_schema(schema, parse(_EXTENSION % " | ".join(sorted(kinds))))
-    query = extended.query_type
-    union = extended.get_type("_Entity")
-    assert isinstance(query, GraphQLObjectType)
-    assert isinstance(union, GraphQLUnionType)
-    union.resolve_type = lambda entity, *_: type(entity).__node__.name
 
     async def entities(_root: Any, info: GraphQLResolveInfo[Any], representations: list[Any]) -> list[Any]:
         if len(representations) > MOST:
@@ -66,9 +58,24 @@ def as_subgraph(schema: GraphQLSchema) -> GraphQLSchema:
         found = await gather(*(_entity(loaders, kinds, one) for one in representations), return_exceptions=True)
         return list(found)
 
-    query.fields["_service"].resolve = lambda *_: {"sdl": sdl}
-    query.fields["_entities"].resolve = entities
-    return extended
+    entity = GraphQLUnionType(
+        "_Entity",
+        [cast(GraphQLObjectType, schema.type_map[name]) for name in sorted(kinds)],
+        resolve_type=lambda found, *_: type(found).__node__.name,
+    )
+    representations = GraphQLArgument(GraphQLNonNull(GraphQLList(GraphQLNonNull(GraphQLScalarType("_Any")))))
+    service = GraphQLObjectType("_Service", {"sdl": GraphQLField(GraphQLNonNull(GraphQLString))})
+    fields = {
+        **query.fields,
+        "_service": GraphQLField(GraphQLNonNull(service), resolve=lambda *_: {"sdl": sdl}),
+        "_entities": GraphQLField(
+            GraphQLNonNull(GraphQLList(entity)), args={"representations": representations}, resolve=entities
+        ),
+    }
+    root: Any = {**query.to_kwargs(), "fields": fields}
+    others = [kind for kind in schema.type_map.values() if kind is not query]
+    given: Any = {**schema.to_kwargs(), "query": GraphQLObjectType(**root), "types": others}
+    return GraphQLSchema(**given)
 
 
 def subgraph_sdl(schema: GraphQLSchema) -> str:
@@ -81,6 +88,8 @@ def subgraph_sdl(schema: GraphQLSchema) -> str:
         words = line.split()
         if line.startswith("type ") and words[1] in keys:
             line = line.removesuffix(" {") + keys[words[1]] + " {"
+        elif line.startswith("input "):
+            line = line.replace(" @oneOf {", " {")  # Apollo's composition knows no such directive
         elif line.startswith("type ") and words[1] in SHARED:
             line = line.removesuffix(" {") + " @shareable {"
         lines.append(line)
