@@ -75,24 +75,26 @@ _NOTHING: Mapping[str, int] = {}
 def _used(
     memo: CreditMemo, applied: Mapping[str, int] = _NOTHING, refunded: Mapping[str, int] = _NOTHING
 ) -> tuple[CreditMemoItem, ...]:
-    return tuple(_used_item(item, applied, refunded) for item in memo.items)
+    moved = applied.keys() | refunded.keys()
+    return tuple(
+        item
+        if item.id not in moved and moved.isdisjoint([tax.id for tax in item.taxation_items])
+        else _used_item(item, applied, refunded)
+        for item in memo.items
+    )
 
 
 def _used_item(item: CreditMemoItem, applied: Mapping[str, int], refunded: Mapping[str, int]) -> CreditMemoItem:
-    taxes = item.taxation_items
-    if taxes and any(tax.id in applied or tax.id in refunded for tax in taxes):
-        taxes = tuple(
-            replace(
-                tax,
-                applied=tax.applied + applied.get(tax.id, 0),
-                refunded=tax.refunded + refunded.get(tax.id, 0),
-            )
-            if tax.id in applied or tax.id in refunded
-            else tax
-            for tax in taxes
+    taxes = tuple(
+        replace(
+            tax,
+            applied=tax.applied + applied.get(tax.id, 0),
+            refunded=tax.refunded + refunded.get(tax.id, 0),
         )
-    elif item.id not in applied and item.id not in refunded:
-        return item
+        if tax.id in applied or tax.id in refunded
+        else tax
+        for tax in item.taxation_items
+    )
     return replace(
         item,
         applied=item.applied + applied.get(item.id, 0),

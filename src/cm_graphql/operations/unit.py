@@ -255,7 +255,7 @@ class Unit:
             await targets.save_targets(self.session, was, applied.targets, self.stamp)
             saved = await moving.save(self.session, before, applied.memo, self.stamp)
             happening = self.moved(action, applied.entries, was.values())
-            await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id)
+            await records.write_event(self.session, before, saved, happening, self.stamp, self.request_id, moved=True)
             await records.write_ledger(self.session, applied.entries, self.stamp)
 
     def moved(

@@ -95,7 +95,7 @@ class AtOnce(Session):
             raise Overtaken("nothing has such an id")
         memo, memo_ids, target_ids = {"memo": self._memo_id}, {"ids": [self._memo_id]}, {"ids": [self._target_id]}
         foreseen: tuple[tuple[Query, Mapping[str, Any] | None, Query, Mapping[str, Any]], ...] = (
-            (memos.LOCKED_HEAD, memo, _MEMO, memo),
+            (moving.LOCKED_HEAD, memo, _MEMO, memo),
             (kind.locked_heads, target_ids, _TARGETS[kind.prefix], target_ids),
             (CURRENCY, None, _MEMO_CURRENCY, memo),
             *((query, {}, query, {}) for query in reference.RULEBOOK),
@@ -150,7 +150,7 @@ class AtOnce(Session):
         counted = tuple((statement.sql, len(statement.parameters)) for statement in every)
         # Dividing by the number of heads that were as they were fails everything when that is none.
         sql = written_together(counted, "1 / (SELECT count(*) FROM part_1)")
-        self._note(sql)
+        self._note([Written(sql, ())])
         parameters = [value for statement in every for value in statement.parameters]
         stopped = await to_the_end(self._carry_out(sql, parameters))
         self.done = True
@@ -182,8 +182,6 @@ def _seen(kind: Kind) -> Query:
     return Query(lambda among: kind.select_heads(among).add_columns(_last_written_by(kind.head.name)))
 
 
-_MEMO: Final = Query(
-    lambda _among: select(t.credit_memos, _last_written_by("credit_memos")).where(t.credit_memos.c.id == given("memo"))
-)
+_MEMO: Final = Query(lambda among: moving.select_head(among).add_columns(_last_written_by("credit_memos")))
 _MEMO_CURRENCY: Final = _memo_currency()
 _TARGETS: Final = {kind.prefix: _seen(kind) for kind in KINDS}

@@ -44,6 +44,9 @@ CONFLICT_ATTEMPTS: Final = 4
 
 _ANNOUNCED: Final = "cm_graphql_announced"
 
+DRIVER: Final = "cm_graphql_driver"
+"""Where a connection to SQLite says what its driver calls a connection; SQLAlchemy would tell by way of a greenlet."""
+
 _DRIVERS: Final[dict[str, tuple[Dialect, str]]] = {
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
     "sqlite+aiosqlite": ("sqlite", "sqlite+aiosqlite"),
@@ -286,6 +289,11 @@ class _Connection(aiosqlite.Connection):
                 self._tx.put_nowait((None, self._connection.rollback))
             raise
 
+    async def ask(self, questions: Sequence[inline.Asked]) -> list[list[Any]]:
+        """The rows of each question, for which the thread is asked once."""
+        answer: list[list[Any]] = await self._execute(inline.answer, self._conn, questions)
+        return answer
+
 
 def _connect(database: str, **options: Any) -> _Connection:
     connection = _Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
@@ -308,7 +316,8 @@ def _sqlite_engine(
     )
     usual = (f"busy_timeout = {int(lock_timeout * 1000)}", "journal_mode = WAL", "synchronous = FULL")
 
-    def prepare(dbapi_connection: Any, _record: object) -> None:
+    def prepare(dbapi_connection: Any, record: Any) -> None:
+        record.info[DRIVER] = dbapi_connection.driver_connection
         # The driver must not begin transactions on its own: it does so too late, and increments get lost.
         dbapi_connection.isolation_level = None
         dbapi_connection.create_function("fold", 1, _fold_nullable, deterministic=True)

@@ -89,13 +89,13 @@ class Writers:
         await self._turn()
         try:
             group = self._group = self._group or await self._begun()
-            await group.driver.execute_fetchall("SAVEPOINT one")
+            group.driver.say("SAVEPOINT one")
             try:
                 yield group
             except BaseException:
                 await self._undo(group)
                 raise
-            await group.driver.execute_fetchall("RELEASE one")
+            group.driver.say("RELEASE one")
             group.members += 1
         finally:
             self._pass_on()
@@ -188,8 +188,8 @@ class Writers:
     async def _undo(self, group: Group) -> None:
         """Undo one's own; where even that fails, SQLite has undone everything, and the group is at its end."""
         try:
-            await group.driver.execute_fetchall("ROLLBACK TO one")
-            await group.driver.execute_fetchall("RELEASE one")
+            group.driver.say("ROLLBACK TO one")
+            group.driver.say("RELEASE one")
         except Exception as problem:
             self._group = None
             await group.connection.close()

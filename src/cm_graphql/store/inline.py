@@ -3,11 +3,14 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, cast
 
 import aiosqlite
+
+Asked: TypeAlias = tuple[str, Sequence[Any]]
+"""A question and its parameters."""
 
 MANY: Final = 200
 """Sets of parameters from which on a statement goes to the thread, so that others are served meanwhile."""
@@ -45,23 +48,34 @@ class Inline(aiosqlite.Connection):
         # Broken off, which leaves the transaction as it was: nothing but a question can be asked twice.
         return await self._in_thread(fn, *args, **kwargs)
 
-    async def execute_fetchall(self, sql: str, parameters: Any = ()) -> Any:  # type: ignore[override]
-        """The same for a statement and its rows, without aiosqlite's wrappers."""
+    async def ask(self, questions: Sequence[Asked]) -> list[list[Any]]:
+        """The rows of each question, without aiosqlite's wrappers."""
         connection = self._connection
         if self.apart or connection is None:
-            return await self._execute(self._execute_fetchall, sql, parameters)
-        if not sql.startswith("SELECT"):
-            return connection.execute(sql, parameters).fetchall()
-        return await self._execute(self._execute_fetchall, sql, parameters)
+            return cast(list[list[Any]], await self._in_thread(answer, self._conn, questions))
+        self._until = time.monotonic() + INLINE_SECONDS
+        try:
+            return answer(connection, questions)
+        except sqlite3.OperationalError:
+            if time.monotonic() <= self._until:
+                raise
+        finally:
+            self._until = _NEVER
+        return cast(list[list[Any]], await self._in_thread(answer, connection, questions))  # as above
 
-    async def executemany(self, sql: str, parameters: Any) -> Any:  # type: ignore[override]
-        """The same for a writing statement and its sets of parameters."""
+    async def write(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
+        """Carry out a writing statement for each of its sets of parameters, without aiosqlite's wrappers."""
         connection = self._connection
-        if self.apart or connection is None or not isinstance(parameters, list | tuple) or len(parameters) > MANY:
-            return await self._execute(self._conn.executemany, sql, parameters)
-        if len(parameters) == 1:
-            return connection.execute(sql, parameters[0])
-        return connection.executemany(sql, parameters)
+        if self.apart or connection is None or len(parameters) > MANY:
+            await self._in_thread(self._conn.executemany, sql, parameters)
+        elif len(parameters) == 1:
+            connection.execute(sql, parameters[0])
+        else:
+            connection.executemany(sql, parameters)
+
+    def say(self, sql: str) -> None:
+        """Carry out at once what only concerns the transaction."""
+        self._conn.execute(sql)
 
     def watch(self, connection: sqlite3.Connection) -> None:
         """Have SQLite look at the clock as it works."""
@@ -91,6 +105,11 @@ class Inline(aiosqlite.Connection):
             # Where a reference is missing SQLite leaves the transaction open, while SQLAlchemy takes it for ended.
             self._conn.rollback()
             raise
+
+
+def answer(connection: sqlite3.Connection, questions: Sequence[Asked]) -> list[list[Any]]:
+    """The rows of each question."""
+    return [connection.execute(sql, parameters).fetchall() for sql, parameters in questions]
 
 
 def _may_wait(args: tuple[Any, ...]) -> bool:

@@ -46,7 +46,7 @@ NO_NUMBER = "~"
 
 async def load(session: Session, memo_id: str, *, lock: bool = True) -> CreditMemo | None:
     """A memo with all its lines and parts, locked against other writers unless said; None when there is none."""
-    row = await head_row(session, memo_id, lock=lock)
+    row = await _head_row(session, memo_id, lock=lock)
     return None if row is None else (await _whole(session, [row]))[row.id]
 
 
@@ -70,7 +70,7 @@ async def _whole(session: Session, rows: Sequence[Row[Any]]) -> dict[str, Credit
     for item in await session.rows(select(t.credit_memo_items).where(c.credit_memo_id.in_(ids)).order_by(c.position)):
         items[item.credit_memo_id].append(_item(item, tuple(taxes[item.id])))
     return {
-        row.id: memo_of(
+        row.id: _memo_of(
             row, await session.currency(row.currency), items=tuple(items[row.id]), parts=tuple(parts[row.id])
         )
         for row in rows
@@ -79,12 +79,12 @@ async def _whole(session: Session, rows: Sequence[Row[Any]]) -> dict[str, Credit
 
 async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> MemoHead | None:
     """What a memo's own row says, locked unless said; None when there is none. One or two statements at any size."""
-    row = await head_row(session, memo_id, lock=lock)
+    row = await _head_row(session, memo_id, lock=lock)
     if row is None:
         return None
     return MemoHead(
         id=row.id,
-        number=_number(row),
+        number=number_of(row),
         account_id=row.account_id,
         currency=await session.currency(row.currency),
         status=row.status,
@@ -93,8 +93,8 @@ async def load_head(session: Session, memo_id: str, *, lock: bool = True) -> Mem
     )
 
 
-async def head_row(session: Session, memo_id: str, *, lock: bool) -> Any:
-    return next(iter(await session.ask(LOCKED_HEAD if lock else _HEAD, memo=memo_id)), None)
+async def _head_row(session: Session, memo_id: str, *, lock: bool) -> Any:
+    return next(iter(await session.ask(_LOCKED_HEAD if lock else _HEAD, memo=memo_id)), None)
 
 
 def _head(_among: Among) -> Select[Any]:
@@ -102,20 +102,21 @@ def _head(_among: Among) -> Select[Any]:
 
 
 _HEAD: Final = Query(_head)
-LOCKED_HEAD: Final = Query(lambda among: _head(among).with_for_update())
+_LOCKED_HEAD: Final = Query(lambda among: _head(among).with_for_update())
 
 
-def _number(row: Row[Any]) -> str | None:
+def number_of(row: Row[Any]) -> str | None:
+    """The number that a memo's row gives it, if any."""
     number: str = row.number
     return None if number.startswith(NO_NUMBER) else number
 
 
-def memo_of(
+def _memo_of(
     row: Row[Any], currency: Currency, *, items: tuple[CreditMemoItem, ...], parts: tuple[Part, ...]
 ) -> CreditMemo:
     return CreditMemo(
         id=row.id,
-        number=_number(row),
+        number=number_of(row),
         account_id=row.account_id,
         currency=currency,
         status=row.status,

@@ -9,18 +9,28 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Row, Select, func, select
 
-from cm_graphql.domain.records import CreditMemo, CreditMemoItem, MovableItem, MovableTax, Stamp, TaxationItem
+from cm_graphql.domain.money import Currency
+from cm_graphql.domain.records import (
+    CreditMemo,
+    CreditMemoItem,
+    MovableItem,
+    MovableMemo,
+    MovableTax,
+    Part,
+    Stamp,
+    TaxationItem,
+)
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.holds import HOLDERS
-from cm_graphql.store.memos import ITEM_PARTS, PARTS, head_row, memo_of, parts_from, save_parts, touched, used
+from cm_graphql.store.memos import ITEM_PARTS, PARTS, number_of, parts_from, save_parts, touched, used
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import CURRENCY, Session
 from cm_graphql.store.statements import Among, Query, given
 
 
 async def load(session: Session, memo_id: str, *, lock: bool = True, reading: Reading = AT_ONCE) -> CreditMemo | None:
-    """A memo with all that movements of money ask for; of its lines, texts and what they are booked on are left out.
+    """A memo with all that movements of money ask for: a `MovableMemo`, whose lines are movable ones.
 
     Only `save` may save what becomes of it.
     """
@@ -32,7 +42,7 @@ async def load_with_holder(
     session: Session, memo_id: str, *, lock: bool = True, reading: Reading = AT_ONCE
 ) -> tuple[CreditMemo, str | None] | None:
     """The same, and what holds the memo, if anything does (see `holds`). Two round trips where nothing is paged."""
-    row = await head_row(session, memo_id, lock=lock)
+    row = next(iter(await session.ask(LOCKED_HEAD if lock else _HEAD, memo=memo_id)), None)
     if row is None:
         return None
     # Once the memo is locked, nothing of it changes, nor who holds it: so all of it can be asked at once.
@@ -57,7 +67,36 @@ async def load_with_holder(
     holder = next(iter([held.holder async for page in holding for held in page]), None)
     currency = session.know_currency(row.currency, [known async for page in currencies for known in page])
     del taxes
-    return await reading.apart(lambda: memo_of(row, currency, items=tuple(items), parts=tuple(placed))), holder
+    return await reading.apart(lambda: _moving_memo(row, currency, tuple(items), tuple(placed))), holder
+
+
+def select_head(_among: Among) -> Select[Any]:
+    """The statement that asks what a memo's own row says of it."""
+    c = t.credit_memos.c
+    columns = (c.id, c.number, c.account_id, c.currency, c.status, c.credit_memo_date, c.reversed, c.version)
+    return select(*columns).where(c.id == given("memo"))
+
+
+_HEAD: Final = Query(select_head)
+LOCKED_HEAD: Final = Query(lambda among: select_head(among).with_for_update())
+
+
+def _moving_memo(
+    row: Row[Any], currency: Currency, items: tuple[CreditMemoItem, ...], parts: tuple[Part, ...]
+) -> CreditMemo:
+    memo = MovableMemo(
+        id=row.id,
+        number=number_of(row),
+        account_id=row.account_id,
+        currency=currency,
+        status=row.status,
+        credit_memo_date=row.credit_memo_date,
+        items=items,
+        parts=parts,
+        reversed=row.reversed,
+        version=row.version,
+    )
+    return cast(CreditMemo, memo)  # which it is to whoever only moves money
 
 
 def _moving_taxes(_among: Among) -> Select[Any]:
@@ -69,13 +108,11 @@ def _moving_taxes(_among: Among) -> Select[Any]:
             c.position,
             c.name,
             c.tax_amount,
-            c.exempt_amount,
             c.applied_amount,
             c.refund_amount,
             c.jurisdiction,
             c.location_code,
             c.tax_rate,
-            c.source_tax_item_id,
         )
         .where(c.credit_memo_id == given("memo"))
         .order_by(c.position)
@@ -89,15 +126,13 @@ def _moving_tax(row: Row[Any]) -> TaxationItem:
         position=row.position,
         name=row.name,
         tax_amount=row.tax_amount,
-        exempt_amount=row.exempt_amount,
         applied=row.applied_amount,
         refunded=row.refund_amount,
         jurisdiction=row.jurisdiction,
         location_code=row.location_code,
         tax_rate=row.tax_rate,
-        source_tax_item_id=row.source_tax_item_id,
     )
-    return cast(TaxationItem, tax)  # which it is to whoever only moves money
+    return cast(TaxationItem, tax)  # as above
 
 
 def _moving_items(_among: Among) -> Select[Any]:

@@ -1,6 +1,6 @@
 """What is kept of every action: the application ledger, the history, and the outcomes of idempotent requests."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -104,8 +104,13 @@ async def write_event(
     happening: Happening,
     stamp: Stamp,
     request_id: str | None,
+    *,
+    moved: bool = False,
 ) -> str:
-    """Append an entry to the history of a memo; nothing after is a deletion. Answers its id."""
+    """Append an entry to the history of a memo; nothing after is a deletion. Answers its id.
+
+    Of a memo of which only money `moved`, the rest was not even loaded (see `moving`).
+    """
     memo = after or before
     assert memo is not None
     event_id = stamp.new_id("cme")
@@ -128,7 +133,7 @@ async def write_event(
                 "amounts_after": None if after is None else amounts(after),
                 "targets": list(happening.targets),
                 "note": happening.note,
-                "changed_from": changed_from(before, after),
+                "changed_from": changed_from(before, after, _moving if moved else _shown_by_row),
             }
         ],
     )
@@ -136,12 +141,16 @@ async def write_event(
     return event_id
 
 
-def changed_from(before: CreditMemo | None, after: CreditMemo | None) -> dict[str, Any] | None:
-    """What a memo's own row said before and does not say now, as JSON; nothing where there was no memo before."""
+def changed_from(
+    before: CreditMemo | None,
+    after: CreditMemo | None,
+    told: Callable[[CreditMemo], Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    """What was `told` of a memo before and is not so now, as JSON; nothing where there was no memo before."""
     if before is None:
         return None
-    old = _shown_by_row(before)
-    new = {} if after is None else _shown_by_row(after)
+    old = told(before)
+    new = {} if after is None else told(after)
     return {
         name: value.isoformat() if isinstance(value, date) else value
         for name, value in old.items()
@@ -150,8 +159,18 @@ def changed_from(before: CreditMemo | None, after: CreditMemo | None) -> dict[st
 
 
 def _shown_by_row(memo: CreditMemo) -> dict[str, Any]:
-    derived = {"unapplied_amount": memo.unapplied, "version": memo.version}
-    return {**head_values(memo), **derived}
+    """What a memo's own row says."""
+    return {**head_values(memo), **_moving(memo)}
+
+
+def _moving(memo: CreditMemo) -> dict[str, Any]:
+    """What of that changes when money moves."""
+    return {
+        "applied_amount": memo.applied,
+        "refund_amount": memo.refunded,
+        "unapplied_amount": memo.unapplied,
+        "version": memo.version,
+    }
 
 
 # --- idempotent requests ----------------------------------------------------------------------------------------------

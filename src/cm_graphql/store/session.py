@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.domain.money import Currency
 from cm_graphql.store import tables as t
-from cm_graphql.store.database import announce
-from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
+from cm_graphql.store.database import DRIVER, announce
+from cm_graphql.store.statements import Compiled, Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
 """The decimals of each ISO 4217 currency; none has more than four."""
@@ -48,8 +48,8 @@ class Session:
     async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
         """The rows that answer each of several questions, in one round trip."""
         driver = self._direct or await self._driver()
-        questions = [query.on(self.sql_dialect) for query, _ in asked]
-        self._note(*(question.sql for question in questions))
+        questions = [query.on(self.sql_dialect, values) for query, values in asked]
+        self._note(questions)
         try:
             return await driver.ask(questions, [values for _, values in asked])
         except Exception as error:
@@ -81,26 +81,27 @@ class Session:
 
     async def _write(self, statements: Sequence[Written]) -> None:
         driver = self._direct or await self._driver()
-        self._note(*(statement.sql for statement in statements))
+        self._note(statements)
         try:
             await driver.write(statements)
         except Exception as error:
             await self._fail(error)
 
     async def _driver(self) -> Driver:
-        pooled: Any = await self.connection.get_raw_connection()
         if self.dialect == "sqlite":
-            self._direct = SqliteDriver(pooled.driver_connection)
-        else:
-            if pooled.dbapi_connection._transaction is None:  # SQLAlchemy puts it off until its own first statement
-                await pooled.dbapi_connection._start_transaction()
-            self._direct = PostgresqlDriver(pooled.driver_connection)
+            self._direct = SqliteDriver(self.connection.info[DRIVER])
+            return self._direct
+        pooled: Any = await self.connection.get_raw_connection()
+        if pooled.dbapi_connection._transaction is None:  # SQLAlchemy puts it off until its own first statement
+            await pooled.dbapi_connection._start_transaction()
+        self._direct = PostgresqlDriver(pooled.driver_connection)
         return self._direct
 
-    def _note(self, *statements: str) -> None:
-        """Let those see a statement who watch SQLAlchemy's."""
+    def _note(self, statements: Sequence[Compiled | Written]) -> None:
+        """Let those see statements who watch SQLAlchemy's."""
         for listener in self._watchers.before_cursor_execute:
-            listener(self.connection.sync_connection, None, "; ".join(statements), (), None, False)
+            together = "; ".join(statement.sql for statement in statements)
+            listener(self.connection.sync_connection, None, together, (), None, False)
 
     async def _fail(self, error: Exception) -> NoReturn:
         """Raise the driver's error as SQLAlchemy would have."""

@@ -64,13 +64,13 @@ class Scaled(TypeDecorator[Decimal]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], int | None]:
         """Scale up; raises ValueError for what would have to be rounded or does not fit."""
-        return None if value is None else to_scaled(value)
+        return lambda value: None if value is None else to_scaled(value)
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[int | None], Decimal | None]:
         """Scale down, without padding zeros."""
-        return None if value is None else from_scaled(value)
+        return lambda value: None if value is None else from_scaled(value)
 
 
 def to_scaled(value: Decimal) -> int:
@@ -107,21 +107,29 @@ class Timestamp(TypeDecorator[datetime]):
         """Keep fixed-width text on SQLite, which has no type for moments but sorts such text rightly."""
         return Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Refuse a naive datetime, since it does not say which moment it is."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return timestamp_text(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
+        """Refuse a naive datetime (ValueError), since it does not say which moment it is."""
+        spell = timestamp_text if dialect.name == "sqlite" else _in_utc
+        return lambda value: None if value is None else spell(_aware(value))
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Answer an aware datetime in UTC."""
-        if value is None:
-            return None
-        return (datetime.fromisoformat(value) if isinstance(value, str) else value).astimezone(UTC)
+        return lambda value: (
+            None if value is None else _in_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
+        )
 
 
+def _aware(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+@lru_cache(maxsize=64)  # all rows of an action are of one moment
 def timestamp_text(value: datetime) -> str:
     """Write a moment as SQLite keeps it and as the API shows it."""
     return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
