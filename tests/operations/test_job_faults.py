@@ -122,7 +122,7 @@ async def test_a_job_waits_for_room_on_a_full_disk(desk: Desk) -> None:
     job = await ask(desk, large.later())
 
     async def pages(most: str) -> None:
-        async with desk.database.writers.connect() as connection:
+        async with desk.database.write() as connection:
             await connection.exec_driver_sql(f"PRAGMA max_page_count = {most}")
 
     async with desk.database.read() as connection:

@@ -15,11 +15,16 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cm_graphql.store import bulk
 from cm_graphql.store.database import Database, announce
 from cm_graphql.store.errors import LockTimeout
+from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Query, given
 from cm_graphql.store.tables import accounts, contacts
 from databases import Databases, Kind, chosen_kinds
-from store.rows import insert
+from store.rows import NOW, insert
+
+CONTACT = Query(lambda _among: select(contacts.c.id).where(contacts.c.id == given("contact")))
 
 SQLITE = [kind for kind in chosen_kinds() if kind == "sqlite"]
 
@@ -132,6 +137,47 @@ async def test_where_a_commit_fails_only_whoever_is_to_blame_is_told(path: Path)
 
     assert [type(outcome) for outcome in outcomes] == [type(None), type(None), IntegrityError, type(None)]
     assert await kept(database) == {"con_1", "con_2", "con_3"}
+    await database.dispose()
+
+
+async def test_after_a_commit_that_failed_the_next_ones_write_as_ever(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+
+    async def promise(name: str, *, long: bool) -> None:
+        async with database.write(long=long) as connection:
+            await connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+            await insert(connection, accounts, id=name, bill_to_contact_id="con_nobody")
+
+    for number, long in enumerate((True, False, True, False)):
+        with pytest.raises(IntegrityError):
+            await promise(f"acc_{number}", long=long)
+        await add(database, f"con_{number}")
+        async with database.write(long=True) as connection:
+            await insert(connection, contacts, id=f"con_{number}_long")
+
+    assert await kept(database) == {f"con_{number}{ending}" for number in range(4) for ending in ("", "_long")}
+    await database.dispose()
+
+
+async def test_actions_without_sqlalchemy_share_transactions_with_those_that_use_it(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+
+    async def straight(name: str) -> None:
+        async with database.write() as connection:
+            session = Session(connection, "sqlite")
+            told = {"created_by_id": "usr_1", "created_date": NOW, "updated_by_id": "usr_1", "updated_date": NOW}
+            await bulk.insert(session, contacts, [{"id": name, **told}])
+            await asyncio.sleep(0)
+            assert [row.id for row in await session.ask(CONTACT, contact=name)] == [name]
+            if name.endswith("7"):
+                raise ZeroDivisionError
+
+    ways = (straight, lambda name: add(database, name))
+    outcomes = await asyncio.gather(*(ways[i % 2 == 0](f"con_{i}") for i in range(40)), return_exceptions=True)
+
+    failed = [f"con_{i}" for i, outcome in enumerate(outcomes) if outcome is not None]
+    assert failed == ["con_7", "con_17", "con_27", "con_37"]
+    assert await kept(database) == {f"con_{i}" for i in range(40)} - set(failed)
     await database.dispose()
 
 

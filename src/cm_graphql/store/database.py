@@ -44,9 +44,6 @@ CONFLICT_ATTEMPTS: Final = 4
 
 _ANNOUNCED: Final = "cm_graphql_announced"
 
-DRIVER: Final = "cm_graphql_driver"
-"""Where a connection to SQLite says what its driver calls a connection; SQLAlchemy would tell by way of a greenlet."""
-
 _DRIVERS: Final[dict[str, tuple[Dialect, str]]] = {
     "sqlite": ("sqlite", "sqlite+aiosqlite"),
     "sqlite+aiosqlite": ("sqlite", "sqlite+aiosqlite"),
@@ -96,15 +93,25 @@ class Database:
         """
         parsed, dialect = driver_url(url)
         if dialect == "sqlite":
-            pool: dict[str, Any] = {"max_overflow": 0, "pool_timeout": lock_timeout}
+            pool: dict[str, Any] = {"pool_timeout": lock_timeout}
             checks = ("foreign_keys = ON",)
             readers = (*checks, "query_only = ON", "cache_size = -1000")
-            reading = _sqlite_engine(parsed, lock_timeout, "BEGIN", readers, pool_size=pool_size, **pool)
+            reading = _sqlite_engine(
+                parsed, lock_timeout, "BEGIN", readers, pool_size=pool_size, max_overflow=0, **pool
+            )
             # What a large transaction changes stays in memory until the commit, instead of going to the file twice;
             # of what it only reads, the system keeps more than enough.
             writers = (*checks, "cache_size = -2000", "cache_spill = -32768")
+            # The queue keeps the one that writes; another is for whoever loads a file that nobody else uses.
             writing = _sqlite_engine(
-                parsed, lock_timeout, "BEGIN IMMEDIATE", writers, pool_size=1, connect=inline.connect, **pool
+                parsed,
+                lock_timeout,
+                "BEGIN IMMEDIATE",
+                writers,
+                pool_size=1,
+                max_overflow=1,
+                connect=inline.connect,
+                **pool,
             )
             database = cls(dialect, reading, writing, lock_timeout)
             for engine in (reading, writing):  # those that write read too, for who is shown what a dry run came to
@@ -124,6 +131,8 @@ class Database:
         reads, writes = (engine.sync_engine.pool for engine in (self.readers, self.writers))
         named = {"reads_and_writes": writes} if reads is writes else {"reads": reads, "writes": writes}
         used = {name: (pool.checkedout(), pool.size()) for name, pool in named.items() if isinstance(pool, QueuePool)}
+        if self._queue is not None:
+            used["writes"] = int(self._queue.busy), 1
         return used if self.straight is None else {**used, "at_once": self.straight.usage()}
 
     @property
@@ -134,7 +143,7 @@ class Database:
     async def dispose(self) -> None:
         """Close all connections."""
         if self._queue is not None:
-            await self._queue.settled()
+            await self._queue.close()
         if self.straight is not None:
             await self.straight.close()
         await self.readers.dispose()
@@ -164,10 +173,13 @@ class Database:
         announced: dict[str, None] = {}
         try:
             if self._queue is None:
-                async with self._own(announced, dry_run=dry_run) as connection:
+                async with self.writers.connect() as connection, self._own(connection, announced, dry_run=dry_run):
                     yield connection
             elif dry_run or long:
-                async with self._queue.alone(), self._own(announced, dry_run=dry_run, apart=long) as connection:
+                async with (
+                    self._queue.alone() as connection,
+                    self._own(connection, announced, dry_run=dry_run, apart=long),
+                ):
                     yield connection
             else:
                 async with self._queue.together(lambda: self.tell(list(announced))) as group:
@@ -181,22 +193,21 @@ class Database:
 
     @asynccontextmanager
     async def _own(
-        self, announced: dict[str, None], *, dry_run: bool, apart: bool = False
-    ) -> AsyncIterator[AsyncConnection]:
+        self, connection: AsyncConnection, announced: dict[str, None], *, dry_run: bool, apart: bool = False
+    ) -> AsyncIterator[None]:
         """A transaction shared with nobody."""
-        async with self.writers.connect() as connection:
-            connection.info[_ANNOUNCED] = announced
-            async with inline.apart(await connection.get_raw_connection()) if apart else nullcontext():
-                transaction = await connection.begin()
-                try:
-                    yield connection
-                except BaseException:
-                    await _undo(connection, transaction)
-                    raise
-                if dry_run:
-                    await _undo(connection, transaction)
-                    return
-                stopped = await to_the_end(transaction.commit())
+        connection.info[_ANNOUNCED] = announced
+        async with inline.apart(connection.info.get(inline.DRIVER)) if apart else nullcontext():
+            transaction = await connection.begin()
+            try:
+                yield
+                stopped = None if dry_run else await to_the_end(transaction.commit())
+            except BaseException:
+                await _undo(connection, transaction)
+                raise
+            if dry_run:
+                await _undo(connection, transaction)
+                return
         self.tell(list(announced))
         if stopped is not None:
             raise stopped
@@ -317,7 +328,7 @@ def _sqlite_engine(
     usual = (f"busy_timeout = {int(lock_timeout * 1000)}", "journal_mode = WAL", "synchronous = FULL")
 
     def prepare(dbapi_connection: Any, record: Any) -> None:
-        record.info[DRIVER] = dbapi_connection.driver_connection
+        record.info[inline.DRIVER] = dbapi_connection.driver_connection
         # The driver must not begin transactions on its own: it does so too late, and increments get lost.
         dbapi_connection.isolation_level = None
         dbapi_connection.create_function("fold", 1, _fold_nullable, deterministic=True)
@@ -327,7 +338,9 @@ def _sqlite_engine(
         cursor.close()
 
     def start(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        driver = connection.info[inline.DRIVER]
+        if not driver.in_transaction:  # which a group of writers begins straight on the driver
+            connection.exec_driver_sql(begin)
 
     event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", start)

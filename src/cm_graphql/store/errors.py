@@ -1,6 +1,6 @@
 """What can go wrong between us and the database, by what a caller can do about it."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -50,3 +50,8 @@ def typed(error: Exception) -> StoreError | None:
     if code is not None and code & 0xFF in (_SQLITE_BUSY, _SQLITE_LOCKED):
         return LockTimeout(str(error.orig))
     return None
+
+
+def wrapped(error: Exception, dialect: Any) -> Exception:
+    """A driver's error as SQLAlchemy would have raised it."""
+    return DBAPIError.instance(None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect)

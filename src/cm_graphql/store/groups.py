@@ -6,16 +6,18 @@ holds them is safe. Whoever is refused, or only tries, undoes no more than its o
 """
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any, Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from cm_graphql.store.errors import Conflict, LockTimeout
+from cm_graphql.store.errors import Conflict, LockTimeout, wrapped
+from cm_graphql.store.inline import DRIVER, Inline
 
 MOST_TOGETHER: Final = 64
 """Actions that share a commit at most."""
@@ -41,9 +43,9 @@ async def to_the_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledErro
 class Group:
     """A transaction that several actions share, until its commit."""
 
-    def __init__(self, connection: AsyncConnection, driver: Any) -> None:
+    def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
-        self.driver = driver
+        self.driver: Inline = connection.info[DRIVER]
         self.members = 0
         self._since = monotonic()
         self._committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -53,9 +55,38 @@ class Group:
         """Whether it is time to commit, whoever waits."""
         return self.members >= MOST_TOGETHER or monotonic() - self._since > LONGEST
 
-    async def committed(self) -> None:
-        """Wait until all of it is safe; raises what kept it from being so."""
-        await self._committed
+    async def committed(self) -> asyncio.CancelledError | None:
+        """Wait until all of it is safe; raises what kept it from being so.
+
+        Gives back the cancellation that came meanwhile.
+        """
+        stopped: asyncio.CancelledError | None = None
+        while not self._committed.done():
+            try:
+                await asyncio.shield(self._committed)
+            except asyncio.CancelledError as error:
+                stopped = error
+            except Exception:
+                break  # of which the result tells
+        self._committed.result()
+        return stopped
+
+    async def commit(self) -> None:
+        """Make all of it safe. SQLAlchemy knows of the transaction only if somebody has used it."""
+        if self.connection.in_transaction():
+            await self.connection.commit()
+            return
+        try:
+            await self.driver.commit()
+        except sqlite3.Error as error:
+            raise wrapped(error, self.connection.dialect) from error
+
+    async def roll_back(self) -> None:
+        """Undo all of it."""
+        if self.connection.in_transaction():
+            await self.connection.rollback()
+        else:
+            self.driver.say("ROLLBACK")
 
     def end(self, error: BaseException | None) -> None:
         """Tell the members what became of them."""
@@ -77,6 +108,9 @@ class Writers:
         self._patience = patience
         self._taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._connection: AsyncConnection | None = None
+        """The only one that writes, kept for as long as it works: what SQLAlchemy does to take one from its pool and
+        give it back costs as much as an action."""
         self._group: Group | None = None
         self._committing: asyncio.Task[None] | None = None
 
@@ -99,27 +133,33 @@ class Writers:
             group.members += 1
         finally:
             self._pass_on()
-        stopped = await to_the_end(group.committed())
+        stopped = await group.committed()
         then()
         if stopped is not None:
             raise stopped
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def alone(self) -> AsyncIterator[AsyncConnection]:
         """Take one's turn with nobody else's changes open; the transaction is one's own business."""
         await self._turn()
         try:
             if self._group is not None:
                 # Whoever gives up meanwhile does not stop it.
                 await asyncio.wait([asyncio.create_task(self._commit(self._group))])
-            yield
+            yield await self._connected()
         finally:
             self._pass_on()
 
-    async def settled(self) -> None:
-        """Wait for the commit that is under way."""
+    @property
+    def busy(self) -> bool:
+        """Whether anybody writes."""
+        return self._taken
+
+    async def close(self) -> None:
+        """Wait for the commit that is under way, and close the connection."""
         if self._committing is not None:
             await asyncio.wait([self._committing])
+        await self._disconnect()
 
     async def _turn(self) -> None:
         if not self._taken:
@@ -160,29 +200,39 @@ class Writers:
             self._pass_on()
 
     async def _begun(self) -> Group:
-        connection = await self._engine.connect()
+        group = Group(await self._connected())
         try:
-            await connection.begin()
-            return Group(connection, (await connection.get_raw_connection()).driver_connection)
-        except BaseException:
+            await group.driver.begin()
+        except sqlite3.Error as error:
+            raise wrapped(error, group.connection.dialect) from error
+        return group
+
+    async def _connected(self) -> AsyncConnection:
+        if self._connection is not None and (self._connection.closed or self._connection.invalidated):
+            await self._disconnect()
+        if self._connection is None:
+            self._connection = await self._engine.connect()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        """Give the connection up, which rolls back what is still open."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
             await connection.close()
-            raise
 
     async def _commit(self, group: Group) -> None:
         """Make everything of a group safe, or nothing; tells its members, and does not fail itself."""
         self._group = None
         error: BaseException | None = None
         try:
-            await to_the_end(group.connection.commit() if group.members else group.connection.rollback())
+            await to_the_end(group.commit() if group.members else group.roll_back())
         except BaseException as problem:
             error = problem
             if group.members > 1:
                 reason = str(problem).partition("\n")[0] or type(problem).__name__
                 log.warning("group_not_committed", members=group.members, reason=reason)
-        try:
-            await group.connection.close()  # rolls back what is still open
-        except Exception as problem:
-            error = error or problem
+            with suppress(Exception):
+                await self._disconnect()
         group.end(error)
 
     async def _undo(self, group: Group) -> None:
@@ -192,6 +242,6 @@ class Writers:
             group.driver.say("RELEASE one")
         except Exception as problem:
             self._group = None
-            await group.connection.close()
+            await self._disconnect()
             group.members += 1  # the one that failed is told by its own error
             group.end(problem)

@@ -9,6 +9,9 @@ from typing import Any, Final, TypeAlias, cast
 
 import aiosqlite
 
+DRIVER: Final = "cm_graphql_driver"
+"""Where a connection to SQLite says what its driver calls a connection; SQLAlchemy would tell by way of a greenlet."""
+
 Asked: TypeAlias = tuple[str, Sequence[Any]]
 """A question and its parameters."""
 
@@ -72,6 +75,10 @@ class Inline(aiosqlite.Connection):
             connection.execute(sql, parameters[0])
         else:
             connection.executemany(sql, parameters)
+
+    async def begin(self) -> None:
+        """Begin to write; for the lock of the file the thread waits."""
+        await self._in_thread(self._conn.execute, "BEGIN IMMEDIATE")
 
     def say(self, sql: str) -> None:
         """Carry out at once what only concerns the transaction."""
@@ -137,9 +144,8 @@ def connect(path: str, **options: Any) -> Inline:
 
 
 @asynccontextmanager
-async def apart(pooled: Any) -> AsyncIterator[None]:
-    """Have everything that a pooled connection is asked meanwhile done in its thread; other drivers wait anyway."""
-    driver = pooled.driver_connection
+async def apart(driver: Any) -> AsyncIterator[None]:
+    """Have everything that a connection is asked meanwhile done in its thread; other drivers wait anyway."""
     if not isinstance(driver, Inline):
         yield
         return

@@ -6,12 +6,13 @@ from typing import Any, Final, NoReturn
 
 from iso4217 import Currency as Iso
 from sqlalchemy import CompoundSelect, Executable, Row, Select, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.domain.money import Currency
 from cm_graphql.store import tables as t
-from cm_graphql.store.database import DRIVER, announce
+from cm_graphql.store.database import announce
+from cm_graphql.store.errors import wrapped
+from cm_graphql.store.inline import DRIVER
 from cm_graphql.store.statements import Compiled, Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
@@ -112,9 +113,7 @@ class Session:
                 pooled.dbapi_connection._handle_exception(error)
             except Exception as translated:
                 error = translated
-        raise DBAPIError.instance(
-            None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
-        ) from error
+        raise wrapped(error, dialect) from error
 
     async def execute(self, statement: Executable, parameters: Any = None) -> None:
         """Run a writing statement, once or for many sets of parameters."""
