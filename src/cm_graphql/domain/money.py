@@ -77,11 +77,12 @@ def split(total: int, weights: Sequence[int], unit: int) -> list[int]:
     whole = sum(weights)
     assert total >= 0
     assert whole > 0
-    assert all(weight >= 0 for weight in weights)
+    assert min(weights) >= 0
     steps, odd = divmod(total, unit)
     shares = [total * weight // whole // unit * unit for weight in weights]
     left = steps - sum(shares) // unit
-    order = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] - shares[i] * whole), i))
+    lacking = [total * weight - share * whole for weight, share in zip(weights, shares, strict=True)]
+    order = sorted(range(len(weights)), key=lacking.__getitem__, reverse=True)  # ties stay in their order
     for i in order:
         if left == 0:
             break

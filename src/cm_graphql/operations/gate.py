@@ -78,6 +78,8 @@ class Action(Generic[C]):
     """Run after the transaction where the outcome has something `unfinished`; never in a dry run."""
     between: Callable[[Any], tuple[str, str] | None] | None = None
     """Tells the memo and the only target that money moves between, where that is all (see `store.at_once`)."""
+    reasons: bool = True
+    """Whether it may need reason codes."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,15 @@ class BulkAction(Generic[C, E]):
 
 
 def action(
-    *scopes: str, errand: Errand | None = None, between: Callable[[Any], tuple[str, str] | None] | None = None
+    *scopes: str,
+    errand: Errand | None = None,
+    between: Callable[[Any], tuple[str, str] | None] | None = None,
+    reasons: bool = True,
 ) -> Callable[[Callable[[Unit, C], Awaitable[Outcome]]], Action[C]]:
     """Make an action of a function that loads, decides and saves; the caller needs all of the scopes."""
-    return lambda run: Action(f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand, between)
+    return lambda run: Action(
+        f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand, between, reasons
+    )
 
 
 def bulk_action(
@@ -141,6 +148,8 @@ class _Try:
     viewer: Viewer
     request_id: str | None
     quoted: Quoted
+    reasons: bool = True
+    """Whether reason codes may be needed."""
 
 
 @dataclass
@@ -167,7 +176,7 @@ class Gate:
 
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
-        try_ = _Try(what.name, viewer, request_id, self._quoted())
+        try_ = _Try(what.name, viewer, request_id, self._quoted(), what.reasons)
         with self._noted(try_, command) as outcomes:
             viewer.require(*what.scopes)
             if command.dry_run:
@@ -232,7 +241,8 @@ class Gate:
             raise
         finally:
             if not command.dry_run:
-                self.outcomes.update({(try_.name, outcome): times for outcome, times in outcomes.items()})
+                for outcome, times in outcomes.items():
+                    self.outcomes[try_.name, outcome] += times
                 who = {"viewer": try_.viewer.id, "request_id": try_.request_id}
                 log.info("action", action=try_.name, outcomes=dict(outcomes), **who)
 
@@ -279,7 +289,8 @@ class Gate:
         """Do something inside the transaction of a dry run; what is refused is undone at once."""
         try:
             async with rehearsal.connection.begin_nested():
-                unit = await self._unit(rehearsal.connection, try_, dry_run=True)
+                session = Session(rehearsal.connection, self.database.dialect)
+                unit = await self._unit(session, try_, dry_run=True)
                 return Answer(outcome=await run(unit, wanted))
         except Refusal as refusal:
             return Answer(faults=refusal.faults)
@@ -291,14 +302,15 @@ class Gate:
                 raise
             return Answer(faults=(_contended(known),))
 
-    async def _unit(self, connection: AsyncConnection, try_: _Try, *, dry_run: bool = False) -> Unit:
+    async def _unit(self, session: Session, try_: _Try, *, dry_run: bool = False) -> Unit:
         return await Unit.begin(
-            Session(connection, self.database.dialect),
+            session,
             try_.viewer,
             self.clock,
             request_id=try_.request_id,
             dry_run=dry_run,
             quoted=try_.quoted,
+            reasons=try_.reasons,
         )
 
     # --- the real thing -----------------------------------------------------------------------------------------------
@@ -318,7 +330,7 @@ class Gate:
     async def _run_in(
         self, session: Session, run: Callable[[Unit, C], Awaitable[Outcome]], command: C, try_: _Try
     ) -> Answer:
-        unit = await Unit.begin(session, try_.viewer, self.clock, request_id=try_.request_id, quoted=try_.quoted)
+        unit = await self._unit(session, try_)
         return Answer(outcome=await run(unit, command))
 
     async def _once(
@@ -377,7 +389,7 @@ class Gate:
     ) -> Answer:
         session = Session(connection, self.database.dialect)
         if request is None:
-            unit = await self._unit(connection, try_)
+            unit = await self._unit(session, try_)
             try:
                 return Answer(outcome=await run(unit, wanted))
             except Refusal as refusal:
@@ -390,7 +402,7 @@ class Gate:
             return _replay(request, *stored)
         try:
             async with connection.begin_nested():
-                unit = await self._unit(connection, try_)
+                unit = await self._unit(session, try_)
                 answer = Answer(outcome=await run(unit, wanted))
         except Refusal as refusal:
             if _deserves_retry(refusal.faults):
@@ -407,9 +419,9 @@ class Gate:
             return Answer(faults=refusal.faults)
 
         async def conclude(connection: AsyncConnection) -> Answer:
-            answer = await errand.conclude(await self._unit(connection, try_), subject, reply)
+            session = Session(connection, self.database.dialect)
+            answer = await errand.conclude(await self._unit(session, try_), subject, reply)
             if request is not None:
-                session = Session(connection, self.database.dialect)
                 if _deserves_retry(answer.faults):
                     await records.forget_outcome(session, request)
                 else:

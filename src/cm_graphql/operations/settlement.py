@@ -55,7 +55,7 @@ def _between(command: ApplyCreditMemo | UnapplyCreditMemo) -> tuple[str, str] | 
     return None if memo_id is None or target_id is None else (memo_id, target_id)
 
 
-@action("credit_memos:apply", between=_between)
+@action("credit_memos:apply", between=_between, reasons=False)
 async def apply(unit: Unit, command: ApplyCreditMemo) -> Outcome:
     """Apply a posted memo (domain.md 1.11)."""
     memo = await unit.memo_for_moving(command.key)
@@ -67,7 +67,7 @@ async def apply(unit: Unit, command: ApplyCreditMemo) -> Outcome:
     return {"credit_memo": memo.id, "applied_rule": applied.rule}
 
 
-@action("credit_memos:unapply")
+@action("credit_memos:unapply", reasons=False)
 async def unapply(unit: Unit, command: UnapplyCreditMemo) -> Outcome:
     """Take a memo off targets (domain.md 1.25)."""
     memo = await unit.memo_for_moving(command.key)

@@ -80,9 +80,10 @@ class Unit:
         request_id: str | None = None,
         dry_run: bool = False,
         quoted: Quoted | None = None,
+        reasons: bool = True,
     ) -> "Unit":
-        """Look up the rules in force and read the clock."""
-        book = await reference.rulebook(session)
+        """Look up the rules in force, reason codes only where there is a use for them, and read the clock."""
+        book = await reference.rulebook(session, reasons=reasons)
         stamp = Stamp(by=viewer.id, at=clock.now(), today=clock.today(book.settings.time_zone), new_id=new_id)
         return cls(session, viewer, stamp, book, now=clock.now, request_id=request_id, dry_run=dry_run, quoted=quoted)
 
@@ -123,7 +124,8 @@ class Unit:
     def _arrive(self) -> None:
         """Let it be now: who waited for a lock comes after who had it, in histories too."""
         if self._now is not None:  # else the moment is told, and stays
-            self.stamp = replace(self.stamp, at=self._now())
+            was = self.stamp
+            self.stamp = Stamp(by=was.by, at=self._now(), today=was.today, new_id=was.new_id)
 
     def expect_version(self, memo: CreditMemo | MemoHead, version: int | None) -> None:
         """Refuse with STALE_VERSION when the caller has seen another version of the memo."""

@@ -98,7 +98,7 @@ class AtOnce(Session):
             (moving.LOCKED_HEAD, memo, _MEMO, memo),
             (kind.locked_heads, target_ids, _TARGETS[kind.prefix], target_ids),
             (CURRENCY, None, _MEMO_CURRENCY, memo),
-            *((query, {}, query, {}) for query in reference.RULEBOOK),
+            *((query, {}, query, {}) for query in reference.RULES),
             *((query, memo, query, memo) for query in (moving.TAXES, moving.ITEMS)),
             *((query, memo_ids, query, memo_ids) for query in (memos.ITEM_PARTS, memos.PARTS, HOLDERS)),
             *((query, target_ids, query, target_ids) for query in (kind.tax_lines, kind.item_lines)),

@@ -66,15 +66,16 @@ class Inline(aiosqlite.Connection):
             self._until = _NEVER
         return cast(list[list[Any]], await self._in_thread(answer, connection, questions))  # as above
 
-    async def write(self, sql: str, parameters: Sequence[Sequence[Any]]) -> None:
-        """Carry out a writing statement for each of its sets of parameters, without aiosqlite's wrappers."""
-        connection = self._connection
-        if self.apart or connection is None or len(parameters) > MANY:
-            await self._in_thread(self._conn.executemany, sql, parameters)
-        elif len(parameters) == 1:
-            connection.execute(sql, parameters[0])
-        else:
-            connection.executemany(sql, parameters)
+    async def write(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
+        """Carry out writing statements, each for all its sets of parameters, without aiosqlite's wrappers."""
+        connection = self._conn
+        for sql, parameters in statements:
+            if self.apart or len(parameters) > MANY:
+                await self._in_thread(connection.executemany, sql, parameters)
+            elif len(parameters) == 1:
+                connection.execute(sql, parameters[0])
+            else:
+                connection.executemany(sql, parameters)
 
     async def begin(self) -> None:
         """Begin to write; for the lock of the file the thread waits."""

@@ -385,7 +385,9 @@ async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMe
         for was, part in moved:
             old = {item_part.id: item_part for item_part in was.item_parts} if was else {}
             for item_part in part.item_parts:
-                yield old.get(item_part.id), item_part, part.id
+                earlier = old.get(item_part.id)
+                if earlier is not item_part:
+                    yield earlier, item_part, part.id
 
     await bulk.insert(
         session,

@@ -63,7 +63,8 @@ async def load_with_holder(
     items: list[CreditMemoItem] = []
     async for page in item_rows:
         items.extend(_moving_item(item, tuple(taxes.get(item.id, ())), whence=not reading.paged) for item in page)
-    placed = (await parts_from(item_parts, parts, {line_id: line_id for line_id in _ids(items)}))[memo_id]
+    known = {line_id: line_id for line_id in _ids(items)} if reading.paged else {}
+    placed = (await parts_from(item_parts, parts, known))[memo_id]
     holder = next(iter([held.holder async for page in holding for held in page]), None)
     currency = session.know_currency(row.currency, [known async for page in currencies for known in page])
     del taxes
@@ -221,7 +222,11 @@ async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: S
         await bulk.update(
             session,
             table,
-            ({"id": new.id, **used(new), **touched(stamp)} for old, new in lines if used(old) != used(new)),
+            (
+                {"id": new.id, **used(new), **touched(stamp)}
+                for old, new in lines
+                if old is not new and used(old) != used(new)
+            ),
         )
     await save_parts(session, before, after, stamp)
     return after.at_version(version)

@@ -41,15 +41,27 @@ class Reading:
         """The rows that answer each of several questions; all of them cost one round trip where nothing is paged."""
         if self.paged:
             return [self.of(session, query, **values) for query, values in asked]
-        return [_in_one_page(rows) for rows in await session.ask_all(*asked)]
+        return [_OnePage(rows) for rows in await session.ask_all(*asked)]
 
     async def apart(self, work: Callable[[], T]) -> T:
         """Do what takes long for many rows: in a thread of its own, so that other tasks go on meanwhile."""
         return await asyncio.to_thread(work) if self.paged else work()
 
 
-async def _in_one_page(rows: Sequence[Any]) -> AsyncIterator[Sequence[Any]]:
-    yield rows
+class _OnePage:
+    """Rows that were all read. Not a generator, of which the event loop keeps a register: there are eight an action."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self._rows: Sequence[Any] | None = rows
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Any]]:
+        return self
+
+    async def __anext__(self) -> Sequence[Any]:
+        rows, self._rows = self._rows, None
+        if rows is None:
+            raise StopAsyncIteration
+        return rows
 
 
 AT_ONCE: Final = Reading()

@@ -24,10 +24,11 @@ NUMBER_DIGITS = 8
 """Digits of a document number, zero-padded: CM00000001 (domain.md 0, Numbers)."""
 
 
-async def rulebook(session: Session) -> RuleBook:
-    """Everything the rules ask for that is not a document."""
-    settings, periods, codes = await session.ask_all(*((query, {}) for query in RULEBOOK))
-    return _rulebook(settings[0].document if settings else None, tuple(periods), tuple(codes))
+async def rulebook(session: Session, *, reasons: bool = True) -> RuleBook:
+    """Everything the rules ask for that is not a document; without `reasons` all but the reason codes."""
+    asked = (*RULES, _REASON_CODES) if reasons else RULES
+    settings, periods, *codes = await session.ask_all(*((query, {}) for query in asked))
+    return _rulebook(settings[0].document if settings else None, tuple(periods), tuple(codes[0]) if codes else ())
 
 
 @lru_cache(maxsize=64)
@@ -64,8 +65,8 @@ _REASON_CODES: Final = Query(
         t.reason_codes.c.name, t.reason_codes.c.type, t.reason_codes.c.active, t.reason_codes.c.is_default
     ).order_by(t.reason_codes.c.id)
 )
-RULEBOOK: Final = (_SETTINGS, _CLOSED_PERIODS, _REASON_CODES)
-"""What `rulebook` asks."""
+RULES: Final = (_SETTINGS, _CLOSED_PERIODS)
+"""What `rulebook` asks where reason codes are not needed."""
 
 
 async def tenant_settings(session: Session, *, lock: bool = False) -> TenantSettings:

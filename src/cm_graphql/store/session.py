@@ -69,7 +69,7 @@ class Session:
 
     async def put(self, statement: Written, *, apart: bool = False) -> None:
         """Carry out a writing statement, together with others where that was asked for and it is not to be `apart`."""
-        if self._gathered is None or self.dialect == "sqlite":
+        if self._gathered is None:
             await self._write([statement])
         elif apart:
             gathered = [*self._gathered]

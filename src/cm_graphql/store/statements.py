@@ -176,8 +176,7 @@ class SqliteDriver:
 
     async def write(self, statements: Sequence[Written]) -> None:
         """Carry out statements, each for all its sets of parameters."""
-        for statement in statements:
-            await self._driver.write(statement.sql, statement.parameters)
+        await self._driver.write([(statement.sql, statement.parameters) for statement in statements])
 
 
 class PostgresqlDriver:

@@ -129,6 +129,8 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
     changed = [(before[target.id], target) for target in after if before[target.id] is not target]
     for kind in KINDS:
         mine = [(was, target) for was, target in changed if target.id.startswith(kind.prefix)]
+        if not mine:
+            continue
         await bulk.update(
             session,
             kind.head,
@@ -145,7 +147,7 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
                     {"id": new.id, "credit_amount": new.credited, **touched(stamp)}
                     for was, target in mine
                     for old, new in zip(was.lines, target.lines, strict=True)
-                    if old.credited != new.credited and new.is_tax is is_tax
+                    if old is not new and old.credited != new.credited and new.is_tax is is_tax
                 ),
             )
 
