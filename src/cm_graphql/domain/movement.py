@@ -63,8 +63,10 @@ def credit(target: Target, amounts: Mapping[Pair, int]) -> Target:
     return replace(
         target,
         lines=tuple(
-            replace(line, credited=line.credited + gains[line.id]) if gains.get(line.id) else line
-            for line in target.lines
+            [
+                replace(line, credited=line.credited + gains[line.id]) if gains.get(line.id) else line
+                for line in target.lines
+            ]
         ),
     )
 
@@ -77,10 +79,12 @@ def _used(
 ) -> tuple[CreditMemoItem, ...]:
     moved = applied.keys() | refunded.keys()
     return tuple(
-        item
-        if item.id not in moved and moved.isdisjoint([tax.id for tax in item.taxation_items])
-        else _used_item(item, applied, refunded)
-        for item in memo.items
+        [
+            item
+            if item.id not in moved and moved.isdisjoint([tax.id for tax in item.taxation_items])
+            else _used_item(item, applied, refunded)
+            for item in memo.items
+        ]
     )
 
 
@@ -107,7 +111,7 @@ def _changed_parts(
     memo: CreditMemo, changes: Sequence[tuple[str | None, Mapping[Pair, int]]], stamp: Stamp
 ) -> tuple[Part, ...]:
     # Positions grow over the whole memo, so that what comes last is released last, whatever was undone before (7.32).
-    last = max((item_part.position for part in memo.parts for item_part in part.item_parts), default=0)
+    last = max([item_part.position for part in memo.parts for item_part in part.item_parts], default=0)
     positions = count(last + 1)
     parts = {part.target_id: part for part in memo.parts}
     for target_id, amounts in changes:

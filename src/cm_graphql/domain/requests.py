@@ -376,8 +376,8 @@ def count_lines(memo: CreditMemo, wanted: Sequence[Wanted]) -> int:
     ruled = [want.target for want in wanted if want.pairs is None]
     named = [want for want in wanted if want.pairs is not None]
     if ruled:
-        sources = sum(line.worth != 0 for line in memo.lines)
+        sources = sum([line.worth != 0 for line in memo.lines])
     else:
         sources = len({pair.move.source for want in named for pair in want.pairs or ()})
-    targets = sum(line.worth != 0 for target in ruled for line in target.lines)
+    targets = sum([line.worth != 0 for target in ruled for line in target.lines])
     return sources + targets + sum(len({pair.move.target for pair in want.pairs or ()}) for want in named)

@@ -177,8 +177,8 @@ def _rule(
     rule = asked or settings.application_rule
     if rule is not ApplicationRule.PRORATION:
         return rule
-    credits = sum(line.unapplied > 0 for line in memo.lines)
-    debts = sum(line.balance > 0 for target in ruled for line in target.lines)
+    credits = sum([amount > 0 for amount in memo.open_amounts])
+    debts = sum([balance > 0 for target in ruled for balance in target.balances])
     return rule if credits * debts <= settings.proration_limit else ApplicationRule.FIFO
 
 
@@ -186,10 +186,10 @@ def _distribute(
     memo: CreditMemo, wanted: Sequence[Wanted], rule: ApplicationRule, settings: TenantSettings
 ) -> list[Sequence[Move]]:
     """Choose lines for every target, strictly in request order, each using what the earlier ones left (7.33)."""
-    purse = Purse(line.unapplied for line in memo.lines)
+    purse = Purse(memo.open_amounts)
     moves: list[Sequence[Move]] = []
     for want in wanted:
-        debts = [line.balance for line in want.target.lines]
+        debts = list(want.target.balances)
         if want.pairs is not None:
             moves.append(_as_asked(memo, want, purse, debts))
             continue
@@ -199,7 +199,7 @@ def _distribute(
             chosen = proration(purse, debts, want.amount, memo.currency.unit)
         else:
             chosen = fifo(purse, debts, want.amount)
-        if sum(move.amount for move in chosen) != want.amount:
+        if sum([move.amount for move in chosen]) != want.amount:
             raise _exceeds_balance(memo, want)
         moves.append(chosen)
     return moves
