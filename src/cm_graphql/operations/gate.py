@@ -31,6 +31,7 @@ from cm_graphql.store.errors import Contention, typed
 from cm_graphql.store.keys import MalformedId
 from cm_graphql.store.records import IdempotentRequest
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Query
 
 log = structlog.get_logger("cm_graphql.operations")
 
@@ -78,6 +79,8 @@ class Action(Generic[C]):
     """Run after the transaction where the outcome has something `unfinished`; never in a dry run."""
     between: Callable[[Any], tuple[str, str] | None] | None = None
     """Tells the memo and the only target that money moves between, where that is all (see `store.at_once`)."""
+    foresees: tuple[Query, ...] = ()
+    """What it asks of that memo, named `memo`, beside what all movements of money ask."""
     reasons: bool = True
     """Whether it may need reason codes."""
 
@@ -97,11 +100,12 @@ def action(
     *scopes: str,
     errand: Errand | None = None,
     between: Callable[[Any], tuple[str, str] | None] | None = None,
+    foresees: tuple[Query, ...] = (),
     reasons: bool = True,
 ) -> Callable[[Callable[[Unit, C], Awaitable[Outcome]]], Action[C]]:
     """Make an action of a function that loads, decides and saves; the caller needs all of the scopes."""
     return lambda run: Action(
-        f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand, between, reasons
+        f"{run.__module__.rpartition('.')[2]}.{run.__name__}", scopes, run, errand, between, foresees, reasons
     )
 
 
@@ -182,10 +186,7 @@ class Gate:
             if command.dry_run:
                 answers, rehearsal = await self._rehearse([command], what.run, try_)
                 return answers[0], rehearsal
-            request = _idempotent(what.name, command, viewer)
-            answer = None if request or viewer.accounts is not None else await self._at_once(what, command, try_)
-            if answer is None:
-                answer = await self._once(request, what.run, command, try_, what.errand)
+            answer = await self._once(_idempotent(what.name, command, viewer), what.run, command, try_, what)
             outcomes[answer.ending] += 1
             return answer, None
 
@@ -315,40 +316,47 @@ class Gate:
 
     # --- the real thing -----------------------------------------------------------------------------------------------
 
-    async def _at_once(self, what: Action[C], command: C, try_: _Try) -> Answer | None:
+    async def _at_once(
+        self, what: Action[C], request: IdempotentRequest | None, command: C, try_: _Try
+    ) -> Answer | None:
         """Do something without locks; None where nothing was done and it has to be done, or refused, under locks."""
+
+        async def work(session: Session) -> Answer:
+            answer = Answer(outcome=await what.run(await self._unit(session, try_), command))
+            if request is not None:
+                await records.insert_outcome(session, request, _stored(answer), self.clock.now())
+            return answer
+
         try:
             named = None if what.between is None else what.between(command)
             if named is None:
                 return None
-            return await at_once.attempt(
-                self.database, *named, lambda session: self._run_in(session, what.run, command, try_)
-            )
+            return await at_once.attempt(self.database, *named, work, also=what.foresees, request=request)
         except (at_once.Overtaken, Refusal, Unasked, MalformedId):
             return None
-
-    async def _run_in(
-        self, session: Session, run: Callable[[Unit, C], Awaitable[Outcome]], command: C, try_: _Try
-    ) -> Answer:
-        unit = await self._unit(session, try_)
-        return Answer(outcome=await run(unit, command))
 
     async def _once(
         self,
         request: IdempotentRequest | None,
-        run: Callable[[Unit, E], Awaitable[Outcome]],
-        wanted: E,
+        run: Callable[[Unit, Any], Awaitable[Outcome]],
+        wanted: Any,
         try_: _Try,
-        errand: Errand | None = None,
+        what: Action[Any] | None = None,
     ) -> Answer:
-        """Do something in its own transaction, unless the same request was answered before."""
+        """Do something in its own transaction, unless the same request was answered before.
+
+        `what` tells of an action, which is no part of a bulk one, whether there is another way, and an errand.
+        """
         claim = None if request is None else (request.viewer_id, request.field, request.key)
         if claim is not None:
             if claim in self._running:
                 return Answer(faults=(_in_progress(),))
             self._running.add(claim)
         try:
-            answer = await self._decide(request, run, wanted, try_)
+            answer = None if what is None else await self._at_once(what, request, wanted, try_)
+            if answer is None:
+                answer = await self._decide(request, run, wanted, try_)
+            errand = None if what is None else what.errand
             if errand is not None and answer.outcome is not None and UNFINISHED in answer.outcome:
                 finished = await self._run(errand, answer.outcome[UNFINISHED], request, try_)
                 return replace(finished, replayed=answer.replayed)

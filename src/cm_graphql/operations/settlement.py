@@ -67,7 +67,7 @@ async def apply(unit: Unit, command: ApplyCreditMemo) -> Outcome:
     return {"credit_memo": memo.id, "applied_rule": applied.rule}
 
 
-@action("credit_memos:unapply", reasons=False)
+@action("credit_memos:unapply", between=_between, foresees=(records.LEDGER_FLOOR,), reasons=False)
 async def unapply(unit: Unit, command: UnapplyCreditMemo) -> Outcome:
     """Take a memo off targets (domain.md 1.25)."""
     memo = await unit.memo_for_moving(command.key)

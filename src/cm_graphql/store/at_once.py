@@ -9,10 +9,12 @@ somebody else by now. Then, and wherever more is asked than was foreseen, the ac
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
 import asyncpg
 from sqlalchemy import literal_column, select
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,8 +23,9 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database, announced_on
 from cm_graphql.store.groups import to_the_end
 from cm_graphql.store.holds import HOLDERS
+from cm_graphql.store.records import CLAIM, OUTCOME, IdempotentRequest
 from cm_graphql.store.session import CURRENCY, Session
-from cm_graphql.store.statements import PostgresqlDriver, Query, Written, given, written_together
+from cm_graphql.store.statements import Compiled, Query, Written, asked_together, given, written_together
 from cm_graphql.store.targets import KINDS, Kind
 
 Result = TypeVar("Result")
@@ -37,24 +40,34 @@ class Overtaken(Exception):
 
 
 async def attempt(
-    database: Database, memo_id: str, target_id: str, work: Callable[[Session], Awaitable[Result]]
+    database: Database,
+    memo_id: str,
+    target_id: str,
+    work: Callable[[Session], Awaitable[Result]],
+    *,
+    also: tuple[Query, ...] = (),
+    request: IdempotentRequest | None = None,
 ) -> Result:
-    """Run `work`, which moves money between this memo and this target and ends with writing that `together`.
+    """Run `work`, which moves money between this memo and this target, and write what it puts once it is done.
 
-    Raises Overtaken where it has to be done under locks, and whatever `work` raises; in both cases nothing was done.
+    It may ask `also` what these queries say of the memo, under the name `memo`. What is written counts as the first
+    answer to `request`, whose outcome `work` puts too. Raises Overtaken where it has to be done under locks, and
+    whatever `work` raises; in both cases nothing was done.
     """
     connections = database.straight
     if connections is None:
         raise Overtaken("only PostgreSQL has round trips to save")
     try:
         async with connections.one() as connection:
-            session = AtOnce(database.writers, connection, memo_id, target_id)
-            await session.foresee()
+            session = AtOnce(database.writers, connection, memo_id, target_id, request)
+            await session.foresee(also)
+            result = await work(session)
             try:
-                return await work(session)
+                await session.write()
             finally:
                 if session.done:
                     database.tell(announced_on(session.connection))
+            return result
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise Overtaken(str(error)) from error  # it could not even be read
 
@@ -75,65 +88,73 @@ class _Nobody:
 class AtOnce(Session):
     """Answers from what was read at the beginning, and writes once."""
 
-    def __init__(self, engine: AsyncEngine, connection: Any, memo_id: str, target_id: str) -> None:
+    def __init__(
+        self, engine: AsyncEngine, connection: Any, memo_id: str, target_id: str, request: IdempotentRequest | None
+    ) -> None:
         nobody: Any = _Nobody(engine)
         super().__init__(nobody, "postgresql")
+        self.locks = False
         self.done = False
-        self._direct = PostgresqlDriver(connection)
         self._straight = connection
         self._memo_id = memo_id
         self._target_id = target_id
-        self._kind = next((kind for kind in KINDS if target_id.startswith(kind.prefix)), None)
-        self._foreseen: dict[Query, tuple[Mapping[str, Any] | None, list[Any]]] = {}
+        self._request = request
+        self._put: list[Written] = []
+        self._answers: dict[Query, tuple[Mapping[str, Any] | None, Compiled, Any]] = {}
+        """Of each question what it was about, if that matters, how its rows are made, and what the driver answered."""
         self._last_written: list[tuple[str, str, int]] = []
         """Of each head in the order of locks its table, its id, and the transaction that wrote it last."""
 
-    async def foresee(self) -> None:
+    async def foresee(self, also: tuple[Query, ...]) -> None:
         """Ask everything in one round trip."""
-        kind = self._kind
+        kind = next((kind for kind in KINDS if self._target_id.startswith(kind.prefix)), None)
         if kind is None:
             raise Overtaken("nothing has such an id")
-        memo, memo_ids, target_ids = {"memo": self._memo_id}, {"ids": [self._memo_id]}, {"ids": [self._target_id]}
-        foreseen: tuple[tuple[Query, Mapping[str, Any] | None, Query, Mapping[str, Any]], ...] = (
-            (moving.LOCKED_HEAD, memo, _MEMO, memo),
-            (kind.locked_heads, target_ids, _TARGETS[kind.prefix], target_ids),
-            (CURRENCY, None, _MEMO_CURRENCY, memo),
-            *((query, {}, query, {}) for query in reference.RULES),
-            *((query, memo, query, memo) for query in (moving.TAXES, moving.ITEMS)),
-            *((query, memo_ids, query, memo_ids) for query in (memos.ITEM_PARTS, memos.PARTS, HOLDERS)),
-            *((query, target_ids, query, target_ids) for query in (kind.tax_lines, kind.item_lines)),
-        )
-        answers = await super().ask_all(*((query, values) for _, _, query, values in foreseen))
-        self._foreseen = {asked: (values, rows) for (asked, values, _, _), rows in zip(foreseen, answers, strict=True)}
-        for table, head in (("credit_memos", answers[0]), (kind.head.name, answers[1])):
-            self._last_written.extend((table, row.id, row.last_written_by) for row in head)
+        foresight = _foresight(kind.prefix, also, self._request is not None, self.sql_dialect)
+        values: dict[str, Mapping[str, Any]] = {
+            "nothing": {},
+            "memo": {"memo": self._memo_id},
+            "memos": {"ids": [self._memo_id]},
+            "targets": {"ids": [self._target_id]},
+            "request": {} if self._request is None else self._request.identity,
+        }
+        self._note([foresight])
+        found = await self._straight.fetchrow(foresight.sql, *foresight.parameters(values))
+        for (asked, about, compiled), answer in zip(foresight.questions, found, strict=True):
+            self._answers[asked] = values.get(about), compiled, answer
+        if self._request is not None and found[-1]:
+            raise Overtaken("the request was answered before")
+        # The heads are the first two questions.
+        for table, (_, _, compiled), head in zip(
+            ("credit_memos", kind.head.name), foresight.questions, found, strict=False
+        ):
+            self._last_written.extend((table, row.id, row.last_written_by) for row in compiled.rows(head))
 
     async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
         """The rows that were read for each question."""
-        found = []
+        found: list[list[Any]] = []
         for query, values in asked:
-            about, rows = self._foreseen.get(query, (None, None))
-            if rows is None or (about is not None and about != values):
+            answered = self._answers.get(query)
+            if answered is None or answered[0] not in (None, values):
                 raise Overtaken("something was asked that was not foreseen")
-            found.append(rows)
+            _, compiled, rows = answered
+            found.append(compiled.rows(rows))
         return found
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
-        """Write once everything that is put meanwhile."""
-        assert not self.done, "what is written is committed, and nothing can follow"
-        async with super().together():
-            yield
+        """Everything that is put is written together, at the end."""
+        yield
 
     async def put(self, statement: Written, *, apart: bool = False) -> None:
         """Keep a statement for the one that writes; deletions too, since a clash only sends all under locks."""
-        if self._gathered is None or (apart and not statement.sql.startswith("DELETE")):
+        if apart and not statement.sql.startswith("DELETE"):
             raise Overtaken("it takes several statements")
-        self._gathered.append(statement)
+        self._put.append(statement)
 
-    async def _write(self, statements: Sequence[Written]) -> None:
+    async def write(self) -> None:
         """Write everything if the heads are as they were; one that has begun is not stopped halfway."""
-        changes = {statement.changes: statement for statement in statements}
+        changes = {statement.changes: statement for statement in self._put}
         if len(self._last_written) != 2:
             raise Overtaken("one of them does not exist")
         guarded: list[Written] = []
@@ -146,12 +167,17 @@ class AtOnce(Session):
             sql = f'{statement.sql} AND "xmin" = ${len(statement.parameters) + 1}{after} RETURNING 1'
             guarded.append(Written(sql, [*statement.parameters, writer]))
         heads = {(table, key) for table, key, _ in self._last_written}
-        every = [*guarded, *(statement for statement in statements if statement.changes not in heads)]
+        every = [*guarded, *(statement for statement in self._put if statement.changes not in heads)]
         counted = tuple((statement.sql, len(statement.parameters)) for statement in every)
-        # Dividing by the number of heads that were as they were fails everything when that is none.
-        sql = written_together(counted, "1 / (SELECT count(*) FROM part_1)")
-        self._note([Written(sql, ())])
         parameters = [value for statement in every for value in statement.parameters]
+        # Dividing by the number of heads that were as they were fails everything when that is none.
+        result = "1 / (SELECT count(*) FROM part_1)"
+        if self._request is not None:
+            parameters.append(self._request.name)
+            # Nor may anybody be at the same request; who comes later finds the outcome.
+            result += f", 1 / {CLAIM.format(f'${len(parameters)}')}::int"
+        sql = written_together(counted, result)
+        self._note([Written(sql, ())])
         stopped = await to_the_end(self._carry_out(sql, parameters))
         self.done = True
         if stopped is not None:
@@ -166,6 +192,38 @@ class AtOnce(Session):
                 # Whether it was done, nobody knows, as where the connection is lost in the middle of a commit.
                 raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=True) from error
             raise Overtaken(str(error)) from error
+
+
+class _Foresight:
+    """Everything that an action asks, as one question."""
+
+    def __init__(self, asked: Sequence[tuple[Query, str, Query]], dialect: Dialect) -> None:
+        """`asked` as which question, about what, and in which words."""
+        some: Mapping[str, Any] = {"ids": ("",)}
+        self.questions = [(query, about, words.on(dialect, some)) for query, about, words in asked]
+        self._about = [(compiled, "memo" if about == "currency" else about) for _, about, compiled in self.questions]
+        self.sql = asked_together(tuple((compiled.sql, compiled.taken) for _, _, compiled in self.questions))
+
+    def parameters(self, values: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+        """The parameters, given what the questions are about."""
+        return [value for compiled, about in self._about for value in compiled.parameters(values[about])]
+
+
+@lru_cache(maxsize=64)
+def _foresight(prefix: str, also: tuple[Query, ...], requested: bool, dialect: Dialect) -> _Foresight:
+    (kind,) = (kind for kind in KINDS if kind.prefix == prefix)
+    asked = [
+        (moving.LOCKED_HEAD, "memo", _MEMO),
+        (kind.locked_heads, "targets", _TARGETS[prefix]),
+        (CURRENCY, "currency", _MEMO_CURRENCY),
+        *((query, "nothing", query) for query in reference.RULES),
+        *((query, "memo", query) for query in (moving.TAXES, moving.ITEMS, *also)),
+        *((query, "memos", query) for query in (memos.ITEM_PARTS, memos.PARTS, HOLDERS)),
+        *((query, "targets", query) for query in (kind.tax_lines, kind.item_lines)),
+    ]
+    if requested:
+        asked.append((OUTCOME, "request", OUTCOME))
+    return _Foresight(asked, dialect)
 
 
 def _memo_currency() -> Query:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import Select, delete, func, select, text
 
 from cm_graphql.domain.enums import EventAction, LedgerKind
 from cm_graphql.domain.ledger import FLOOR_KINDS, LedgerEntry
@@ -14,6 +14,7 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.memos import head_values, line_ids, target_values
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Among, Query, given
 
 IDEMPOTENCY_HOURS = 24
 """How long an outcome is kept for repeats of its request (api.md, idempotencyKey)."""
@@ -65,11 +66,18 @@ async def write_ledger(session: Session, entries: Sequence[LedgerEntry], stamp: 
 
 async def ledger_floor(session: Session, memo_id: str) -> date | None:
     """The latest day on which money of a memo was ever applied or refunded (domain.md 1.25, 7.32)."""
-    c = t.credit_memo_applications.c
-    floor: date | None = await session.scalar(
-        select(func.max(c.effective_date)).where(c.credit_memo_id == memo_id, c.kind.in_(sorted(FLOOR_KINDS)))
-    )
+    floor: date | None = (await session.ask(LEDGER_FLOOR, memo=memo_id))[0].floor
     return floor
+
+
+def _ledger_floor(_among: Among) -> Select[Any]:
+    c = t.credit_memo_applications.c
+    floor = func.max(c.effective_date).label("floor")
+    return select(floor).where(c.credit_memo_id == given("memo"), c.kind.in_(sorted(FLOOR_KINDS)))
+
+
+LEDGER_FLOOR: Final = Query(_ledger_floor)
+"""What `ledger_floor` asks."""
 
 
 # --- the history ------------------------------------------------------------------------------------------------------
@@ -185,6 +193,20 @@ class IdempotentRequest:
     key: str
     request_hash: str
 
+    @property
+    def name(self) -> str:
+        """What tells it from all others."""
+        return f"{self.viewer_id}\n{self.field}\n{self.key}"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What `OUTCOME` asks for."""
+        return {"viewer": self.viewer_id, "field": self.field, "key": self.key}
+
+
+CLAIM: Final = "pg_try_advisory_xact_lock(hashtextextended({}, 7))"
+"""Claims the request of this name for a transaction, unless another is at it."""
+
 
 async def lock_request(session: Session, request: IdempotentRequest) -> bool:
     """Claim a request until the transaction ends; False when another process is at it.
@@ -193,11 +215,7 @@ async def lock_request(session: Session, request: IdempotentRequest) -> bool:
     """
     if session.dialect != "postgresql":
         return True
-    claimed: bool = await session.scalar(
-        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 7))").bindparams(
-            name=f"{request.viewer_id}\n{request.field}\n{request.key}"
-        )
-    )
+    claimed: bool = await session.scalar(text(f"SELECT {CLAIM.format(':name')}").bindparams(name=request.name))
     return claimed
 
 
@@ -218,17 +236,31 @@ async def stored_outcome(session: Session, request: IdempotentRequest, now: date
 async def store_outcome(session: Session, request: IdempotentRequest, outcome: Any, now: datetime) -> None:
     """Keep an outcome, in place of one that has expired or was not final."""
     await forget_outcome(session, request)
-    await session.execute(
-        t.idempotency_keys.insert(),
-        {
-            "viewer_id": request.viewer_id,
-            "field": request.field,
-            "key": request.key,
-            "request_hash": request.request_hash,
-            "outcome": outcome,
-            "created_date": now,
-        },
+    await insert_outcome(session, request, outcome, now)
+
+
+async def insert_outcome(session: Session, request: IdempotentRequest, outcome: Any, now: datetime) -> None:
+    """Keep the outcome of a request that has none."""
+    row = {
+        "viewer_id": request.viewer_id,
+        "field": request.field,
+        "key": request.key,
+        "request_hash": request.request_hash,
+        "outcome": outcome,
+        "created_date": now,
+    }
+    await bulk.insert(session, t.idempotency_keys, [row])
+
+
+def _outcome(_among: Among) -> Select[Any]:
+    c = t.idempotency_keys.c
+    return select(c.created_date).where(
+        c.viewer_id == given("viewer"), c.field == given("field"), c.key == given("key")
     )
+
+
+OUTCOME: Final = Query(_outcome)
+"""Whether a request has an outcome, however old."""
 
 
 async def forget_outcome(session: Session, request: IdempotentRequest) -> None:

@@ -13,7 +13,7 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.database import announce
 from cm_graphql.store.errors import wrapped
 from cm_graphql.store.inline import DRIVER
-from cm_graphql.store.statements import Compiled, Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
+from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
 """The decimals of each ISO 4217 currency; none has more than four."""
@@ -29,6 +29,8 @@ class Session:
     def __init__(self, connection: AsyncConnection, dialect: str) -> None:
         self.connection = connection
         self.dialect = dialect
+        self.locks = dialect == "postgresql"
+        """Whether what is loaded to be changed is locked by that, row by row."""
         self.wrote: Callable[[int], None] = lambda rows: None
         """Told by `bulk` how many rows it wrote, after each chunk."""
         self.sql_dialect = connection.dialect
@@ -98,8 +100,8 @@ class Session:
         self._direct = PostgresqlDriver(pooled.driver_connection)
         return self._direct
 
-    def _note(self, statements: Sequence[Compiled | Written]) -> None:
-        """Let those see statements who watch SQLAlchemy's."""
+    def _note(self, statements: Sequence[Any]) -> None:
+        """Let those see the `sql` of statements who watch SQLAlchemy's."""
         for listener in self._watchers.before_cursor_execute:
             together = "; ".join(statement.sql for statement in statements)
             listener(self.connection.sync_connection, None, together, (), None, False)

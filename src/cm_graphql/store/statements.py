@@ -69,6 +69,8 @@ class Compiled:
         self.sql = str(compiled)
         processors = compiled._bind_processors
         self._parameters = [(name, processors.get(name)) for name in compiled.positiontup or ()]
+        self.taken = len(self._parameters)
+        """How many parameters it takes."""
         columns = list(statement.selected_columns)
         self.rows: Callable[[Sequence[Any]], list[Any]] = _maker(
             namedtuple("Row", [column.key for column in columns]),  # type: ignore[misc]
@@ -190,7 +192,7 @@ class PostgresqlDriver:
         parameters = [question.parameters(given) for question, given in zip(questions, values, strict=True)]
         if len(questions) == 1:
             return [questions[0].rows(await self._driver.fetch(questions[0].sql, *parameters[0]))]
-        sql = _asked_together(
+        sql = asked_together(
             tuple((question.sql, len(given)) for question, given in zip(questions, parameters, strict=True))
         )
         answer = await self._driver.fetchrow(sql, *(value for given in parameters for value in given))
@@ -210,7 +212,8 @@ Counted: TypeAlias = tuple[tuple[str, int], ...]
 
 
 @lru_cache(maxsize=1_024)
-def _asked_together(questions: Counted) -> str:
+def asked_together(questions: Counted) -> str:
+    """One question of many, whose answers are arrays of rows."""
     return "SELECT " + ", ".join(f"ARRAY(SELECT found FROM ({part}) AS found)" for part in _numbered_on(questions))  # noqa: S608
 
 

@@ -35,10 +35,10 @@ async def find_ids(
 ) -> dict[str, str]:
     """The id of each key that something has; keys are ids, bare digits or numbers, and may raise MalformedId.
 
-    What belongs to other `accounts` than these is not found; None is all of them. Whoever loads by the ids next can
-    `trust_ids`, which saves a statement where all accounts are meant: then only numbers are looked up.
+    What belongs to other `accounts` than these is not found; None is all of them. Whoever loads by the ids next, and
+    then looks whose it is, can `trust_ids`, which saves a statement: then only numbers are looked up.
     """
-    trust_ids = trust_ids and accounts is None  # what is not theirs, callers must not even lock
+    trust_ids = trust_ids and (accounts is None or not session.locks)  # callers must not even lock what is not theirs
     read = {key: read_key(key, prefix) for key in keys}
     if trust_ids and all(number is None for _, number in read.values()):
         return {key: found for key, (found, _) in read.items() if found is not None}
