@@ -1,5 +1,6 @@
 """Queries made up from a schema: deep and wide, with aliases, fragments, variables and directives."""
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -80,6 +81,20 @@ class Inventor:
         text = f"{{ {' '.join(parts)} }} {' '.join(self._fragments)}"
         inputs += [f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text]
         return f"mutation Made({', '.join(inputs)}) {text}"
+
+    def change(self, name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """A document with a mutation of this input, some of which is in variables; and the variables."""
+        root = self._schema.mutation_type
+        assert root is not None
+        field, said = root.fields[name], Said(self._dice)
+        argument = said.value(field.args["input"].type, given)
+        typename = self._one_of(["", "", "", "__typename"])
+        text = f"{{ r: {name}(input: {argument}) {self._selection(field.type, 0)} {typename} }}"
+        text += " ".join(self._fragments)
+        declared = [*said.declared, *(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)]
+        values = {**said.values, **(self.variables() if self._dice.random() < 0.5 else {})}
+        variables = f"({', '.join(declared)})" if declared else ""
+        return f"mutation Made{variables} {text}", values
 
     def variables(self) -> dict[str, Any]:
         """Values of the variables, of which some take their defaults and one may be null."""
@@ -274,6 +289,88 @@ def _is_required(field: GraphQLField) -> bool:
 
 def _is_leaf(field: GraphQLField) -> bool:
     return bool(is_leaf_type(get_named_type(field.type)))
+
+
+class Said:
+    """Says values in a document: as literals, as variables, or as literals with variables in them."""
+
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
+        self.declared: list[str] = []
+        self.values: dict[str, Any] = {}
+
+    def value(self, type_: Any, value: Any) -> str:
+        """A value, which may be wrong, at a place of this type."""
+        if self._dice.random() < 0.3:
+            return self._variable(type_, value)
+        plain = _nullable(type_)
+        if isinstance(value, Mapping) and isinstance(plain, GraphQLInputObjectType):
+            fields = [
+                f"{name}: {self.value(plain.fields[name].type, inner)}" if name in plain.fields else f"{name}: 1"
+                for name, inner in value.items()
+            ]
+            return "{" + ", ".join(fields) + "}"
+        if isinstance(value, list) and is_list_type(plain):
+            return "[" + ", ".join(self.value(plain.of_type, inner) for inner in value) + "]"
+        return _literal(plain, value)
+
+    def _variable(self, type_: Any, value: Any) -> str:
+        dice, name = self._dice, f"w{len(self.declared)}"
+        plain = _nullable(type_)
+        declared, default = str(type_), ""
+        if plain is type_ and value is not None and dice.random() < 0.3:
+            declared += "!"
+        elif dice.random() < 0.2:
+            default, declared = f" = {_literal(plain, value)}", str(plain)
+        self.declared.append(f"${name}: {declared}{default}")
+        if not (default or declared == str(plain)) or dice.random() < 0.7:
+            self.values[name] = value
+        return f"${name}"
+
+
+def _literal(type_: Any, value: Any) -> str:
+    if isinstance(value, Mapping):
+        fields = getattr(type_, "fields", {})
+        inner = {name: fields[name].type if name in fields else None for name in value}
+        return "{" + ", ".join(f"{name}: {_literal(_nullable(inner[name]), one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_literal(_nullable(getattr(type_, "of_type", None)), one) for one in value) + "]"
+    return str(value) if isinstance(type_, GraphQLEnumType) and isinstance(value, str) else json.dumps(value)
+
+
+WRONG: Sequence[Any] = (
+    None,
+    7,
+    -1,
+    1.5,
+    True,
+    "",
+    "x",
+    "\0",
+    "\ud800",
+    "12.345",
+    "0",
+    2**40,
+    [],
+    {},
+    "cm_" + "0" * 32,
+    "2026-02-30",
+)
+"""What may stand where something else should."""
+
+
+def flawed(dice: Random, value: Any) -> Any:
+    """A value of JSON with something wrong in one place of it, or at least unusual."""
+    if isinstance(value, dict) and value and dice.random() < 0.85:
+        name = dice.choice(sorted(value))
+        if dice.random() < 0.15:
+            return {key: inner for key, inner in value.items() if key != name}
+        if dice.random() < 0.1:
+            return {**value, "unknown": 1}
+        return {**value, name: flawed(dice, value[name])}
+    if isinstance(value, list) and value and dice.random() < 0.8:
+        return [flawed(dice, value[0]), *value[1:]] if dice.random() < 0.8 else value[0]
+    return dice.choice(WRONG)
 
 
 Place = tuple[str, ...]

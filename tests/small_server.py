@@ -30,6 +30,9 @@ class Context:
     async def planned(self, *_query: object) -> None:
         """Resolvers answer everything here."""
 
+    async def carried_out(self, *_mutation: object) -> None:
+        """Resolvers do everything, too."""
+
     def explain(self, *_query: object) -> None:
         """There is nothing to tell."""
 

@@ -286,6 +286,9 @@ class Context:
     async def planned(self, *_query: object) -> None:
         """Nothing is."""
 
+    async def carried_out(self, *_mutation: object) -> None:
+        """Nothing is."""
+
     def explain(self, *_query: object) -> None:
         """There is nothing to tell."""
 

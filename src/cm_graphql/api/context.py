@@ -13,7 +13,7 @@ from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.runner import Engine, Planned, RootField
+from cm_graphql.engine.runner import Engine, Planned, ReadyChange, RootField
 from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
 from cm_graphql.operations.ports import SystemClock, TaxEngine
@@ -74,6 +74,8 @@ class Context:
         self.request_id = request_id
         self.response_extensions: dict[str, Any] = {}
         self._rehearsal: Rehearsal | None = None
+        self._carried_out: Answer | Exception | None = None
+        """What became of the only action of the request, if it was carried out before resolvers were asked."""
         self._root_field: RootField | None = None
         self._shown: Mapping[str, Mapping[str, Any]] = {}
         self.loaders = self._fresh_loaders()
@@ -101,13 +103,49 @@ class Context:
             raise RequestError("FORBIDDEN", str(error)) from error
 
     async def act(self, what: Action[Any], command: Any) -> Answer:
-        """Do an action; what is read after it, is read anew."""
+        """Do an action, once; what is read after it, is read anew."""
+        if isinstance(self._carried_out, Exception):
+            raise self._carried_out
+        answer = self._carried_out or await self._do(what, command)
+        await self._acted([answer])
+        return answer
+
+    async def _do(self, what: Action[Any], command: Any) -> Answer:
         try:
             answer, self._rehearsal = await self._through(self.api.gate.act(what, command, *self._who))
         except Refusal as refusal:
             answer = Answer(faults=refusal.faults)
-        await self._acted([answer])
         return answer
+
+    async def carried_out(self, operation: Operation, variables: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The data of a mutation that was carried out without resolvers; None where they have to tell of it, done or
+        not.
+        """
+        engine = self.api.engine
+        ready = None if engine is None else engine.ready_change(operation, variables)
+        return None if ready is None or not self.viewer.may(ready.scopes) else await self.carry_out(ready)
+
+    async def carry_out(self, ready: ReadyChange) -> dict[str, Any] | None:
+        """Carry out a mutation without resolvers, and give its data.
+
+        None leaves it to resolvers to tell what became of it: to them `act` gives the answer, or raises the error, that
+        is there already. So it is not done again, and told in their words.
+        """
+        change = ready.change
+        self._root_field = RootField(ready.operation, ready.values, change.key)
+        try:
+            self._carried_out = answer = await self._do(change.declared.what, ready.command)
+            await self._acted([answer])
+            payload = change.shape(self._shown, answer.outcome or {}, answer.faults)
+        except Exception as error:
+            if self._carried_out is None:
+                self._carried_out = error
+            return None
+        finally:
+            self._root_field, self._shown = None, {}
+        if self.api.engine is not None:
+            self.api.engine.counted["changes"] += 1
+        return ready.plan.in_order({change.key: payload})
 
     async def act_each(self, what: BulkAction[Any, Any], command: Any) -> BulkAnswer:
         """Do each element of a bulk action; what is read after it, is read anew."""

@@ -34,6 +34,10 @@ class RequestContext(Protocol):
         """What plans can answer of a query; None where resolvers must answer all of it."""
         ...
 
+    async def carried_out(self, operation: Operation, variables: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The data of a mutation that was carried out without resolvers; None where they have to tell of it."""
+        ...
+
     def before_root_field(self, field: RootField) -> None:
         """Note which root field of a mutation comes next, so that plans can read its payload."""
         ...
@@ -160,6 +164,10 @@ async def answer(
     planned = None
     if operation is not None and operation.kind is OperationType.QUERY:
         planned = await context.planned(operation, variables)
+    elif operation is not None and operation.kind is OperationType.MUTATION:
+        data = await context.carried_out(operation, variables)
+        if data is not None:
+            return ExecutionResult(data)
     if planned is None:
         node = document.node
         return await execute(schema, node, operation_name, variables, context, operation, suggestions=suggestions)

@@ -2,19 +2,35 @@
 
 A record `PostCreditMemo` becomes the input `PostCreditMemoInput`; what Strawberry hands to a resolver is turned back
 into the record. A field's `Doc` is its description.
+
+Where no resolver is asked, a record is made of what a request has for its input: straight of JSON, or of the literals
+and variables of a document. Whatever is unusual about it is left to graphql-core and to the resolver, which say why.
 """
 
 import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from functools import cache, partial
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import strawberry
+from graphql import (
+    GraphQLInputObjectType,
+    ListValueNode,
+    ObjectValueNode,
+    Undefined,
+    ValueNode,
+    VariableNode,
+    is_non_null_type,
+    value_from_ast_untyped,
+)
+from graphql.type import get_nullable_type
 from strawberry.types.field import StrawberryField
 
 from cm_graphql.api.uploads import Upload
 from cm_graphql.domain.commands import base
+from cm_graphql.engine.arguments import TAKERS, Make, Take, has_variables, taker
 from cm_graphql.engine.declare import NAMES, typed
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.ids import id_of
@@ -55,6 +71,7 @@ def input_of(record: type) -> type:
             return strawberry.input(cls, description=text, one_of=one_of)
 
         _INPUTS[record] = NAMES[name] = typed(type(name, (), {}), made, make)
+        setattr(_INPUTS[record], TAKERS, partial(taker_of, record))
     return _INPUTS[record]
 
 
@@ -139,14 +156,16 @@ def _required(hint: Any) -> bool:
     return _is_union(hint) and type(None) in get_args(hint)
 
 
-def _value_reader(name: str, hint: Any) -> Callable[[Any], Any]:
-    if _is_union(hint):
-        (hint,) = (member for member in get_args(hint) if member not in (type(None), base.Unset))
+def _value_reader(
+    name: str, hint: Any, of_record: Callable[[type], Callable[[Any], Any]] = _reader
+) -> Callable[[Any], Any]:
+    """What reads a field's value; `of_record` gives what reads the records in it."""
+    hint = _plain(hint)
     if get_origin(hint) is tuple:
-        inner = _value_reader(name, get_args(hint)[0])
-        return lambda values: tuple(inner(value) for value in values)
-    if dataclasses.is_dataclass(hint) and hint is not base.UploadedFile:
-        return lambda value: _reader(hint)(value)  # type: ignore[arg-type]
+        inner = _value_reader(name, get_args(hint)[0], of_record)
+        return tuple if inner is _as_is else lambda values: tuple(inner(value) for value in values)
+    if _is_record(hint):
+        return of_record(hint)
     if name in ID_FIELDS:
         prefixes = ID_FIELDS[name]
         return lambda value: id_of(str(value), *prefixes)
@@ -156,7 +175,23 @@ def _value_reader(name: str, hint: Any) -> Callable[[Any], Any]:
         return _object
     if isinstance(hint, type) and issubclass(hint, Enum):
         return lambda value: hint(value)
-    return lambda value: value
+    return _as_is
+
+
+def _plain(hint: Any) -> Any:
+    """The type of a field that is not left out, nor null."""
+    if not _is_union(hint):
+        return hint
+    (plain,) = (member for member in get_args(hint) if member not in (type(None), base.Unset))
+    return plain
+
+
+def _is_record(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) and hint is not base.UploadedFile
+
+
+def _as_is(value: Any) -> Any:
+    return value
 
 
 def _text(value: Any) -> str:
@@ -185,3 +220,169 @@ def _clean(value: Any, depth: int) -> None:
     elif isinstance(value, list):
         for inner in value:
             _clean(inner, depth + 1)
+
+
+# --- without resolvers ------------------------------------------------------------------------------------------------
+
+ABSENT: Final = object()
+"""Stands for a variable that was not given, and has no default."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Entry:
+    """A field of an input, and of its record."""
+
+    name: str
+    hint: Any
+    type: Any
+    """The GraphQL type, null aside."""
+    needed: bool
+    takes_null: bool
+    keeps_null: bool
+    """Whether null is a value; where it is not, it is as good as leaving the field out."""
+    read: Callable[[Any], Any]
+    """Makes the record's value of a coerced one."""
+    take: Take | None
+    """Makes it of JSON."""
+
+
+@cache
+def _entries(record: type, type_: GraphQLInputObjectType) -> dict[str, _Entry]:
+    """The fields of an input by their names."""
+    of_record = {field.name: hint for field, hint, _ in _fields(record)}
+    made = {}
+    for name, field in type_.fields.items():
+        python_name = field.extensions["strawberry-definition"].python_name
+        hint, required = of_record[python_name], is_non_null_type(field.type)
+        read = _value_reader(python_name, hint, lambda _: _as_is)
+        plain = get_nullable_type(field.type)
+        take = _after(taker(plain), read)
+        made[name] = _Entry(python_name, hint, plain, required, not required, _required(hint), read, take)
+    return made
+
+
+def _after(take: Take | None, read: Callable[[Any], Any]) -> Take | None:
+    if take is None or read is _as_is:
+        return take
+
+    def taken(value: Any) -> Any:
+        found = take(value)
+        return Undefined if found is Undefined else read(found)
+
+    return taken
+
+
+def _put(values: dict[str, Any], entry: _Entry, value: Any) -> bool:
+    """Give a record's field its value, which may be null; whether that is usual."""
+    if value is None:
+        if entry.keeps_null:
+            values[entry.name] = None
+        return entry.takes_null
+    values[entry.name] = value
+    return value is not Undefined
+
+
+def taker_of(record: type, type_: GraphQLInputObjectType) -> Take | None:
+    """What makes records of JSON; None where there is nothing usual about any."""
+    entries = _entries(record, type_)
+    takes = {name: (entry, entry.take) for name, entry in entries.items()}
+    if type_.is_one_of or any(take is None for _, take in takes.values()):
+        return None
+    needed = frozenset(entry.name for entry in entries.values() if entry.needed)
+
+    def taken(given: Any) -> Any:
+        if type(given) is not dict:
+            return Undefined
+        values: dict[str, Any] = {}
+        try:
+            for name, value in given.items():
+                entry, take = takes[name]
+                if not _put(values, entry, None if value is None else take(value)):  # type: ignore[misc]
+                    return Undefined
+        except (KeyError, BadUserInput):  # a field that there is not, or a value that is refused
+            return Undefined
+        return record(**values) if values.keys() >= needed else Undefined
+
+    return taken
+
+
+def maker_of(record: type, type_: Any, node: ValueNode) -> Make | None:
+    """What makes a record of the variables, for a value in a document; Undefined where something is unusual about them,
+    and None where it always is.
+    """
+    if isinstance(node, VariableNode):
+        name = node.name.value
+        return lambda variables: Undefined if variables.get(name) is None else variables[name]
+    type_ = get_nullable_type(type_)
+    if not isinstance(node, ObjectValueNode) or type_.is_one_of:
+        return None
+    entries = _entries(record, type_)
+    constants: dict[str, Any] = {}
+    varying: list[tuple[_Entry, Make]] = []
+    for given in node.fields:
+        entry = entries[given.name.value]
+        if has_variables(given.value):
+            make = _value_maker(entry.hint, entry.type, given.value, entry.read)
+            if make is None:
+                return None
+            varying.append((entry, make))
+        elif not _put(constants, entry, _constant(entry, given.value)):
+            return None
+    if any(entry.needed for name, entry in entries.items() if name not in {given.name.value for given in node.fields}):
+        return None
+
+    def made(variables: Mapping[str, Any]) -> Any:
+        values = constants.copy()
+        try:
+            for entry, make in varying:
+                value = make(variables)
+                if value is ABSENT:
+                    if entry.needed:
+                        return Undefined
+                elif not _put(values, entry, value):
+                    return Undefined
+        except BadUserInput:
+            return Undefined
+        return record(**values)
+
+    return made
+
+
+def _constant(entry: _Entry, node: ValueNode) -> Any:
+    value = value_from_ast_untyped(node)
+    try:
+        return None if value is None else Undefined if entry.take is None else entry.take(value)
+    except BadUserInput:
+        return Undefined
+
+
+def _value_maker(hint: Any, type_: Any, node: ValueNode, read: Callable[[Any], Any]) -> Make | None:
+    """What makes a field's value of the variables in it."""
+    hint = _plain(hint)
+    if isinstance(node, VariableNode):
+        return _of_variable(node.name.value, read)
+    if _is_record(hint):
+        return maker_of(hint, type_, node)
+    if get_origin(hint) is not tuple or not isinstance(node, ListValueNode):
+        return None
+    inner, of_inner = get_args(hint)[0], type_.of_type
+    if not _is_record(inner):
+        return None
+    makers = [maker_of(inner, of_inner, item) for item in node.values]
+    return None if None in makers else _together(makers)  # type: ignore[arg-type]
+
+
+def _of_variable(name: str, read: Callable[[Any], Any]) -> Make:
+    def made(variables: Mapping[str, Any]) -> Any:
+        value = variables.get(name, ABSENT)
+        return value if value is None or value is ABSENT else read(value)
+
+    return made
+
+
+def _together(makers: list[Make]) -> Make:
+    def made(variables: Mapping[str, Any]) -> Any:
+        values = tuple([make(variables) for make in makers])
+        return Undefined if Undefined in values else values
+
+    return made

@@ -2,17 +2,20 @@
 
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, cast, get_type_hints
 
 import strawberry
+from graphql import Undefined, ValueNode
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
 from cm_graphql.api.context import Context
 from cm_graphql.api.execution import Finished
-from cm_graphql.api.inputs import command_of, input_of
+from cm_graphql.api.inputs import command_of, input_of, maker_of
 from cm_graphql.domain.errors import ErrorCode, Fault, field_name
-from cm_graphql.engine.declare import NAMES, Named, typed
+from cm_graphql.engine.arguments import Make
+from cm_graphql.engine.declare import NAMES, Acts, Named, Refused, typed
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.resolve import find
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Outcome
@@ -78,7 +81,20 @@ def mutation(what: Action[Any], description: str, **payload: PayloadField) -> An
         context = cast(Context, info.context)
         return made.of(await context.act(what, command_of(record, input)))
 
-    return _field(resolve, record, made, description)
+    return _field(resolve, record, made, description, declared=Acts(what, what.scopes, partial(_commands, record)))
+
+
+def _commands(record: type, type_: Any, node: ValueNode) -> Make | None:
+    """What makes commands of a request's variables; of what dry runs will undo, only resolvers can read."""
+    make = maker_of(record, type_, node)
+    if make is None:
+        return None
+
+    def made(variables: Mapping[str, Any]) -> Any:
+        command = make(variables)
+        return Undefined if command is Undefined or command.dry_run else command
+
+    return made
 
 
 def bulk_mutation(what: BulkAction[Any, Any], element: str, description: str, **payload: PayloadField) -> Any:
@@ -127,8 +143,10 @@ def _field_name(record: type) -> str:
     return record.__name__[0].lower() + record.__name__[1:]
 
 
-def _field(resolve: Callable[..., Any], record: type, payload: type, description: str) -> StrawberryField:
-    made = strawberry.field(resolver=resolve, description=description)
+def _field(
+    resolve: Callable[..., Any], record: type, payload: type, description: str, **metadata: Any
+) -> StrawberryField:
+    made = strawberry.field(resolver=resolve, description=description, metadata=metadata)
     for argument in made.arguments:
         argument.type_annotation = StrawberryAnnotation(input_of(record), namespace=NAMES)
         argument.description = "What is asked for."
@@ -147,7 +165,9 @@ def _payload(
         metadata = {} if readers else {"declared": Named(key)}
         fields[key] = strawberry.field(resolver=resolver, description=text, metadata=metadata), f"{annotation} | None"
     errors = strawberry.field(
-        resolver=_errors_resolver, description="Why nothing was done; empty when the mutation did its work."
+        resolver=_errors_resolver,
+        description="Why nothing was done; empty when the mutation did its work.",
+        metadata={"declared": Refused(user_errors)},
     )
     fields["user_errors"] = errors, "list[UserError]"
     made = typed(type(name, (Payload,), {}), fields, lambda c: strawberry.type(c, description=about))

@@ -2,12 +2,13 @@
 
 graphql-core coerces for each request what its document says of a variable or an argument; that takes as long as finding
 a row. Here the document is read once. A text for an ID, a number for an Int, the name of an enum's member need no more
-than a look, and arguments without variables are the same in each request.
+than a look, and arguments without variables are the same in each request. An input type that stands for something else,
+as those of mutations do for commands, says itself how it is taken (`TAKERS`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from graphql import (
     FieldNode,
@@ -53,6 +54,10 @@ Convert: TypeAlias = Callable[[GraphQLField, Mapping[str, Any]], dict[str, Any]]
 
 NOTHING: Mapping[str, Any] = {}
 
+TAKERS: Final = "__takers__"
+"""Under this name the class of an input may have what makes a `Take` of its GraphQL type, of objects that resolvers do
+not know; or None where there is none."""
+
 
 class UsualVariables:
     """The variables of one operation."""
@@ -62,8 +67,8 @@ class UsualVariables:
         """Of each its name, its signature, what takes its values, whether it has to be given, and what it is else."""
         for definition in definitions:
             signature = get_variable_signature(schema, definition)
-            take = None if isinstance(signature, GraphQLError) else _taker(signature.type)
-            if isinstance(signature, GraphQLError) or take is None:
+            take = None if isinstance(signature, GraphQLError) else taker(signature.type)
+            if isinstance(signature, GraphQLError) or take is None or not _has_usual_default(signature, definition):
                 self._known = None
                 return
             default = _default(signature, definition)
@@ -92,6 +97,11 @@ class UsualVariables:
                 if default is not Undefined:
                     values[name] = default
         return VariableValues(sources, values)
+
+
+def _has_usual_default(signature: GraphQLVariableSignature, definition: VariableDefinitionNode) -> bool:
+    """Whether a variable's default, if it has one, is what a resolver would get as well."""
+    return definition.default_value is None or is_leaf_type(get_named_type(signature.type))
 
 
 def _default(signature: GraphQLVariableSignature, definition: VariableDefinitionNode) -> Any:
@@ -126,7 +136,7 @@ def _mapping(fields: Mapping[str, Any], given: Mapping[str, ValueNode]) -> Make 
             make = _maker(field.type, given[name])
             if make is None:
                 return None
-            if _has_variables(given[name]):
+            if has_variables(given[name]):
                 varying.append((declared.python_name, make, can_miss and isinstance(given[name], VariableNode)))
             else:
                 constants[declared.python_name] = make(NOTHING)
@@ -154,7 +164,7 @@ def _maker(type_: GraphQLInputType, node: ValueNode) -> Make | None:
     is_leaf = is_leaf_type(get_named_type(type_))
     if isinstance(node, VariableNode):
         return _variable(node.name.value, required) if is_leaf else None
-    if is_leaf and not _has_variables(node):
+    if is_leaf and not has_variables(node):
         value = coerce_input_literal(node, type_)
         return None if value is Undefined else lambda _: value
     if is_list_type(named):
@@ -175,7 +185,7 @@ def _variable(name: str, required: bool) -> Make:
 def _list(makers: list[Make]) -> Make:
     def made(variables: Mapping[str, Any]) -> Any:
         found = [make(variables) for make in makers]
-        return Undefined if any(value is Undefined for value in found) else found
+        return Undefined if Undefined in found else found
 
     return made
 
@@ -195,18 +205,54 @@ def _object(type_: GraphQLInputObjectType, node: ObjectValueNode) -> Make | None
     return made
 
 
-def _taker(type_: GraphQLInputType) -> Take | None:
+def taker(type_: GraphQLInputType) -> Take | None:
     """What takes the usual values of a type; None where there are none."""
     named = get_nullable_type(type_)
-    take = _enum(named) if is_enum_type(named) else _TAKERS.get(named)
+    take = _taker(named)
     if take is None or is_non_null_type(type_):
         return take
     return lambda value: None if value is None else take(value)
 
 
+def _taker(type_: Any) -> Take | None:
+    if is_list_type(type_):
+        return _items(taker(type_.of_type))
+    if is_input_object_type(type_):
+        takers = getattr(type_.extensions["strawberry-definition"].origin, TAKERS, None)
+        return cast(Take | None, None if takers is None else takers(type_))
+    if is_enum_type(type_):
+        return _enum(type_)
+    return _TAKERS.get(type_) or _scalar(type_)
+
+
+def _items(take: Take | None) -> Take | None:
+    if take is None:
+        return None
+
+    def taken(values: Any) -> Any:
+        if type(values) is not list:
+            return Undefined
+        found = [take(value) for value in values]
+        return Undefined if Undefined in found else found
+
+    return taken
+
+
 def _enum(type_: Any) -> Take:
     members = {name: coerce_input_value(name, type_) for name in type_.values}
     return lambda value: members.get(value, Undefined) if type(value) is str else Undefined
+
+
+def _scalar(type_: Any) -> Take:
+    """What takes values of a scalar of ours."""
+
+    def taken(value: Any) -> Any:
+        try:
+            return type_.coerce_input_value(value)
+        except Exception:  # graphql-core finds it again, and says what is wrong
+            return Undefined
+
+    return taken
 
 
 _TAKERS: Mapping[Any, Take] = {
@@ -224,7 +270,8 @@ class _Variables(Visitor):
         self.found = True
 
 
-def _has_variables(value: ValueNode) -> bool:
+def has_variables(value: ValueNode) -> bool:
+    """Whether a value of a document depends on variables."""
     variables = _Variables()
     visit(value, variables)
     return variables.found

@@ -4,7 +4,7 @@ Selections are collected by graphql-core's own functions, so that fragments, ali
 do there. Where a field has no declaration, `Unplanned` says that the operation goes the ordinary way.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -40,6 +40,7 @@ from cm_graphql.engine.code import Code
 from cm_graphql.engine.declare import (
     NAMES,
     PREFIXES,
+    Acts,
     Computed,
     Derived,
     Embedded,
@@ -47,6 +48,7 @@ from cm_graphql.engine.declare import (
     Named,
     NodeType,
     One,
+    Refused,
     Stored,
 )
 from cm_graphql.engine.ids import id_of, kind_of, read_key
@@ -55,6 +57,7 @@ from cm_graphql.engine.plan import (
     Finding,
     Lists,
     ManyChild,
+    Object,
     OneChild,
     PlainChild,
     Row,
@@ -66,7 +69,7 @@ from cm_graphql.engine.plan import (
 )
 from cm_graphql.engine.raw import is_read_as_text, leaf, processor, python_values, row_reader
 from cm_graphql.engine.resolve import ById, ByKey, ListSpec
-from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
+from cm_graphql.engine.roots import Change, IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
 
 Details = Sequence[FieldDetails]
 
@@ -129,9 +132,10 @@ class Compiler:
             roots[place].scopes = frozenset(self._scopes)
         nodes = {key: [one.node for one in details] for key, details in collected.grouped_field_set.items()}
         rest = Rest(self.operation, [fragment.definition for fragment in self.fragments.values()], nodes)
+        change = None if is_query else self._change(root_type, collected.grouped_field_set, roots)
         weight = self._fields + TOKENS_OF_A_VIEW * self._views
         scopes = frozenset(scope for root in roots.values() for scope in root.scopes)
-        return Plan(roots, constants, rest, self._rows, self.statements, weight, scopes)
+        return Plan(roots, constants, rest, self._rows, self.statements, weight, scopes, change)
 
     # --- roots --------------------------------------------------------------------------------------------------------
 
@@ -165,12 +169,38 @@ class Compiler:
             rows *= MOST_OBJECTS
         if isinstance(declared, Named):
             yield place, partial(self._named, key, declared.name, graphql_field, details, rows)
-        elif declared is None:
+        elif declared is None or isinstance(declared, Acts):
             for label, inner in self.subfields(named, details).items():
                 yield from self._payload(key, f"{place}.{label}", named, inner, rows)
 
     def _named(self, key: str, name: str, graphql_field: GraphQLField, details: Details, rows: int) -> Root:
         return NamedRoot(key, name, self._views_of(graphql_field, details, rows), next(_NUMBERS))
+
+    def _change(
+        self, root_type: GraphQLObjectType, fields: Mapping[str, Details], roots: Mapping[str, Root]
+    ) -> Change | None:
+        """How a mutation is carried out without resolvers: one that does one thing, and of which all is planned."""
+        acting = [(key, details) for key, details in fields.items() if details[0].node.name.value != "__typename"]
+        if len(acting) != 1:
+            return None
+        ((key, details),) = acting
+        graphql_field, node = self._field(root_type, details[0].node.name.value), details[0].node
+        declared = _declared(graphql_field)
+        if not isinstance(declared, Acts):
+            return None
+        (argument,), (given,) = graphql_field.args.values(), node.arguments or ()
+        command = declared.command(argument.type, given.value)
+        if command is None:
+            return None
+        code, payload = Code(), cast(GraphQLObjectType, get_named_type(graphql_field.type))
+        try:
+            entries = self.entries(_OfOutcome(self, key, roots), payload, details, code)
+        except Unplanned:
+            return None
+        if code.children:
+            return None  # what is to be read of a fault
+        scopes = frozenset(declared.scopes).union(*(root.scopes for root in roots.values()))
+        return Change(key, declared, command, scopes, code.function("found, outcome, faults", entries))
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
@@ -190,7 +220,7 @@ class Compiler:
         return View(code.shape(self.entries(source, object_type, details, code)), code.children)
 
     def entries(
-        self, source: "_OfRow | _OfObject", object_type: GraphQLObjectType, details: Details, code: Code
+        self, source: "_OfRow | _OfObject | _OfOutcome", object_type: GraphQLObjectType, details: Details, code: Code
     ) -> str:
         """The source of a dictionary of the selected fields."""
         parts = []
@@ -365,6 +395,31 @@ class _OfObject:
         return f"{code.constant(_serialized)}(r.{definition.python_name}, {code.constant(named.serialize)})"
 
 
+class _OfOutcome:
+    """Compiles fields of a payload, of the `outcome` of an action, of what was `found` of it, and of its `faults`."""
+
+    def __init__(self, compiler: Compiler, key: str, roots: Mapping[str, Root]) -> None:
+        self._compiler = compiler
+        self._key = key
+        self._roots = roots
+
+    def value(self, field: GraphQLField, inner: Details, code: Code) -> str:
+        """The source of one field's value."""
+        declared, named = _declared(field), cast(Any, get_named_type(field.type))
+        if isinstance(declared, Refused) and is_object_type(named):
+            entries = self._compiler.entries(_OfObject(self._compiler, MOST_OBJECTS), named, inner, code)
+            return f"[{entries} for r in {code.constant(declared.of)}(faults)]"
+        if not isinstance(declared, Named):
+            raise Unplanned
+        value = f"outcome.get({declared.name!r})"
+        if is_leaf_type(get_nullable_type(field.type)):
+            return f"{code.constant(_serialized)}({value}, {code.constant(named.serialize)})"
+        place = f"{self._key}.{_key(inner)}"
+        if place not in self._roots:
+            raise Unplanned
+        return f"{code.constant(_things)}(found, {place!r}, {value})"
+
+
 class _Connection:
     """Compiles what is selected of a connection. Its parent `p` has `rows`, and their objects for each view `o0`, `o1`
     and so on; there may be `more`, and there are `totals`.
@@ -464,6 +519,14 @@ def _serialized(value: Any, serialize: Callable[[Any], Any]) -> Any:
     if isinstance(value, list):
         return [_serialized(inner, serialize) for inner in value]
     return None if value is None else serialize(value)
+
+
+def _things(found: Mapping[str, Mapping[str, Object]], place: str, value: Any) -> Any:
+    """The thing of an id, or those of a list of ids; a KeyError where one was not found at its place."""
+    if value is None:
+        return None
+    things = found[place]
+    return [things[key] for key in value] if isinstance(value, list) else things[value]
 
 
 def _page_size(node: FieldNode, spec: ListSpec) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import strawberry
+from graphql import ValueNode
 from sqlalchemy import ColumnElement, FromClause, Select, select
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
@@ -124,10 +125,31 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Acts:
+    """A root field that does something: what that is, who may, and how a request tells it."""
+
+    what: Any
+    scopes: tuple[str, ...]
+    command: Callable[[Any, ValueNode], Callable[[Mapping[str, Any]], Any] | None]
+    """Given the type of the only argument and its value in a document: what makes a command of the coerced variables,
+    and Undefined where resolvers have to look at them. None where they always have to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
-    """A field of a mutation's payload: the thing, or the list of things, whose ids the action's outcome has by name."""
+    """A field of a mutation's payload: the thing, or the list of things, whose ids the action's outcome has by name.
+
+    A field of a plain type is what the outcome has by this name.
+    """
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A field of a mutation's payload: why nothing was done, as objects that `of` makes of the refusal's faults."""
+
+    of: Callable[[Any], Sequence[Any]]
 
 
 Declared = Stored | Derived | Embedded | One | Many | Computed | Loaded

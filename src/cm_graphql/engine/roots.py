@@ -1,6 +1,6 @@
 """Root fields of plans, where reading begins, and plans as wholes."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from graphql import (
     SelectionSetNode,
 )
 
-from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.engine.arguments import Make
+from cm_graphql.engine.declare import PREFIXES, Acts
 from cm_graphql.engine.plan import (
     Ask,
     Lists,
@@ -162,6 +163,22 @@ class Rest:
         return DocumentNode(definitions=(operation, *self.fragments))
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How the only root field of a mutation is carried out without resolvers."""
+
+    key: str
+    """The root field's key in the answer."""
+    declared: Acts
+    command: Make
+    """Makes the command of the coerced variables; Undefined where resolvers have to look at them."""
+    scopes: frozenset[str]
+    """What a caller must be allowed to do, to do it and to read all of it."""
+    shape: Callable[[Mapping[str, Mapping[str, Object]], Mapping[str, Any], Any], Object]
+    """Makes the payload of what was found, by place and by id, of the outcome and of the faults; a KeyError where
+    something was not found, of which resolvers may know more."""
+
+
 @dataclass
 class Plan:
     """An operation of which some root fields, or fields of a mutation's payloads, can be answered without resolvers."""
@@ -178,7 +195,9 @@ class Plan:
     weight: int
     """What it takes in memory, in tokens of a parsed document."""
     scopes: frozenset[str] = frozenset()
-    """What a caller must be allowed to do for all of it."""
+    """What a caller must be allowed to do to read all of it."""
+    change: Change | None = None
+    """How it is carried out, where it is a mutation that needs no resolver for anything."""
     is_whole: bool = field(init=False)
     """Whether nothing is left to resolvers, as far as one can tell before it runs."""
     long_runs: int = 0
@@ -186,6 +205,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.is_whole = bool(self.roots) and len(self.roots) + len(self.constants) == len(self.rest.nodes)
+
+    def in_order(self, data: Object) -> Object:
+        """The whole answer, given what is not the same for everybody."""
+        if not self.constants:
+            return data
+        data.update(self.constants)
+        return {key: data[key] for key in self.rest.nodes}
 
     def run(self, run: Run) -> Ask:
         """What the planned fields answer; one that is missing has to be asked of resolvers."""

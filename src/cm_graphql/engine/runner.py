@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLField, GraphQLSchema
+from graphql import DocumentNode, GraphQLError, GraphQLField, GraphQLSchema, Undefined
 from graphql.execution.values import VariableValues, get_variable_values
 from strawberry import UNSET
 from strawberry import Schema as StrawberrySchema
@@ -18,7 +18,7 @@ from cm_graphql.engine.operations import Operation
 from cm_graphql.engine.plan import Mutated, Object, Run, Unplanned
 from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.resolve import HasLoaders
-from cm_graphql.engine.roots import NamedRoot, Plan
+from cm_graphql.engine.roots import Change, NamedRoot, Plan
 from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
 
 LONG_RUNS = 50
@@ -60,6 +60,27 @@ class Ready:
     plan: Plan
     values: VariableValues
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What a caller must be allowed to do for all of it."""
+        return self.plan.scopes
+
+
+@dataclass(slots=True)
+class ReadyChange:
+    """A mutation that is about to be carried out without resolvers."""
+
+    operation: Operation
+    plan: Plan
+    change: Change
+    values: VariableValues
+    command: Any
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What a caller must be allowed to do for all of it."""
+        return self.change.scopes
+
 
 class Engine:
     """Answers queries by plans, as far as they can be planned, and reads what mutations answer."""
@@ -72,7 +93,7 @@ class Engine:
         self._statements = Statements(direct.dialect)
         self.counted: Counter[str] = Counter()
         """How many queries were answered by plans: `planned` altogether, `partly`, or not at all (`unplanned`); and how
-        many mutations had something of their payload read by one (`payloads`)."""
+        many mutations needed no resolver (`changes`), or had something of their payload read by a plan (`payloads`)."""
 
     async def answer(
         self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
@@ -122,10 +143,28 @@ class Engine:
         if len(data) < len(plan.roots):
             return None
         self.counted["planned"] += 1
-        if plan.constants:
-            data.update(plan.constants)
-            return {key: data[key] for key in plan.rest.nodes}
-        return data
+        return plan.in_order(data)
+
+    def ready_change(
+        self, operation: Operation, variables: Mapping[str, Any] | None, *, planned: bool = False
+    ) -> ReadyChange | None:
+        """A mutation that can be carried out without resolvers, with nothing unusual about its variables.
+
+        With `planned`, only where its plan stands ready.
+        """
+        if operation.usual is None:
+            if planned:
+                return None
+            operation.usual = UsualVariables(self._schema, operation.node.variable_definitions or ())
+        values = operation.usual.coerced(variables)
+        if values is None:
+            return None
+        plan = operation.kept(operation.variant(values.coerced)) if planned else self.plan(operation, values)
+        change = None if plan is None else plan.change
+        if plan is None or change is None:
+            return None
+        command = change.command(values.coerced)
+        return None if command is Undefined else ReadyChange(operation, plan, change, values, command)
 
     async def payload(
         self, field: RootField, outcomes: Sequence[Mapping[str, Any]], context: HasLoaders

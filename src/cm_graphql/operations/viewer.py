@@ -1,5 +1,6 @@
 """Who asks: the caller of a request, what they may do and which accounts they may see."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -62,6 +63,10 @@ class Viewer:
         for scope in scopes:
             if scope not in self.scopes:
                 raise Forbidden(scope)
+
+    def may(self, scopes: Collection[str]) -> bool:
+        """Whether the caller may do all of this."""
+        return self.scopes.issuperset(scopes)
 
     def sees(self, account_id: str) -> bool:
         """Whether the documents of an account exist for this caller."""

@@ -1,0 +1,258 @@
+"""A mutation that is carried out without resolvers does and answers what it does and answers with them."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cm_graphql.api.schema import schema
+from cm_graphql.operations.viewer import ADMIN, LOCAL, Viewer
+from inventing import Inventor, flawed
+from reading import unsigned
+from shopping import Input, Shop
+
+STATE = """query ($id: ID!) { node(id: $id) { ... on CreditMemo {
+  status comment amount appliedAmount unappliedAmount refundAmount version transferredToAccounting
+  parts { nodes { amount } } history(first: 100) { nodes { action effectiveDate } } } } }"""
+
+_NAMES = re.compile(
+    r"\b[a-z]{2,3}_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|\b[A-Z]{1,4}-?\d+\b|\d{4}-\d\d-\d\dT[\d:.]+Z|[A-Za-z0-9_-]{24,}=*"
+)
+"""What is another for each thing, or at each moment: ids, numbers, moments, cursors."""
+
+
+@dataclass
+class Side:
+    """An account with an invoice and a debit memo, the memo at hand, and who carries out what is done with it."""
+
+    engine: Any
+    account: str
+    invoice: str
+    debit_memo: str
+    memo: str = ""
+
+
+def plain(answer: Any) -> str:
+    """An answer without what differs between things that are alike."""
+    found: dict[str, str] = {}
+    answer["errors"] = sorted(answer.get("errors", []), key=repr)
+    text = unsigned(json.dumps(answer).encode()).decode()
+    return _NAMES.sub(lambda match: found.setdefault(match[0], f"#{len(found)}"), text)
+
+
+class Both:
+    """A shop in which the same is done twice: without resolvers, as far as that goes, and by resolvers alone."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.keys = itertools.count()
+        self.charge = shop.charge()
+        self.sides = []
+        for engine in (shop.engine, None):
+            account = shop.new_account()
+            invoice = shop.invoice(("900.00", "90.00"), ("4.00",))
+            self.sides.append(Side(engine, account, invoice, shop.debit_memo("600.00")))
+
+    def each(self, do: Callable[[Side], Any]) -> list[Any]:
+        """What something comes to on either side."""
+        found = []
+        for side in self.sides:
+            self.shop.account, self.shop.api.engine = side.account, side.engine
+            found.append(do(side))
+        self.shop.api.engine = self.shop.engine
+        return found
+
+    def make_ready(self, dice: Random) -> None:
+        """Have another memo at hand, of the same status on either side."""
+        lines = [{"productRatePlanChargeId": self.charge, "amount": amount} for amount in ("30.00", "5.00")]
+        is_posted, shop = dice.random() < 0.8, self.shop
+
+        def make(side: Side) -> None:
+            asked = {"accountKey": side.account, "charges": lines, "autoPost": is_posted}
+            side.memo = shop.do("createCreditMemoFromCharges", asked, "creditMemo { id }")["creditMemo"]["id"]
+
+        self.each(make)
+
+
+@pytest.fixture(scope="module")
+def both(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    shop = Shop(module_database_url, tmp_path_factory.mktemp("files"))
+    yield Both(shop)
+    shop.close()
+
+
+def asked(dice: Random, side: Side) -> tuple[str, Input]:
+    """A mutation and its input, of either side the same."""
+    memo: Input = {"key": side.memo}
+    invoice, debit_memo = {"invoiceKey": side.invoice}, {"debitMemoKey": side.debit_memo}
+    amount: Any = dice.choice(["1", "2.50", 3, "9.90", "100", "0", "1.005"])
+    targets: Input = dice.choice(
+        [
+            {"invoices": [{**invoice, "amount": amount}]},
+            {"debitMemos": [{**debit_memo, "amount": amount}]},
+            {"invoices": [{**invoice, "amount": amount}], "debitMemos": [{**debit_memo, "amount": "1.00"}]},
+            {"invoices": [{**invoice, "amount": amount}] * 2},
+            {},
+        ]
+    )
+    return dice.choice(
+        [
+            ("applyCreditMemo", {**memo, **targets}),
+            ("applyCreditMemo", {**memo, **targets, "effectiveDate": "2026-03-14", "applicationRule": None}),
+            ("applyCreditMemo", {**memo, **targets, "applicationRule": "SOURCE_ITEM"}),
+            ("unapplyCreditMemo", {**memo, **targets}),
+            ("postCreditMemo", memo),
+            ("unpostCreditMemo", memo),
+            ("cancelCreditMemo", memo),
+            ("deleteCreditMemo", memo),
+            ("writeOffCreditMemo", memo),
+            ("refundCreditMemo", {**memo, "type": "EXTERNAL", "totalAmount": amount, "methodType": "CHECK"}),
+            ("updateCreditMemo", {**memo, "comment": dice.choice(["!", None, "a" * 3_000, "\0"])}),
+            ("updateCreditMemo", {**memo, "customFields": {"a__c": 1}, "transferredToAccounting": "YES"}),
+            ("unapplyCreditMemoAsync", memo),
+        ]
+    )
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_same_is_done_and_answered_with_resolvers_and_without(both: Both, dice: Random) -> None:
+    both.make_ready(dice)
+    scopes = ADMIN - {dice.choice(sorted(ADMIN))} if dice.random() < 0.2 else ADMIN
+    for _ in range(dice.randint(1, 4)):
+        seed, key = dice.getrandbits(64), f"key-{next(both.keys)}"
+        repeats = dice.choice([1, 1, 2])
+
+        def do(side: Side, seed: int = seed, key: str = key, repeats: int = repeats) -> list[str]:
+            own = Random(seed)
+            name, wanted = asked(own, side)
+            if own.random() < 0.2:
+                wanted = {**wanted, "dryRun": own.choice([True, False, None])}
+            if own.random() < 0.2:
+                wanted = {**wanted, "ifVersion": own.choice([1, 2, None])}
+            if own.random() < 0.3:
+                wanted = flawed(own, wanted)
+            if own.random() < 0.4 and isinstance(wanted, dict):
+                wanted = {**wanted, "idempotencyKey": f"{key}-{side.account}"}
+            query, variables = Inventor(schema._schema, own, [side.memo], []).change(name, wanted)
+            both.shop.viewer = Viewer(LOCAL.id, scopes)
+            try:
+                return [query, *(plain(both.shop.answer(query, variables)) for _ in range(repeats))]
+            finally:
+                both.shop.viewer = LOCAL
+
+        without, with_resolvers = both.each(do)
+        assert without[1:] == with_resolvers[1:], without[0]
+
+    left, right = both.each(lambda side: plain(both.shop.answer(STATE, {"id": side.memo})))
+    assert left == right
+
+
+def carried_out(both: Both, name: str, given: Input, selection: str) -> tuple[Any, int]:
+    """What a mutation answers, and how many were carried out without resolvers."""
+    before = both.shop.engine.counted["changes"]
+    payload = both.shop.payload(name, given, selection)
+    return payload, both.shop.engine.counted["changes"] - before
+
+
+@pytest.fixture
+def shop(both: Both) -> Shop:
+    both.shop.account = both.sides[0].account
+    return both.shop
+
+
+def test_usual_mutations_need_no_resolver(both: Both, shop: Shop) -> None:
+    memo, invoice = shop.posted("30.00"), shop.invoice(("9.00",))
+    apply = {"key": memo, "invoices": [{"invoiceKey": invoice, "amount": "7"}]}
+
+    for name, wanted, selection in (
+        ("applyCreditMemo", apply, "__typename appliedRule creditMemo { number items { nodes { amount } } }"),
+        ("applyCreditMemo", {**apply, "idempotencyKey": "again"}, "creditMemo { number }"),
+        ("applyCreditMemo", {**apply, "idempotencyKey": "again"}, "creditMemo { number }"),
+        ("applyCreditMemo", {"key": memo}, "a: appliedRule"),
+        ("unapplyCreditMemo", {"key": memo}, "... on UnapplyCreditMemoPayload { creditMemo { number } }"),
+        ("refundCreditMemo", {"key": memo, "type": "EXTERNAL", "totalAmount": 1}, "refund { number }"),
+        ("updateCreditMemo", {"key": memo, "comment": None, "dryRun": False}, "creditMemo { number }"),
+        ("unpostCreditMemo", {"key": memo, "ifVersion": None}, "creditMemo { number }"),
+        ("deleteCreditMemo", {"key": memo}, "deletedCreditMemoId"),
+    ):
+        _, without = carried_out(both, name, wanted, selection)
+        assert without == 1, name
+
+
+def test_unusual_ones_are_left_to_resolvers(both: Both, shop: Shop) -> None:
+    memo = shop.posted("30.00")
+
+    for name, wanted, selection in (
+        ("updateCreditMemo", {"key": memo, "comment": "?", "dryRun": True}, "creditMemo { comment }"),
+        ("updateCreditMemo", {"key": memo}, "creditMemo { availableActions { action } }"),
+        ("generateCreditMemoPdf", {"key": memo}, "pdfStatus { __typename }"),
+        ("updateCreditMemos", {"memos": [{"key": memo, "comment": "?"}]}, "results { index }"),
+    ):
+        _, without = carried_out(both, name, wanted, selection)
+        assert without == 0, name
+
+
+def test_what_was_done_is_not_done_again_to_tell_of_it(both: Both, shop: Shop) -> None:
+    memo = shop.posted("30.00")
+    wanted = {"key": memo, "comment": "once"}
+    query = "mutation ($input: UpdateCreditMemoInput!) { updateCreditMemo(input: $input) { %s } }"
+    # Of these a plan can only say that it does not know.
+    first = shop.answer(query % "creditMemo { comment items(first: -1) { totalCount } }", {"input": wanted})
+    second = shop.answer(query % "creditMemo { comment version }", {"input": wanted})
+
+    assert first["data"] == {"updateCreditMemo": {"creditMemo": None, "userErrors": []}} or first["errors"]
+    assert second["data"]["updateCreditMemo"]["creditMemo"]["version"] == 4, "made, posted, updated twice"
+
+
+def test_a_bug_while_it_is_done_is_told_once_and_nothing_is_tried_again(
+    both: Both, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memo, tries = shop.posted("30.00"), []
+
+    async def failing(*_: Any) -> Any:
+        tries.append(1)
+        raise RuntimeError("the secret of 4711")
+
+    monkeypatch.setattr(shop.api.gate, "act", failing)
+    answer = shop.answer(
+        "mutation ($key: ID!) { updateCreditMemo(input: { key: $key }) { userErrors { code } } }", {"key": memo}
+    )
+
+    assert answer["data"] is None
+    assert [error["path"] for error in answer["errors"]] == [["updateCreditMemo"]]
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    assert len(tries) == 1
+
+
+def test_a_payload_is_read_with_one_statement_for_each_kind_of_thing(both: Both, shop: Shop) -> None:
+    memo = shop.posted("30.00")
+    asked: list[str] = []
+    direct = shop.engine._direct
+    run = direct.run
+
+    async def noting(work: Any, **options: Any) -> Any:
+        def noted() -> Any:
+            rows: Any = None
+            try:
+                while True:
+                    statement = work.send(rows)
+                    asked.append(statement[0])
+                    rows = yield statement
+            except StopIteration as done:
+                return done.value
+
+        return await run(noted(), **options)
+
+    selection = "creditMemo { number account { name } items { nodes { amount } } }"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "run", noting)
+        _, without = carried_out(both, "updateCreditMemo", {"key": memo, "comment": "?"}, selection)
+
+    assert (without, len(asked)) == (1, 3)
