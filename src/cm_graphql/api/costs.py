@@ -66,21 +66,35 @@ class Size:
     @property
     def varies(self) -> bool:
         """Whether variables may change it."""
-        return isinstance(self.argument, VariableNode | ListValueNode | ObjectValueNode)
+        return any(isinstance(node, VariableNode) for node in (self.argument, *_lists(self.argument)))
 
     def in_request(self, variables: Mapping[str, Any]) -> int:
         """The size, given the variables; what is no size at all is left to the executor to refuse."""
         value = self.argument
         if isinstance(value, VariableNode):
-            given = variables.get(value.name.value)
-            size = _size(given)
+            size = _size(variables.get(value.name.value))
         elif isinstance(value, IntValueNode):
             size = int(value.value) if len(value.value) < 12 else CEILING
-        elif isinstance(value, ListValueNode | ObjectValueNode):
-            size = _size(value_from_ast_untyped(value, dict(variables)))
+        elif isinstance(value, ListValueNode):
+            size = len(value.values)
         else:
-            size = None
+            sizes = [_length(node, variables) for node in _lists(value)]
+            size = max((one for one in sizes if one is not None), default=None)
         return max(0, min(self.otherwise if size is None else size, self.most))
+
+
+def _lists(value: ValueNode | None) -> list[ValueNode]:
+    """What may be lists in an input."""
+    if not isinstance(value, ObjectValueNode):
+        return []
+    return [field.value for field in value.fields if isinstance(field.value, ListValueNode | VariableNode)]
+
+
+def _length(value: ValueNode, variables: Mapping[str, Any]) -> int | None:
+    if isinstance(value, ListValueNode):
+        return len(value.values)
+    given = variables.get(value.name.value) if isinstance(value, VariableNode) else None
+    return len(given) if isinstance(given, list) else None
 
 
 def _size(given: Any) -> int | None:
