@@ -134,6 +134,7 @@ def create_app(settings: Settings) -> Starlette:
             persisted,
             limits,
             traffic,
+            endpoint.tell,
             hosts=hosts,
             proxies=settings.trusted_proxies,
             compression=compression,

@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cm_graphql import seeding
 from cm_graphql.api.connections import Connection
+from cm_graphql.api.errors import MASKED_MESSAGE
 from cm_graphql.api.shortcut import STATE, Shortcut
 from cm_graphql.app import create_app
-from cm_graphql.operations import api_keys
+from cm_graphql.domain.commands.creation import CreateCreditMemoFromCharges, CreditMemoItemFromCharge
+from cm_graphql.operations import api_keys, creation
+from cm_graphql.operations.gate import Gate
 from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.registered import hash_of, register
+from cm_graphql.operations.viewer import LOCAL
 from cm_graphql.settings import Settings
 from cm_graphql.store.database import Database
 from in_process import a_key
@@ -35,10 +40,25 @@ LIST = """query List($first: Int = 2, $named: Boolean!) {
 LARGE = "{ creditMemos(first: 50) { nodes { id number status amount comment createdDate updatedDate } } }"
 
 
+UPDATE = """mutation Update($input: UpdateCreditMemoInput!, $first: Int = 3, $some: Boolean = true) {
+  updateCreditMemo(input: $input) { creditMemo @include(if: $some) { id comment version
+    items(first: $first) { nodes { amount } } } userErrors { code message field __typename } __typename }
+}"""
+IN_PIECES = """mutation Change($key: ID!, $comment: String, $version: Int) {
+  it: updateCreditMemo(input: { key: $key, comment: $comment, ifVersion: $version, transferredToAccounting: NO }) {
+    creditMemo { comment } userErrors { code } }
+}"""
+CANCEL = (
+    "mutation ($key: ID!) { cancelCreditMemo(input: { key: $key }) { creditMemo { status } userErrors { message } } }"
+)
+EACH = """mutation ($memos: [CreditMemoUpdateInput!]!) {
+  updateCreditMemos(input: { memos: $memos }) { results { index } } }"""
+
 WRONG = "acc_00000000000000000000000000000000"
 """An id of another kind of thing."""
 
 READING = ("credit_memos:read", "documents:read")
+CHANGING = (*READING, "credit_memos:update", "credit_memos:cancel")
 
 
 class Server:
@@ -376,3 +396,209 @@ async def test_an_answer_that_takes_too_long_is_stopped_and_one_underway_is_fini
         await ending
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     await database.dispose()
+
+
+# --- mutations --------------------------------------------------------------------------------------------------------
+
+
+class Twins:
+    """Two drafts that are alike: what is done to one on the long way is done to the other over the socket."""
+
+    def __init__(self, server: Server, headers: dict[str, str], left: tuple[str, str], right: tuple[str, str]) -> None:
+        """Of each draft its id and its number."""
+        self.server = server
+        self.headers = {"content-type": "application/json", **headers}
+        self.left, self.right = left[0], right[0]
+        self._names = list(zip(right, left, strict=True))
+
+    async def both(self, query: str, variables: Any, **headers: str) -> tuple[httpx.Response, httpx.Response, int]:
+        """What each way answers about its own draft, of which the other's answer must not differ."""
+        given = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        other = body.replace(self.left.encode(), self.right.encode())
+        expected = await self.server.direct.post("/graphql", content=body, headers=given)
+        before = await self.known()
+        found = await self.server.over_socket.post("/graphql", content=other, headers=given)
+        return found, expected, self.server.shortcut.answered - before
+
+    async def known(self) -> int:
+        """Have the key made out, which may just have been looked up again; how many have gone the short way so far."""
+        await self.server.over_socket.post("/graphql", json={"query": "{ viewer { id } }"}, headers=self.headers)
+        return self.server.shortcut.answered
+
+    async def same(self, query: str, variables: Any, *, short: bool, **headers: str) -> httpx.Response:
+        """The answer, which both ways give; and which way it took over the socket."""
+        found, expected, times = await self.both(query, variables, **headers)
+        status, fields, content = told(found)
+        for right, left in self._names:
+            content = content.replace(right.encode(), left.encode())
+        assert (status, fields, content) == told(expected)
+        assert times == short, f"{variables} with {headers} took the other way"
+        return found
+
+
+async def drafts(url: str, count: int) -> list[tuple[str, str]]:
+    """The ids and the numbers of some new drafts."""
+    database = Database.open(url)
+    async with database.read() as connection:
+        charge = await connection.scalar(text("SELECT id FROM product_rate_plan_charges LIMIT 1"))
+        account = await connection.scalar(text("SELECT account_id FROM credit_memos LIMIT 1"))
+    gate = Gate(database, SystemClock())
+    line = CreditMemoItemFromCharge(product_rate_plan_charge_id=charge, amount=Decimal(3))
+    asked = CreateCreditMemoFromCharges(account_key=account, charges=(line,))
+    for _ in range(count):
+        await gate.act(creation.from_charges, asked, LOCAL)
+    async with database.read() as connection:
+        newest = text("SELECT id, number FROM credit_memos ORDER BY id DESC LIMIT :count")
+        found = [(row[0], row[1]) for row in await connection.execute(newest, {"count": count})]
+    await database.dispose()
+    return found
+
+
+@asynccontextmanager
+async def twins(url: str, folder: Path, **more: Any) -> AsyncIterator[Twins]:
+    """Twins of which a caller asks who may change them, in documents that were asked before."""
+    _, headers = await a_key(url, *CHANGING)
+    left, right, (third, _) = await drafts(url, 3)
+    async with served(url, folder, auth="keys", **more) as server:
+        for query, variables in (
+            (UPDATE, {"input": {"key": third}}),
+            (UPDATE, {"input": {"key": third}, "some": False}),
+            (IN_PIECES, {"key": third}),
+            (CANCEL, {"key": "nothing"}),
+        ):
+            answer = await server.direct.post(
+                "/graphql", json={"query": query, "variables": variables}, headers=headers
+            )
+            assert "errors" not in answer.json(), answer.text
+        yield Twins(server, headers, left, right)
+
+
+async def test_both_ways_do_and_answer_the_same_of_a_mutation(url: str, tmp_path: Path) -> None:
+    async with twins(url, tmp_path, metrics=True) as pair:
+        key = {"key": pair.left}
+        await pair.same(UPDATE, {"input": {**key, "comment": "once"}}, short=True)
+        usual: tuple[Any, ...] = (
+            {"input": {**key, "comment": "again", "idempotencyKey": f"of {pair.left}"}},
+            {"input": {**key, "comment": "again", "idempotencyKey": f"of {pair.left}"}},
+            {"input": {**key, "comment": "other", "idempotencyKey": f"of {pair.left}"}},
+            {"input": {**key, "comment": None, "ifVersion": 3, "dryRun": False}},
+            {"input": {**key, "comment": "late", "ifVersion": 1}},
+            {"input": {**key, "comment": "a" * 10_000}},
+            {"input": {"key": "nothing"}},
+            {"input": key, "some": False, "first": None},
+            {"input": {**key, "customFields": {"a__c": {"b": [1, 2**70, "\u00e9"]}}}, "unknown": 1},
+        )
+        for variables in usual:
+            await pair.same(UPDATE, variables, short=True)
+        for more in ({}, {"comment": "!"}, {"comment": None, "version": None}):
+            await pair.same(IN_PIECES, {**key, **more}, short=True)
+        for headers in (
+            {"accept": "application/graphql-response+json"},
+            {"accept_encoding": "identity"},
+            {"x_request_id": "Trace-1", "x_forwarded_for": "198.51.100.7", "x_forwarded_proto": "https"},
+        ):
+            await pair.same(UPDATE, {"input": {**key, "comment": str(headers)}}, short=True, **headers)
+        # Done, but told by resolvers.
+        wrong = await pair.same(UPDATE, {"input": {**key, "comment": "told"}, "first": -1}, short=True)
+        assert wrong.json()["errors"]
+        await pair.same(CANCEL, {"key": WRONG}, short=True, x_request_id="a")
+        await pair.same(CANCEL, key, short=True)
+        await pair.same(CANCEL, key, short=True)
+
+
+async def test_a_mutation_with_anything_unusual_takes_the_long_way(url: str, tmp_path: Path) -> None:
+    async with twins(url, tmp_path) as pair:
+        key = {"key": pair.left}
+        unusual: tuple[Any, ...] = (
+            {"input": {**key, "comment": "never", "dryRun": True}},
+            {"input": {**key, "comment": 7}},
+            {"input": {**key, "comment": "\0"}},
+            {"input": {**key, "comment": "\ud800"}},
+            {"input": {**key, "unknown": 1}},
+            {"input": {"comment": "?"}},
+            {"input": [key]},
+            {"input": None},
+            {},
+            {"input": key, "first": "3"},
+        )
+        for variables in unusual:
+            await pair.same(UPDATE, variables, short=False)
+        await pair.same(EACH, {"memos": [{**key, "comment": "each"}]}, short=False)
+        await pair.same("mutation { nothing }", {}, short=False)
+        _, reading = await a_key(url, *READING)
+        for headers in (
+            reading,
+            {"origin": "https://elsewhere.example"},
+            {"sec_fetch_site": "cross-site"},
+            {"content_type": "text/plain"},
+            {"x_graphql_cost": "1"},
+            {"authorization": ""},
+        ):
+            await pair.same(UPDATE, {"input": {**key, "comment": "?"}}, short=False, **headers)
+
+
+async def test_a_mutation_that_fails_is_told_by_the_short_way_and_never_done_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    async def failing(*_: Any) -> Any:
+        tries.append("act")
+        raise RuntimeError("the secret of 4711")
+
+    async def crashing(*_: Any) -> Any:
+        raise RuntimeError("the secret of 4712")
+
+    async with twins(url, tmp_path) as pair:
+        variables = {"input": {"key": pair.left}}
+        monkeypatch.setattr(Gate, "act", failing)
+        failed = await pair.same(UPDATE, variables, short=True, x_request_id="n-1")
+        assert (failed.status_code, failed.json()["data"], len(tries)) == (200, None, 2)
+        monkeypatch.setattr(pair.server.shortcut, "_tell", crashing)
+        crashed, _, times = await pair.both(UPDATE, variables, x_request_id="n-2")
+
+        assert (crashed.status_code, times, len(tries)) == (500, 1, 4)
+        assert crashed.json()["errors"] == [
+            {"message": MASKED_MESSAGE, "extensions": {"requestId": "n-2", "code": "INTERNAL_SERVER_ERROR"}}
+        ]
+        assert not pair.server.shortcut._traffic._turns, "every turn was given back"
+
+
+async def test_a_mutation_is_stopped_at_its_deadline_and_not_by_whoever_hangs_up(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act = Gate.act
+    slowness = 2.0
+
+    async def slowly(self: Gate, *asked: Any) -> Any:
+        await asyncio.sleep(slowness)
+        return await act(self, *asked)
+
+    async with twins(url, tmp_path, request_timeout=0.5) as pair:
+        variables = {"input": {"key": pair.left, "comment": "too late"}}
+        with monkeypatch.context() as patch:
+            patch.setattr(Gate, "act", slowly)
+            stopped = await pair.same(UPDATE, variables, short=True)
+            assert (stopped.status_code, stopped.headers["connection"]) == (503, "close")
+            assert "idempotencyKey" in stopped.text
+            slowness = 0.2
+            body = json.dumps(
+                {"query": UPDATE, "variables": {"input": {"key": pair.right, "comment": "gone"}}}
+            ).encode()
+            port, before = pair.server.over_socket.base_url.port, await pair.known()
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = (
+                "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+                f"authorization: {pair.headers['authorization']}\r\ncontent-length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode() + body)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.close()
+            await asyncio.sleep(0.6)
+            assert pair.server.shortcut.answered == before + 1
+        after, _, _ = await pair.both(UPDATE, {"input": {"key": pair.right}})
+
+        assert after.json()["data"]["updateCreditMemo"]["creditMemo"]["comment"] == "gone"
+        assert not pair.server.shortcut._traffic._turns, "every turn was given back"

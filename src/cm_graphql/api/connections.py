@@ -259,7 +259,8 @@ class Connection(Impatient, HttpToolsProtocol):
             if asked is not None:
                 if arrived:
                     self._shortcut.remember(arrived, head)
-                if not asked.has_turn:
+                # What changes something waits for the disk anyway, and belongs in a task from its beginning.
+                if asked.is_mutation or not asked.has_turn:
                     self._go_on_later(None, asked, body)
                     return
                 answering = self._shortcut.answer(asked)
@@ -276,7 +277,7 @@ class Connection(Impatient, HttpToolsProtocol):
             self.on_response_complete()
 
     def _go_on_later(self, answering: Awaitable[Said | None] | None, asked: Asked, body: bytes) -> None:
-        """Answer in a task of its own a request that waits for its turn, or whose answer waits for something."""
+        """Answer in a task of its own a request that has not begun, or whose answer waits for something."""
         underway = Underway()
         self.cycle = underway  # type: ignore[assignment] # as far as uvicorn is concerned
         task = self.loop.create_task(self._finish(answering, asked, underway, body))
@@ -288,20 +289,21 @@ class Connection(Impatient, HttpToolsProtocol):
     ) -> None:
         """Give an answer that could not be given at once, and stop it at its deadline, which begins with its turn."""
         assert self._shortcut is not None
-        if answering is None:
+        if not asked.has_turn:
             await self._shortcut.turn(asked)
+        if answering is None:
             answering = self._shortcut.answer(asked)
         patience = asyncio.timeout(self._shortcut.seconds)
         said: Said | None = None
         try:
             async with patience:
                 said = await answering
-        except Exception as error:  # at its deadline, or a mistake of ours, which the long way may not have
+        except Exception as error:
             if isinstance(error, TimeoutError) and patience.expired():
                 said = self._shortcut.too_late(asked)
                 underway.keep_alive = False
             else:
-                log.error("short_way_failed", exc_info=error)
+                said = self._shortcut.failed(asked, error)
         if said is None:
             self._take_long_way(asked.head.headers, body, underway, is_counted=True)
             return

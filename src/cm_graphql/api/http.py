@@ -337,6 +337,22 @@ class GraphQLOverHTTP:
                 suggestions=self._suggestions,
             )
 
+    async def tell(
+        self, document: Document, parameters: bodies.Parameters, context: Context, errors: ExecutionErrors
+    ) -> dict[str, Any]:
+        """The formatted result of a mutation that the context has carried out, as resolvers tell it."""
+        name = parameters.operation_name
+        result = await execution.execute(
+            self._schema,
+            document.node,
+            name,
+            parameters.variables,
+            context,
+            document.operation(name),
+            suggestions=self._suggestions,
+        )
+        return _format(result, errors, context.response_extensions)
+
     async def _document(self, parameters: bodies.Parameters) -> Document:
         """The document that a request brings or names."""
         text = await self._persisted.text(parameters)

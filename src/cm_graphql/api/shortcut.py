@@ -1,18 +1,21 @@
-"""The short way of an ordinary request: a query that was asked before, of a caller who was here a moment ago.
+"""The short way of an ordinary request: what was asked before, of a caller who was here a moment ago.
 
 Such a request is asked everything that any other is: whether it may come by this host name, who sends it, how many they
 may send and have running, what it may cost, whether its variables are right, what of it its sender may see. But all of
 that stands ready and is only looked up, in one function that waits for nobody. Whatever is unusual about a request, and
 whatever would be refused, takes the long way (`frame`, `http`), which says why; both ways give the same answer.
+
+A mutation that has begun never goes the long way, which would do it again: whatever comes of it is told from here.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+import structlog
 import uuid_utils
 from graphql import OperationType
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -21,16 +24,16 @@ from cm_graphql.api import bodies, logs
 from cm_graphql.api.authentication import Authentication
 from cm_graphql.api.compression import LEAST, Compression
 from cm_graphql.api.context import Api, Context
-from cm_graphql.api.documents import Documents
-from cm_graphql.api.errors import RequestRefused, from_api_error
+from cm_graphql.api.documents import Document, Documents
+from cm_graphql.api.errors import ExecutionErrors, RequestRefused, from_api_error
 from cm_graphql.api.frame import OVER_TLS, REQUEST_ID, SAFETY, RequestCounts, name_of
 from cm_graphql.api.http import head_of
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.negotiation import GRAPHQL_RESPONSE, JSON, ContentType, choose
 from cm_graphql.api.persisted import PersistedDocuments
 from cm_graphql.api.streams import encode
-from cm_graphql.api.traffic import TookTooLong, Traffic, Turns, network
-from cm_graphql.engine.runner import Engine, Ready
+from cm_graphql.api.traffic import HEAVY, TookTooLong, Traffic, Turns, network
+from cm_graphql.engine.runner import Engine, Ready, ReadyChange
 from cm_graphql.operations.viewer import LOCAL
 
 PATH: Final = "/graphql"
@@ -64,6 +67,8 @@ LONGEST_HEAD: Final = 1_500
 END_OF_HEAD: Final = b"\r\n\r\n"
 
 FORWARDED: Final = (b"x-forwarded-for", b"x-forwarded-proto")
+
+log = structlog.get_logger("cm_graphql.api")
 
 Header = tuple[bytes, bytes]
 
@@ -100,7 +105,27 @@ class Asked:
     turns: Turns
     has_turn: bool
     """Whether it may begin, or has to wait for `turns` first."""
-    ready: Ready
+    wanted: "Wanted"
+    has_begun: bool = False
+    """Whether something is being done that must not be done again."""
+
+    @property
+    def is_mutation(self) -> bool:
+        """Whether it changes something."""
+        return isinstance(self.wanted.ready, ReadyChange)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a body asks for, ready to be done."""
+
+    ready: Ready | ReadyChange
+    document: Document
+    parameters: bodies.Parameters
+
+
+Tell: TypeAlias = Callable[[Document, bodies.Parameters, Context, ExecutionErrors], Awaitable[dict[str, Any]]]
+"""Gives the formatted result of a mutation that was done, in the words of resolvers."""
 
 
 class Shortcut:
@@ -115,6 +140,7 @@ class Shortcut:
         persisted: PersistedDocuments,
         limits: Limits,
         traffic: Traffic,
+        tell: Tell,
         *,
         hosts: Collection[str] | None = None,
         proxies: Sequence[str] = (),
@@ -130,6 +156,7 @@ class Shortcut:
         self._persisted = persisted
         self._limits = limits
         self._traffic = traffic
+        self._tell = tell
         self._counts = counts
         self._compression = compression
         self._heads: dict[bytes, Head] = {}
@@ -195,10 +222,10 @@ class Shortcut:
         if viewer is None or not self._traffic.trusts(address):
             return None
         try:
-            ready = self._ready(body)
+            wanted = self._wanted(body)
         except RequestRefused:
             return None
-        if ready is None or not viewer.scopes.issuperset(ready.plan.scopes):
+        if wanted is None or not viewer.may(wanted.ready.scopes):
             return None
         context = Context(self._api, viewer, head.request_id or uuid_utils.uuid7().hex)
         caller = address if viewer is LOCAL else viewer.id
@@ -206,10 +233,10 @@ class Shortcut:
         if turns is None:
             return None
         has_turn = turns.take(self._traffic.rules.running)
-        return Asked(began, head, scheme == "https", context, caller, turns, has_turn, ready)
+        return Asked(began, head, scheme == "https", context, caller, turns, has_turn, wanted)
 
-    def _ready(self, body: bytes) -> Ready | None:
-        """The query of a body, if it has been asked before and a plan can answer it; raises RequestRefused."""
+    def _wanted(self, body: bytes) -> Wanted | None:
+        """The operation of a body, if it has been asked before and a plan can answer it; raises RequestRefused."""
         limits = self._limits
         if len(body) > limits.body_bytes:
             return None
@@ -222,12 +249,18 @@ class Shortcut:
         text = self._persisted.at_hand(parameters)
         document = None if text is None else self._documents.kept(text)
         operation = None if document is None else document.operation(parameters.operation_name)
-        if document is None or operation is None or operation.kind is not OperationType.QUERY:
+        if document is None or operation is None:
             return None
-        # What could be heavy is read as far as it is not; beyond that, the long way sees to it.
-        if document.bill(parameters.operation_name, parameters.variables).total > limits.cost:
+        cost = document.bill(parameters.operation_name, parameters.variables).total
+        if cost > limits.cost:
             return None
-        return self._engine.ready(operation, parameters.variables)
+        ready: Ready | ReadyChange | None = None
+        if operation.kind is OperationType.QUERY:
+            # What could be heavy is read as far as it is not; beyond that, the long way sees to it.
+            ready = self._engine.ready(operation, parameters.variables)
+        elif operation.kind is OperationType.MUTATION and cost < HEAVY:
+            ready = self._engine.ready_change(operation, parameters.variables, planned=True)
+        return None if ready is None else Wanted(ready, document, parameters)
 
     async def turn(self, asked: Asked) -> None:
         """Wait for the turn of a request that has none."""
@@ -242,12 +275,16 @@ class Shortcut:
         """Answer a request that has its turn; None where it has to go the long way after all, as where there is an
         error to tell.
         """
-        coding = b""
+        ready, coding = asked.wanted.ready, b""
         try:
-            data = await self._engine.read(asked.ready, asked.context)
-            if data is None or asked.context.response_extensions:
-                return None
-            body = encode({"data": data})
+            if isinstance(ready, ReadyChange):
+                result = await self._changed(ready, asked)
+            else:
+                data = await self._engine.read(ready, asked.context)
+                if data is None or asked.context.response_extensions:
+                    return None
+                result = {"data": data}
+            body = encode(result)
             if self._compression is not None and asked.head.accepted and len(body) >= LEAST:
                 body, way = await self._compression.shortened(body, asked.head.accepted)
                 coding = b"" if way is None else b"content-encoding: %b\r\n" % way
@@ -255,9 +292,29 @@ class Shortcut:
             self._traffic.over(asked.caller, asked.turns)
         return self._said(asked, 200, body, coding)
 
+    async def _changed(self, ready: ReadyChange, asked: Asked) -> dict[str, Any]:
+        """Carry out a mutation, and give its formatted result."""
+        asked.has_begun = True
+        context, wanted = asked.context, asked.wanted
+        data = await context.carry_out(ready)
+        if data is None:
+            errors = ExecutionErrors(context.request_id or "")
+            return await self._tell(wanted.document, wanted.parameters, context, errors)
+        return (
+            {"data": data, "extensions": context.response_extensions} if context.response_extensions else {"data": data}
+        )
+
+    def failed(self, asked: Asked, error: Exception) -> Said | None:
+        """Answer a request that our mistake has ended; None where the long way may not make it."""
+        if not asked.has_begun:
+            log.error("short_way_failed", exc_info=error)
+            return None
+        body = encode({"errors": [ExecutionErrors(asked.context.request_id or "").crashed(error)]})
+        return self._said(asked, 500, body)
+
     def too_late(self, asked: Asked) -> Said:
         """Answer a request that was stopped at its deadline; the connection ends with it."""
-        refused = TookTooLong(self.seconds, is_mutation=False, has_begun=True)
+        refused = TookTooLong(self.seconds, is_mutation=asked.is_mutation, has_begun=True)
         body = encode({"errors": [from_api_error(refused)]})
         return self._said(asked, refused.status, body)
 
