@@ -68,6 +68,16 @@ PROOFS: Final = (
         "test_clients.py",
     ),
     Proof("Apollo's composition takes the subgraph", ("@apollo/composition",), "test_federation.py"),
+    Proof(
+        "Hive Gateway over the subgraph and another, with keys: entities, mutations, who shows none",
+        ("@graphql-hive/gateway-runtime", "@theguild/federation-composition"),
+        "test_federation.py",
+    ),
+    Proof(
+        "graphql-tools: the remote schema, stitching, subscriptions, uploads",
+        ("@graphql-tools/load", "@graphql-tools/stitch", "@graphql-tools/url-loader", "@graphql-tools/wrap"),
+        "test_federation.py",
+    ),
     Proof("GraphiQL in Chromium, without a network", (), "test_explorer.py"),
     Proof("Altair from an origin that is allowed: schema, query, subscription", ("altair-static",), "test_altair.py"),
     Proof("The checks of graphql-cop, BatchQL, clairvoyance and graphql-armor", (), "test_audits.py"),
@@ -106,5 +116,5 @@ def unlisted() -> set[str]:
     listed = {proof.test for proof in PROOFS} | {
         package for proof in PROOFS if proof.test != "test_clients.py" for package in proof.packages
     }
-    helpers = {"@types/node", "eslint", "rxjs"}
+    helpers = {"@graphql-mesh/transport-http", "@types/node", "eslint", "rxjs"}
     return ({test.name for test in HERE.glob("test_*.py")} | set(_versions()) - helpers) ^ listed

@@ -1,7 +1,8 @@
 """Files that come along with a request, by the GraphQL multipart request specification (jaydenseric, version 2).
 
 Browsers send multipart forms across sites without asking first. So such a request must carry a header that no form can
-send, which makes the browser ask, and nobody here answers that it may.
+send, which makes the browser ask, and nobody here answers that it may. A bearer token is one too: browsers send none of
+themselves.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -25,7 +26,7 @@ Upload = NewType("Upload", object)
 """A file of the request."""
 
 GUARDS: Final = ("graphql-require-preflight", "apollo-require-preflight", "x-apollo-operation-name")
-"""Headers of which a multipart request must carry one, with any value."""
+"""Headers of which a multipart request must carry one, with any value, if it carries no bearer token."""
 
 MOST_FILES: Final = 10
 MOST_PLACES: Final = 20
@@ -154,11 +155,12 @@ class _Form:
 
 async def from_multipart(request: Request, limits: Limits) -> tuple[bytes, bytes, Mapping[str, _Part]]:
     """Read the form of a request: `operations` and `map` as they came, and the files. Raises RequestRefused."""
-    if not any(request.headers.get(name) for name in GUARDS):
+    has_token = request.headers.get("authorization", "").lower().startswith("bearer ")
+    if not has_token and not any(request.headers.get(name) for name in GUARDS):
         raise RequestRefused(
             400,
-            f"A multipart request needs the header {GUARDS[0]} (or {' or '.join(GUARDS[1:])}) with any value, so that "
-            "no other web site can send it.",
+            f"A multipart request needs the header {GUARDS[0]} (or {' or '.join(GUARDS[1:])}) with any value, or a "
+            "bearer token, so that no other web site can send it.",
         )
     _, options = parse_options_header(request.headers["content-type"])
     boundary = options.get(b"boundary", b"").decode("latin-1")
