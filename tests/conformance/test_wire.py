@@ -146,6 +146,22 @@ def test_a_coding_of_bodies_that_we_do_not_speak_is_not_implemented(demo_server:
     assert answer.status == 501
 
 
+def test_an_offer_of_a_socket_does_not_overtake_an_answer(demo_server: str) -> None:
+    slow = request(JSON, body='{"query": "{ creditMemos { nodes { availableActions { reason } } } }"}')
+    offer = [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {'a' * 22}==",
+    ]
+    socket = request(*offer, "Accept: application/json", body="", first="GET /graphql HTTP/1.1")
+
+    answers = exchange(demo_server, slow + socket, responses=2)
+
+    assert b"availableActions" in answers[0].body
+    assert [answer.status for answer in answers] == [200, 400]
+
+
 @pytest.mark.parametrize("wrong", ["by POST", "with a body", "with too many headers"])
 def test_what_offers_a_socket_and_is_no_request_for_one_is_not_left_waiting(demo_server: str, wrong: str) -> None:
     offer = [

@@ -433,6 +433,10 @@ class Connection(Impatient, HttpToolsProtocol):
         UNREAD[status] += 1
         access_log.info("request_unread", status=status, client=self.client[0] if self.client else None)
 
+    def _should_upgrade(self) -> bool:
+        """Whether to go on as a socket: not while an earlier request is answered, whose answer would be overtaken."""
+        return super()._should_upgrade() and not self._is_busy
+
     def _has_offer(self) -> bool:
         return bool(self.parser.should_upgrade()) and not self._should_upgrade()
 
