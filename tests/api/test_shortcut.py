@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from pydantic import SecretStr
 from sqlalchemy import text
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -22,7 +25,7 @@ from cm_graphql.api.errors import MASKED_MESSAGE
 from cm_graphql.api.shortcut import STATE, Shortcut
 from cm_graphql.app import create_app
 from cm_graphql.domain.commands.creation import CreateCreditMemoFromCharges, CreditMemoItemFromCharge
-from cm_graphql.operations import api_keys, creation
+from cm_graphql.operations import api_keys, creation, tokens
 from cm_graphql.operations.gate import Gate
 from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.registered import hash_of, register
@@ -396,6 +399,44 @@ async def test_an_answer_that_takes_too_long_is_stopped_and_one_underway_is_fini
         await ending
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
     await database.dispose()
+
+
+async def test_whoever_brings_a_token_takes_the_short_way_until_it_expires(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, _, _ = await a_memo(url)
+    signing = RSAKey.generate_key(2048, {"kid": "one"})
+
+    async def published(_url: str) -> Any:
+        return {"keys": [signing.as_dict(private=False)]}
+
+    def token(seconds: int = 60, scope: str = " ".join(READING), **changed: Any) -> dict[str, str]:
+        claims = {"iss": "https://id.example", "aud": "memos", "sub": "ann", "exp": int(time.time()) + seconds}
+        text = jwt.encode({"alg": "RS256", "kid": "one"}, {**claims, "scope": scope, **changed}, signing)
+        return {"authorization": f"Bearer {text}"}
+
+    monkeypatch.setattr(tokens, "fetch_json", published)
+    body = {"query": MEMO, "variables": {"key": key}}
+    settings = {"jwt_jwks_url": "https://id.example/jwks", "jwt_issuer": "https://id.example", "jwt_audience": "memos"}
+    async with served(url, tmp_path, auth="both", **settings) as server:
+        good = token()
+        for headers, short in (
+            (good, True),
+            ({**good, "accept": "application/graphql-response+json"}, True),
+            (token(scope="documents:read"), False),
+            (token(seconds=-60), False),
+            (token(aud="others"), False),
+            ({"authorization": good["authorization"][:-4] + "AAAA"}, False),
+            ({"authorization": good["authorization"].replace("Bearer", "bearer")}, False),
+        ):
+            found, expected, times = await server.both(body, **headers)
+            assert told(found) == told(expected)
+            assert times == short, headers
+        later = time.time() + 120
+        monkeypatch.setattr(time, "time", lambda: later)
+        found, expected, times = await server.both(body, **good)
+
+        assert (found.status_code, told(found), times) == (401, told(expected), 0)
 
 
 # --- mutations --------------------------------------------------------------------------------------------------------

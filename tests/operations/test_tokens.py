@@ -277,6 +277,54 @@ async def test_a_withdrawn_key_ends_when_the_keys_are_fetched_again() -> None:
     assert await tokens.viewer(token()) is None
 
 
+async def test_a_checked_token_is_known_until_it_expires_or_the_keys_are_fetched_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    provider = Provider(RSA)
+    tokens = provider.tokens(leeway=5)
+    good, short, now = token(exp=int(time.time()) + 100), token(), time.time()
+
+    assert tokens.known(good) is None
+    assert await tokens.viewer(good) == tokens.known(good)
+    assert tokens.known(good[:-2] + ("AA" if good[-2:] != "AA" else "BB")) is None
+    assert await tokens.viewer(short)
+    monkeypatch.setattr(time, "time", lambda: now + 64)
+    assert await tokens.viewer(short)
+    assert tokens.known(short)
+    monkeypatch.setattr(time, "time", lambda: now + 66)
+    assert tokens.known(short) is None
+    assert await tokens.viewer(short) is None
+
+    provider.now += FRESH_SECONDS - 1
+    assert tokens.known(good)
+    provider.now += 1
+    assert tokens.known(good) is None, "a key may be withdrawn by now"
+    assert await tokens.viewer(good)
+    assert tokens.known(good)
+    provider.keys = [EC]
+    provider.now += COOL_DOWN_SECONDS
+    await tokens.viewer(token(EC, "ES256"))
+    assert tokens.known(good) is None, "it was withdrawn, as was found for another token's sake"
+
+
+async def test_what_was_not_good_is_never_known() -> None:
+    tokens = Provider(RSA).tokens()
+    for bad in (token(STRANGER), token(exp=1), token(aud="others"), token(sub="local"), "nonsense"):
+        assert await tokens.viewer(bad) is None
+        assert tokens.known(bad) is None
+
+
+async def test_while_the_provider_is_away_known_tokens_are_checked_again() -> None:
+    provider = Provider(RSA)
+    tokens, good = provider.tokens(), token(exp=int(time.time()) + 10_000)
+    assert await tokens.viewer(good)
+    provider.down = True
+    provider.now += FRESH_SECONDS
+
+    assert await tokens.viewer(good)
+    assert tokens.known(good) is None
+
+
 async def test_while_the_provider_is_away_known_keys_go_on_for_an_hour_and_then_nobody_can_be_told() -> None:
     provider = Provider(RSA)
     tokens = provider.tokens()

@@ -19,27 +19,30 @@ class Check(Protocol):
         """The holder; None where the token is not good. Raises CannotTell where that cannot be found out now."""
         ...
 
-
-class Keys(Check, Protocol):
-    """Tells who holds an API key."""
-
     def known(self, token: str) -> Viewer | None:
-        """The holder of a key that was looked at a moment ago; None where it has to be looked at."""
+        """The holder of a token that was looked at a moment ago; None where it has to be looked at."""
         ...
 
 
 class Authentication:
     """Finds the caller of each request, by API keys, by JWTs, or by both; by neither, it is the local one."""
 
-    def __init__(self, keys: Keys | None = None, tokens: Check | None = None) -> None:
+    def __init__(self, keys: Check | None = None, tokens: Check | None = None) -> None:
         self._keys = keys
         self._tokens = tokens
 
     def known(self, authorization: bytes) -> Viewer | None:
-        """The caller, by an `Authorization` header whose key was looked at a moment ago; None where it has to be."""
-        if self._keys is None:
-            return LOCAL if self._tokens is None else None
-        return self._keys.known(authorization[7:].decode("latin-1")) if authorization[:7] == b"Bearer " else None
+        """The caller, by an `Authorization` header that was looked at a moment ago; None where it has to be."""
+        if self._keys is None and self._tokens is None:
+            return LOCAL
+        if authorization[:7] != b"Bearer ":
+            return None
+        token = authorization[7:].decode("latin-1")
+        check = self._check(token)
+        return None if check is None else check.known(token)
+
+    def _check(self, token: str) -> Check | None:
+        return self._keys if token.startswith(KEY_PREFIX) else self._tokens
 
     async def viewer(self, authorization: Sequence[str]) -> Viewer:
         """The caller, by the `Authorization` headers of a request; raises RequestRefused, 401 or 503."""
@@ -51,7 +54,7 @@ class Authentication:
         if len(authorization) > 1 or scheme.lower() != "bearer":
             raise _refusal(REALM)
         token = token.strip()
-        check = self._keys if token.startswith(KEY_PREFIX) else self._tokens
+        check = self._check(token)
         try:
             viewer = None if check is None else await check.viewer(token)
         except CannotTell as error:

@@ -7,6 +7,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
@@ -49,6 +50,11 @@ _FETCH_SECONDS: Final = 5.0
 _MOST_BYTES: Final = 1 << 20
 _TYPES: Final = (None, "jwt", "at+jwt", "application/at+jwt")
 """What a token may call itself (RFC 8725, 3.11): a logout token, say, is signed by the same keys and lets nobody in."""
+_MOST_BELIEVED: Final = 2_000
+"""Tokens that are remembered with their callers."""
+_LONGEST_BELIEVED: Final = 4_096
+"""Longer ones are not, so that the others take 8 MB at most."""
+
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
 log = structlog.get_logger("cm_graphql.operations")
@@ -73,6 +79,17 @@ class TokenRules:
     """Holds the ids of the only accounts that the caller sees, or `*`; None: everybody sees all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What was made out of a token."""
+
+    viewer: Viewer
+    expires: float
+    """Its `exp`, with the leeway, by the clock of the world."""
+    published: float | None
+    """When the keys were fetched that it was checked with."""
+
+
 class Tokens:
     """Tells who a token was issued to."""
 
@@ -89,6 +106,27 @@ class Tokens:
             exp={"essential": True},
             sub={"essential": True},
         )
+        self._believed: OrderedDict[str, Believed] = OrderedDict()
+        """By the texts of tokens."""
+
+    def known(self, token: str) -> Viewer | None:
+        """The caller of a token that was checked with the keys at hand; None where it has to be checked.
+
+        A signature that was good stays good as long as the provider's keys are those that were fetched then, and are
+        not to be fetched again; all else about a token is decided by its `exp`.
+        """
+        believed = self._believed.get(token)
+        if believed is None or time.time() >= believed.expires or believed.published != self._keys.fresh():
+            return None
+        return believed.viewer
+
+    def _believe(self, token: str, claims: Mapping[str, Any], viewer: Viewer) -> None:
+        published = self._keys.fresh()
+        if published is not None and len(token) <= _LONGEST_BELIEVED:
+            self._believed.pop(token, None)
+            self._believed[token] = Believed(viewer, claims["exp"] + self._rules.leeway, published)
+            if len(self._believed) > _MOST_BELIEVED:
+                self._believed.popitem(last=False)
 
     async def viewer(self, token: str) -> Viewer | None:
         """The caller of a token; None where it is not good. Raises CannotTell where the provider does not answer."""
@@ -101,7 +139,10 @@ class Tokens:
                 return None
             checked = jwt.decode(token, key, registry=self._registry)
             self._claims.validate(checked.claims)
-            return self._viewer(checked.claims)
+            viewer = self._viewer(checked.claims)
+            if viewer is not None:
+                self._believe(token, checked.claims, viewer)
+            return viewer
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             log.debug("token_refused", reason=type(error).__name__)  # its text could repeat the token
             return None
@@ -183,6 +224,10 @@ class ProviderKeys:
         if found is None and kid is not None and await self._refresh():
             found = self._among(algorithm, kid)
         return found
+
+    def fresh(self) -> float | None:
+        """When the keys were fetched; None where they are to be fetched again, or for the first time."""
+        return self._fetched if self._age() < FRESH_SECONDS else None
 
     def _among(self, algorithm: str, kid: str | None) -> Key | None:
         fitting = [
