@@ -82,14 +82,15 @@ class Inventor:
         inputs += [f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text]
         return f"mutation Made({', '.join(inputs)}) {text}"
 
-    def change(self, name: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    def change(self, name: str, given: Mapping[str, Any], selection: str | None = None) -> tuple[str, dict[str, Any]]:
         """A document with a mutation of this input, some of which is in variables; and the variables."""
         root = self._schema.mutation_type
         assert root is not None
         field, said = root.fields[name], Said(self._dice)
         argument = said.value(field.args["input"].type, given)
         typename = self._one_of(["", "", "", "__typename"])
-        text = f"{{ r: {name}(input: {argument}) {self._selection(field.type, 0)} {typename} }}"
+        selected = self._selection(field.type, 0) if selection is None else selection
+        text = f"{{ r: {name}(input: {argument}) {selected} {typename} }}"
         text += " ".join(self._fragments)
         declared = [*said.declared, *(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)]
         values = {**said.values, **(self.variables() if self._dice.random() < 0.5 else {})}

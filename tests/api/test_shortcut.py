@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from cm_graphql import seeding
 from cm_graphql.api.connections import Connection
 from cm_graphql.api.errors import MASKED_MESSAGE
+from cm_graphql.api.schema import schema
 from cm_graphql.api.shortcut import STATE, Shortcut
 from cm_graphql.app import create_app
 from cm_graphql.domain.commands.creation import CreateCreditMemoFromCharges, CreditMemoItemFromCharge
@@ -29,10 +31,12 @@ from cm_graphql.operations import api_keys, creation, tokens
 from cm_graphql.operations.gate import Gate
 from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.registered import hash_of, register
-from cm_graphql.operations.viewer import LOCAL
+from cm_graphql.operations.viewer import LOCAL, SCOPES
 from cm_graphql.settings import Settings
 from cm_graphql.store.database import Database
 from in_process import a_key
+from inventing import Inventor, flawed
+from reading import plain
 
 MEMO = "query Memo($key: ID!) { memo: creditMemo(key: $key) { id number amount account { name } __typename } }"
 LIST = """query List($first: Int = 2, $named: Boolean!) {
@@ -546,6 +550,56 @@ async def test_both_ways_do_and_answer_the_same_of_a_mutation(url: str, tmp_path
         await pair.same(CANCEL, {"key": WRONG}, short=True, x_request_id="a")
         await pair.same(CANCEL, key, short=True)
         await pair.same(CANCEL, key, short=True)
+
+
+SELECTIONS = (
+    "{ creditMemo { id number status version amount items { nodes { id amount } } } userErrors { code field } }",
+    "{ creditMemo { updatedDate account { number } parts { nodes { amount } } } __typename }",
+    "{ it: creditMemo { status items(first: $few) { totalCount } } why: userErrors { message } }",
+    "{ creditMemo @include(if: $yes) { number customFields } userErrors { __typename code @skip(if: $no) } }",
+)
+
+
+def made_up(dice: Random, key: str) -> tuple[str, dict[str, Any]]:
+    """A mutation of a memo, and its variables; now and then there is something wrong about it."""
+    memo: dict[str, Any] = {"key": key}
+    invoice = {"invoiceKey": "INV-none", "amount": dice.choice(["1.00", 2, "0"])}
+    name, wanted = dice.choice(
+        [
+            ("updateCreditMemo", {**memo, "comment": dice.choice(["!", None, "?", "a" * 10_000])}),
+            ("updateCreditMemo", {**memo, "customFields": {"a__c": dice.random()}, "netSuite": {"origin": "x"}}),
+            ("postCreditMemo", memo),
+            ("unpostCreditMemo", memo),
+            ("applyCreditMemo", {**memo, "invoices": [invoice], "effectiveDate": "2026-03-01"}),
+            ("unapplyCreditMemo", memo),
+        ]
+    )
+    for field, value in (
+        ("dryRun", [True, False, None]),
+        ("ifVersion", [1, 3, None]),
+        ("idempotencyKey", [f"of {key}"]),
+    ):
+        if dice.random() < 0.2:
+            wanted = {**wanted, field: dice.choice(value)}
+    return Inventor(schema._schema, dice, [], []).change(
+        name, flawed(dice, wanted) if dice.random() < 0.3 else wanted, dice.choice(SELECTIONS)
+    )
+
+
+async def test_made_up_mutations_do_and_answer_the_same_on_both_ways(url: str, tmp_path: Path) -> None:
+    async with twins(url, tmp_path) as pair:
+        _, headers = await a_key(url, *SCOPES)
+        pair.headers |= headers
+        short = 0
+        asked = (made_up(Random(seed), pair.left) for seed in range(160))
+        # A document with the memo in it is another one for its twin, and has not been asked before.
+        for query, variables in (one for one in asked if pair.left not in one[0]):
+            found, expected, times = await pair.both(query, variables)
+            short += times
+            answers = [(*told(one)[:2], plain(one.content)) for one in (found, expected)]
+            assert answers[0] == answers[1], (query, variables)
+
+        assert short > 40
 
 
 async def test_a_mutation_with_anything_unusual_takes_the_long_way(url: str, tmp_path: Path) -> None:
