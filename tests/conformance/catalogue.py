@@ -45,6 +45,7 @@ PROOFS: Final = (
     ),
     Proof("GraphQL over server-sent events, distinct connections", ("graphql-sse",), "test_javascript_clients.py"),
     Proof("gql over requests, httpx, aiohttp and websockets", ("gql",), "test_python_clients.py"),
+    Proof("sgqlc: types for the schema, and operations made of them", ("sgqlc",), "test_python_clients.py"),
     Proof(
         "Relay: compiler, store, `node`, `nodes`, connections both ways",
         ("relay-compiler", "relay-runtime"),

@@ -1,4 +1,7 @@
-"""gql over each of its transports; its recipe in docs/clients, and that of ariadne-codegen, are in test_clients.py."""
+"""Python's clients: gql over each of its transports, and sgqlc, which writes types for a schema that it asks for.
+
+gql's recipe in docs/clients, and that of ariadne-codegen, are in test_clients.py.
+"""
 
 import os
 import subprocess
@@ -10,6 +13,7 @@ from pypdf import PdfWriter
 from conformance.tools import python
 
 GQL = "gql[all]==4.4.0"
+SGQLC = "sgqlc==18"
 CHECKS = (
     "requests",
     "httpx",
@@ -39,3 +43,35 @@ def test_gql_works_over_a_transport(transport: str, held: tuple[list[str], str])
     checks, said = held
 
     assert transport in checks, said
+
+
+WITH_TYPES = """
+import sys
+import billing
+from sgqlc.endpoint.http import HTTPEndpoint
+from sgqlc.operation import Operation
+
+asked = Operation(billing.Query)
+memos = asked.credit_memos(first=2, sort=[{"field": "NUMBER", "direction": "ASC"}])
+memos.nodes.number()
+memos.nodes.account.name()
+memos.nodes.items(first=1).nodes.amount()
+found = asked + HTTPEndpoint(sys.argv[1])(asked)
+print([(memo.number, bool(memo.account.name)) for memo in found.credit_memos.nodes])
+"""
+
+
+def test_sgqlc_writes_types_for_the_schema_and_asks_with_them(own_server: str, tmp_path: Path) -> None:
+    programs = python("sgqlc", SGQLC)
+    endpoint = f"{own_server}/graphql"
+
+    def run(program: str, *arguments: str) -> str:
+        command = [str(programs / program), *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("python", "-m", "sgqlc.introspection", endpoint, "billing.json")
+    run("sgqlc-codegen", "schema", "billing.json", "billing.py")
+
+    assert run("python", "-c", WITH_TYPES, endpoint).startswith("[('CM0")
