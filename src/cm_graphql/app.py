@@ -135,6 +135,7 @@ def create_app(settings: Settings) -> Starlette:
             limits,
             traffic,
             endpoint.tell,
+            browsers,
             hosts=hosts,
             proxies=settings.trusted_proxies,
             compression=compression,
@@ -184,7 +185,8 @@ def create_app(settings: Settings) -> Starlette:
         introspection=settings.introspection,
         page=explorer.page if settings.shows_explorer else plain,
     )
-    served: ASGIApp = Browsers(endpoint, settings.allowed_origins)
+    browsers = Browsers(endpoint, settings.allowed_origins)
+    served: ASGIApp = browsers
     compression = Compression(served) if settings.compression else None
     if compression is not None:
         served = compression

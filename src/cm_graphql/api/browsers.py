@@ -5,6 +5,7 @@ reader's browser ask a server on the reader's own machine, not even for what onl
 """
 
 from collections.abc import Collection
+from enum import Enum
 from typing import Final
 
 from starlette.middleware.cors import CORSMiddleware
@@ -31,6 +32,15 @@ TOLD: Final = ("x-request-id", "retry-after")
 """Headers of answers that they may read beside the usual ones."""
 
 
+class Admitted(Enum):
+    """How a request is let in."""
+
+    NOT = "not"
+    AS_ANY = "as any"
+    SHARED = "shared"
+    """For a page of an allowed origin, which is told that it may read the answer."""
+
+
 class Browsers:
     """ASGI middleware that refuses what other sites' pages send, and lets those of `origins` through (CORS)."""
 
@@ -46,6 +56,12 @@ class Browsers:
             max_age=600,
         )
 
+    def admit(self, origin: bytes, site: bytes, mode: bytes) -> Admitted:
+        """How a request is let in, by its headers Origin, Sec-Fetch-Site and Sec-Fetch-Mode."""
+        if origin and origin in self._origins:
+            return Admitted.SHARED
+        return Admitted.NOT if site in (b"cross-site", b"same-site") and mode != b"navigate" else Admitted.AS_ANY
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = site = mode = b""
         for name, value in scope["headers"]:
@@ -55,12 +71,24 @@ class Browsers:
                 site = value
             elif name == b"sec-fetch-mode":
                 mode = value
-        if origin and origin in self._origins:
+        admitted = self.admit(origin, site, mode)
+        if admitted is Admitted.SHARED:
             await self._shared(scope, receive, send)
-        elif site in (b"cross-site", b"same-site") and mode != b"navigate":
+        elif admitted is Admitted.NOT:
             await _refuse(send)
         else:
             await self._app(scope, receive, send)
+
+
+def sharing(headers: list[tuple[bytes, bytes]], origin: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer that pages of an allowed origin may read, as the middleware puts them."""
+    varying = b", ".join([*(value for name, value in headers if name == b"vary"), b"Origin"])
+    return [
+        *(header for header in headers if header[0] != b"vary"),
+        (b"vary", varying),
+        (b"access-control-expose-headers", ", ".join(TOLD).encode()),
+        (b"access-control-allow-origin", origin),
+    ]
 
 
 async def _refuse(send: Send) -> None:

@@ -22,6 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from cm_graphql.api import bodies, logs
 from cm_graphql.api.authentication import Authentication
+from cm_graphql.api.browsers import Admitted, Browsers, sharing
 from cm_graphql.api.compression import LEAST, Compression
 from cm_graphql.api.context import Api, Context
 from cm_graphql.api.documents import Document, Documents
@@ -41,18 +42,7 @@ PATH: Final = "/graphql"
 STATE: Final = "shortcut"
 """Under this name the state of the application tells its connections of the short way."""
 
-UNUSUAL: Final = frozenset(
-    (
-        b"origin",
-        b"sec-fetch-site",
-        b"sec-fetch-mode",
-        b"expect",
-        b"content-encoding",
-        b"transfer-encoding",
-        b"upgrade",
-        b"x-graphql-cost",
-    )
-)
+UNUSUAL: Final = frozenset((b"expect", b"content-encoding", b"transfer-encoding", b"upgrade", b"x-graphql-cost"))
 """Headers that others have to look at."""
 
 LONGEST: Final = 1_000
@@ -91,6 +81,8 @@ class Head:
     request_id: str | None
     forwarded: bytes | None
     proto: bytes | None
+    origin: bytes
+    """Whose pages are told that they may read the answer; empty where that is nobody's."""
 
 
 @dataclass(slots=True)
@@ -141,6 +133,7 @@ class Shortcut:
         limits: Limits,
         traffic: Traffic,
         tell: Tell,
+        browsers: Browsers,
         *,
         hosts: Collection[str] | None = None,
         proxies: Sequence[str] = (),
@@ -157,6 +150,7 @@ class Shortcut:
         self._limits = limits
         self._traffic = traffic
         self._tell = tell
+        self._browsers = browsers
         self._counts = counts
         self._compression = compression
         self._heads: dict[bytes, Head] = {}
@@ -197,6 +191,10 @@ class Shortcut:
         media_type = _media_type(accept, content_type)
         if media_type is None:
             return None
+        origin = given.get(b"origin", b"")
+        admitted = self._browsers.admit(origin, given.get(b"sec-fetch-site", b""), given.get(b"sec-fetch-mode", b""))
+        if admitted is Admitted.NOT:
+            return None
         request_id = given.get(b"x-request-id", b"").decode("latin-1")
         return Head(
             tuple(headers),
@@ -207,6 +205,7 @@ class Shortcut:
             request_id if REQUEST_ID.fullmatch(request_id) else None,
             forwarded,
             proto,
+            origin if admitted is Admitted.SHARED else b"",
         )
 
     def ask(self, head: Head, body: bytes, client: str, scheme: str) -> Asked | None:
@@ -327,7 +326,7 @@ class Shortcut:
         context = asked.context
         request_id = context.request_id or ""
         logs.note_request(request_id, "POST", PATH, status, context.viewer.id, round(seconds * 1000, 1))
-        head = _head(asked.head.media_type, self._compression is not None, asked.is_over_tls)
+        head = _head(asked.head.media_type, self._compression is not None, asked.is_over_tls, asked.head.origin)
         own = b"content-length: %d\r\nx-request-id: %b\r\n" % (len(body), request_id.encode())
         return status, [head, own, more, b"\r\n", body]
 
@@ -372,10 +371,12 @@ def _media_type(accept: bytes, content_type: bytes) -> str | None:
     return choose(accept.decode("latin-1"), (JSON, GRAPHQL_RESPONSE))
 
 
-@lru_cache(10)
-def _head(media_type: str, is_compressing: bool, is_over_tls: bool) -> bytes:
+@lru_cache(100)
+def _head(media_type: str, is_compressing: bool, is_over_tls: bool, origin: bytes) -> bytes:
     """The headers that all answers of a kind have in common."""
     headers = [(name.encode(), value.encode()) for name, value in head_of(media_type).items()]
+    if origin:
+        headers = sharing(headers, origin)
     if is_compressing:
         headers = Compression.varying(headers)
     headers += [*SAFETY, *([OVER_TLS] if is_over_tls else ())]
