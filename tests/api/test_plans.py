@@ -377,6 +377,47 @@ def test_filters_that_differ_in_values_share_a_statement(both: Both) -> None:
     assert len(kept) == before
 
 
+VARIED: Mapping[str, tuple[Any, ...]] = {
+    "query ($v: [ID!]!) { nodes(ids: $v) { id } }": ([], ["cm_1"], "cm_" + "0" * 32, [None], None, ["inv_" + "0" * 32]),
+    "query ($v: [ID!]!) { creditMemos(filter: { accountId: { in: $v } }) { totalCount } }": ([], ["x"], "x", {}, [1]),
+    "query ($v: Date) { creditMemos(filter: { creditMemoDate: { gte: $v } }) { totalCount } }": (
+        "2026-03-01",
+        "2026-02-30",
+        None,
+        5,
+    ),
+    "query ($v: Decimal = 3) { creditMemos(filter: { amount: { gt: $v } }) { totalCount } }": (
+        "12.50",
+        12,
+        1.5,
+        None,
+        "1e3",
+        2**200,
+    ),
+    "query ($v: [Decimal!]) { creditMemos(filter: { amount: { in: $v } }) { totalCount } }": (
+        ["1", 2],
+        ["x"],
+        "1",
+        None,
+    ),
+    "query ($v: [MemoStatus!]) { creditMemos(filter: { status: { in: $v } }) { totalCount } }": (["DRAFT"], ["X"], [1]),
+    "query ($v: DateTime) { creditMemos(filter: { updatedDate: { lt: $v } }) { totalCount } }": (
+        "2026-03-01T00:00:00Z",
+        "2026-03-01",
+    ),
+}
+"""Queries with a variable, and values of it, some of which are wrong."""
+
+
+@pytest.mark.parametrize("query", VARIED)
+def test_variables_of_any_kind_mean_the_same_to_plans(both: Both, query: str) -> None:
+    assert not validate(CORE, parse(query))
+    for variables in (NONE, *({"v": value} for value in VARIED[query])):
+        resolved, helped = both.ask(query, variables=variables)
+
+        assert helped == resolved, variables
+
+
 def test_nobody_is_planned_tens_of_thousands_of_levels(both: Both) -> None:
     selection = "{ id }"
     for _ in range(5):
