@@ -4,23 +4,13 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Final, Literal
 from uuid import uuid4
 
-import aiosmtplib
 import structlog
-from aiosmtplib import (
-    SMTPAuthenticationError,
-    SMTPException,
-    SMTPNotSupported,
-    SMTPRecipientsRefused,
-    SMTPResponseException,
-)
 
 from cm_graphql.operations.document_ports import Mail, MailDelayed, MailRefused, Sent
 
@@ -33,6 +23,9 @@ _PERMANENT: Final = range(500, 600)
 
 def message(mail: Mail, sender: str, sender_name: str = "") -> EmailMessage:
     """The message of a mail; a header that would hold a line break is refused by the library, and is never made."""
+    from email.headerregistry import Address  # here, since few processes send mail
+    from email.policy import SMTP
+
     made = EmailMessage(policy=SMTP)
     made["From"] = Address(sender_name, addr_spec=sender)
     made["To"] = tuple(Address(addr_spec=address) for address in mail.recipients)
@@ -104,6 +97,8 @@ class SmtpMailer:
 
     async def send(self, mail: Mail) -> Sent:
         """Hand it over; answers the recipients that were refused, where others were not."""
+        import aiosmtplib  # here, as above
+
         client = aiosmtplib.SMTP(
             hostname=self.host,
             port=self.port,
@@ -119,19 +114,19 @@ class SmtpMailer:
                 refused, _ = await client.sendmail(
                     self.sender, list(mail.recipients), message(mail, self.sender, self.sender_name).as_bytes()
                 )
-        except SMTPRecipientsRefused as error:
+        except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [one.code for one in error.recipients]
             reason = "; ".join(f"{one.recipient}: {one.code} {one.message}" for one in error.recipients)
             if all(code in _PERMANENT for code in codes):
                 raise MailRefused(f"The mail server refused every recipient: {reason}.") from error
             raise MailDelayed(f"The mail server does not take the mail now: {reason}.") from error
-        except (SMTPAuthenticationError, SMTPNotSupported) as error:
+        except (aiosmtplib.SMTPAuthenticationError, aiosmtplib.SMTPNotSupported) as error:
             # Somebody has to set this right, on this side or on that; mails wait for it.
             raise MailDelayed(f"The mail server does not let us in: {error}.") from error
-        except SMTPResponseException as error:
+        except aiosmtplib.SMTPResponseException as error:
             kind = MailRefused if error.code in _PERMANENT else MailDelayed
             raise kind(f"The mail server said {error.code} {error.message}.") from error
-        except (SMTPException, OSError) as error:
+        except (aiosmtplib.SMTPException, OSError) as error:
             raise MailDelayed(f"The mail server {self.host}:{self.port} cannot be reached: {error}.") from error
         told = {address: f"{answer.code} {answer.message}" for address, answer in refused.items()}
         for_good = {address for address, answer in refused.items() if answer.code in _PERMANENT}

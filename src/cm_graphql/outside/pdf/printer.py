@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from cm_graphql.domain.paper import Paper
 from cm_graphql.operations.document_ports import PdfFailed
-from cm_graphql.outside.pdf import einvoice
-from cm_graphql.outside.pdf.layout import layout
 
 if TYPE_CHECKING:
     import typst
@@ -58,11 +56,17 @@ class TypstPrinter:
     def print(self, paper: Paper, at: datetime) -> bytes:
         """Do the same without waiting for a turn, in the thread at hand."""
         made = self.set(paper, at, "pdf")
-        return einvoice.attach(made, paper) if paper.settings.einvoice else made
+        if not paper.settings.einvoice:
+            return made
+        from cm_graphql.outside.pdf import einvoice  # here, as typst
+
+        return einvoice.attach(made, paper)
 
     def set(self, paper: Paper, at: datetime, form: str) -> bytes:
         """Set the template as `pdf`, or a one-page memo as `png`."""
-        import typst  # here, because most workers never draw, and it takes 7 MB of each
+        import typst  # here, because most workers never draw, and it takes 7 MB of each; Babel is another
+
+        from cm_graphql.outside.pdf.layout import layout
 
         data = {**layout(paper), "logo": None if self._logo is None else self._logo[0]}
         files = {**self._files, "memo.json": json.dumps(data, ensure_ascii=False).encode()}
