@@ -121,7 +121,7 @@ async def make_context(request: HTTPConnection, request_id: str) -> Context:
 
 
 schema = strawberry.Schema(Query, Mutation)
-LIMITS = Limits(body_bytes=10_000)
+LIMITS = Limits(json_values=2_000, body_bytes=10_000)
 
 
 @asynccontextmanager

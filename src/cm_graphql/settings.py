@@ -274,6 +274,9 @@ class Settings(BaseSettings):
     max_json_depth: int = Field(
         default=_LIMITS.json_depth, ge=8, le=200, description="Levels of arrays and objects in a request's JSON."
     )
+    max_json_values: int = Field(
+        default=_LIMITS.json_values, ge=1_000, description="Values in a request's JSON, arrays and objects included."
+    )
     max_document_bytes: int = Field(default=_LIMITS.document_bytes, ge=2_048, description="Bytes of a document.")
     max_tokens: int = Field(default=_LIMITS.tokens, ge=500, description="Tokens of a document.")
     max_depth: int = Field(default=_LIMITS.depth, ge=1, description="Fields below one another.")

@@ -187,6 +187,15 @@ async def test_json_nested_too_deeply_is_refused_before_it_is_parsed(client: htt
     assert codes(answer) == ["LIMIT_EXCEEDED"]
 
 
+@pytest.mark.parametrize("text", ["[1" + ",1" * 2_000 + "]", "[{}" + ",{}" * 1_000 + "]", "[" + '"",' * 2_000 + "1]"])
+async def test_json_of_too_many_values_is_refused_before_it_is_parsed(client: httpx.AsyncClient, text: str) -> None:
+    bodies = [f'{{"query": "{{ hello }}", "variables": {{"a": {value}}}}}' for value in (text, f'"{"[,{" * 2_000}"')]
+    answers = [await client.post("/graphql", content=body, headers={"content-type": JSON}) for body in bodies]
+
+    assert [answer.status_code for answer in answers] == [400, 200]
+    assert codes(answers[0]) == ["LIMIT_EXCEEDED"]
+
+
 async def test_brackets_inside_strings_nest_nothing(client: httpx.AsyncClient) -> None:
     variables = {"a": '\\"[' * 100, "b": "\\" * 7, "c": "{" * 100}
 

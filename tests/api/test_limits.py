@@ -72,9 +72,13 @@ WITHIN_AND_ABOVE = {
 
 
 def test_every_limit_on_documents_is_tried_here() -> None:
-    assert {field.name for field in fields(Limits)} - {"batch", "body_bytes", "json_depth", "cost"} == set(
-        WITHIN_AND_ABOVE
-    )
+    assert {field.name for field in fields(Limits)} - {
+        "batch",
+        "body_bytes",
+        "json_depth",
+        "json_values",
+        "cost",
+    } == set(WITHIN_AND_ABOVE)
 
 
 @pytest.mark.parametrize("limit", WITHIN_AND_ABOVE)

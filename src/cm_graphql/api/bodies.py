@@ -47,10 +47,10 @@ async def from_post(request: Request, limits: Limits) -> Parameters | list[Param
     if ContentType.parse(request.headers.get("content-type", "")).media_type == "multipart/form-data":
         operations, places, files = await uploads.from_multipart(request, limits)
         found = _operation(operations, limits, "`operations`")
-        uploads.place(found, load_json(places, limits.json_depth, "`map`"), files)
+        uploads.place(found, load_json(places, limits, "`map`"), files)
         return parameters_of(found)
     _require_json(request)
-    found = load_json(await _read(request, limits.body_bytes), limits.json_depth, "The body")
+    found = load_json(await _read(request, limits.body_bytes), limits, "The body")
     if isinstance(found, list) and limits.batch:
         return _batch(found, limits)
     return parameters_of(_checked(found, "The body"))
@@ -65,7 +65,7 @@ def _batch(found: list[Any], limits: Limits) -> list[Parameters]:
 
 
 def _operation(body: bytes, limits: Limits, what: str) -> dict[str, Any]:
-    return _checked(load_json(body, limits.json_depth, what), what)
+    return _checked(load_json(body, limits, what), what)
 
 
 def _checked(found: Any, what: str) -> dict[str, Any]:
@@ -91,15 +91,18 @@ def from_url(query_string: bytes, limits: Limits) -> Parameters:
         found[name] = value
     for name in ("variables", "extensions"):
         if name in found:
-            found[name] = load_json(found[name].encode(), limits.json_depth, f"`{name}`")
+            found[name] = load_json(found[name].encode(), limits, f"`{name}`")
     return parameters_of(found)
 
 
-def load_json(text: bytes, max_depth: int, what: str) -> Any:
-    """Parse strict UTF-8 JSON of bounded depth, integers exact whatever their length."""
+def load_json(text: bytes, limits: Limits, what: str) -> Any:
+    """Parse strict UTF-8 JSON of bounded depth and size in memory, integers exact whatever their length."""
     text = text.removeprefix(BYTE_ORDER_MARK)
-    if is_deeper_than(text, max_depth):
-        message = f"{what} nests arrays and objects deeper than {max_depth} levels."
+    if is_deeper_than(text, limits.json_depth):
+        message = f"{what} nests arrays and objects deeper than {limits.json_depth} levels."
+        raise RequestRefused(400, message, Code.LIMIT_EXCEEDED)
+    if has_more_values_than(text, limits.json_values):
+        message = f"{what} has more than {limits.json_values} values."
         raise RequestRefused(400, message, Code.LIMIT_EXCEEDED)
     try:
         found = orjson.loads(text)
@@ -122,9 +125,7 @@ def is_deeper_than(text: bytes, max_depth: int) -> bool:
     """
     if text.count(b"[") + text.count(b"{") <= max_depth:
         return False
-    # Without escaped quotes every second piece between quotes lies outside of strings.
-    plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(plain.split(b'"')[::2]).translate(_TO_STEPS, _NOT_BRACKETS)
+    brackets = _outside_of_strings(text).translate(_TO_STEPS, _NOT_BRACKETS)
     steps = memoryview(brackets).cast("b")  # signed: each opening bracket is a step down, each closing one a step up
     depth = 0
     for start in range(0, len(steps), _SCANNED_AT_ONCE):
@@ -133,6 +134,21 @@ def is_deeper_than(text: bytes, max_depth: int) -> bool:
             return True
         depth = depths[-1]
     return False
+
+
+def has_more_values_than(text: bytes, most: int) -> bool:
+    """Tell whether JSON has more values than so many, without parsing it: each follows a bracket or a comma."""
+    return _values(text) > most and _values(_outside_of_strings(text)) > most
+
+
+def _values(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _outside_of_strings(text: bytes) -> bytes:
+    # Without escaped quotes every second piece between quotes lies outside of strings.
+    plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(plain.split(b'"')[::2])
 
 
 def _require_json(request: Request) -> None:

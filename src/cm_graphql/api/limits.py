@@ -29,6 +29,8 @@ class Limits:
 
     body_bytes: int = 16 * 1024 * 1024
     json_depth: int = 64
+    json_values: int = 500_000
+    """Each takes some dozens of bytes in memory, and two in a body. The largest legal request has 461,000."""
     document_bytes: int = 64 * 1024
     tokens: int = 5_000
     depth: int = 25

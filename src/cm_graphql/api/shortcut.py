@@ -239,7 +239,7 @@ class Shortcut:
         limits = self._limits
         if len(body) > limits.body_bytes:
             return None
-        found = bodies.load_json(body, limits.json_depth, "The body")
+        found = bodies.load_json(body, limits, "The body")
         if type(found) is not dict:
             return None
         parameters = bodies.parameters_of(found)

@@ -196,7 +196,7 @@ class Conversation:
         if len(text) > self._limits.body_bytes:
             raise Closed(1009, "Message too big")
         try:
-            message = bodies.load_json(text.encode("utf-8", "surrogatepass"), self._limits.json_depth, "A message")
+            message = bodies.load_json(text.encode("utf-8", "surrogatepass"), self._limits, "A message")
         except ApiError as error:
             raise Closed(4400, error.message) from error
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
