@@ -327,8 +327,10 @@ class Gate:
                 await records.insert_outcome(session, request, _stored(answer), self.clock.now())
             return answer
 
+        if what.between is None or self.database.straight is None:
+            return None
         try:
-            named = None if what.between is None else what.between(command)
+            named = what.between(command)
             if named is None:
                 return None
             return await at_once.attempt(self.database, *named, work, also=what.foresees, request=request)
@@ -409,7 +411,7 @@ class Gate:
         if stored is not None:
             return _replay(request, *stored)
         try:
-            async with connection.begin_nested():
+            async with session.nested():
                 unit = await self._unit(session, try_)
                 answer = Answer(outcome=await run(unit, wanted))
         except Refusal as refusal:

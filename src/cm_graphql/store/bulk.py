@@ -32,6 +32,11 @@ async def insert(session: Session, table: Table, rows: Iterable[Row]) -> None:
     await _write(session, table, rows, _Writer.inserting)
 
 
+async def put(session: Session, table: Table, row: Row) -> None:
+    """Insert a row, or write it over the one of the same primary key."""
+    await session.put(_Writer.putting(table, tuple(row), session.sql_dialect).written([row]))
+
+
 async def update(session: Session, table: Table, rows: Iterable[Row]) -> None:
     """Set the given columns of the rows with the given ids; all name the same columns, none is fine."""
     await _write(session, table, rows, _Writer.updating)
@@ -86,6 +91,15 @@ class _Writer:
         one = f"{into}VALUES ({', '.join(_marks(dialect, len(names)))})"
         many = f"{into}SELECT * FROM {_arrays(table, names, dialect)} AS given"  # noqa: S608  our own names
         return cls(_converters(table, names, dialect), one, None if dialect.name == "sqlite" else many)
+
+    @classmethod
+    @lru_cache(maxsize=16)
+    def putting(cls, table: Table, names: tuple[str, ...], dialect: Dialect) -> "_Writer":
+        """To insert one, or write it over the one of the same primary key."""
+        key = [column.name for column in table.primary_key]
+        values = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
+        insert = cls.inserting(table, names, dialect)
+        return cls(insert._columns, f"{insert._one} ON CONFLICT ({_listed(key)}) DO UPDATE SET {values}", insert._many)
 
     @classmethod
     @lru_cache(maxsize=256)

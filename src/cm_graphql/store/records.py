@@ -221,27 +221,35 @@ async def lock_request(session: Session, request: IdempotentRequest) -> bool:
 
 async def stored_outcome(session: Session, request: IdempotentRequest, now: datetime) -> tuple[str, Any] | None:
     """The hash and outcome kept for a request, unless it is older than a day."""
+    for row in await session.ask(OUTCOME, **request.identity):
+        if row.created_date > now - timedelta(hours=IDEMPOTENCY_HOURS):
+            return row.request_hash, row.outcome
+    return None
+
+
+def _outcome(_among: Among) -> Select[Any]:
     c = t.idempotency_keys.c
-    row = await session.first(
-        select(c.request_hash, c.outcome).where(
-            c.viewer_id == request.viewer_id,
-            c.field == request.field,
-            c.key == request.key,
-            c.created_date > now - timedelta(hours=IDEMPOTENCY_HOURS),
-        )
+    return select(c.request_hash, c.outcome, c.created_date).where(
+        c.viewer_id == given("viewer"), c.field == given("field"), c.key == given("key")
     )
-    return None if row is None else (row.request_hash, row.outcome)
+
+
+OUTCOME: Final = Query(_outcome)
+"""What is kept for a request, however old."""
 
 
 async def store_outcome(session: Session, request: IdempotentRequest, outcome: Any, now: datetime) -> None:
     """Keep an outcome, in place of one that has expired or was not final."""
-    await forget_outcome(session, request)
-    await insert_outcome(session, request, outcome, now)
+    await bulk.put(session, t.idempotency_keys, _kept(request, outcome, now))
 
 
 async def insert_outcome(session: Session, request: IdempotentRequest, outcome: Any, now: datetime) -> None:
     """Keep the outcome of a request that has none."""
-    row = {
+    await bulk.insert(session, t.idempotency_keys, [_kept(request, outcome, now)])
+
+
+def _kept(request: IdempotentRequest, outcome: Any, now: datetime) -> dict[str, Any]:
+    return {
         "viewer_id": request.viewer_id,
         "field": request.field,
         "key": request.key,
@@ -249,18 +257,6 @@ async def insert_outcome(session: Session, request: IdempotentRequest, outcome: 
         "outcome": outcome,
         "created_date": now,
     }
-    await bulk.insert(session, t.idempotency_keys, [row])
-
-
-def _outcome(_among: Among) -> Select[Any]:
-    c = t.idempotency_keys.c
-    return select(c.created_date).where(
-        c.viewer_id == given("viewer"), c.field == given("field"), c.key == given("key")
-    )
-
-
-OUTCOME: Final = Query(_outcome)
-"""Whether a request has an outcome, however old."""
 
 
 async def forget_outcome(session: Session, request: IdempotentRequest) -> None:

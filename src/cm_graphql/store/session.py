@@ -1,7 +1,8 @@
 """One open transaction as the store's functions use it."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
 from iso4217 import Currency as Iso
@@ -12,7 +13,7 @@ from cm_graphql.domain.money import Currency
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import announce
 from cm_graphql.store.errors import wrapped
-from cm_graphql.store.inline import DRIVER
+from cm_graphql.store.inline import DRIVER, Inline
 from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
@@ -57,6 +58,24 @@ class Session:
             return await driver.ask(questions, [values for _, values in asked])
         except Exception as error:
             await self._fail(error)
+
+    @asynccontextmanager
+    async def nested(self) -> AsyncIterator[None]:
+        """Undo what is done meanwhile, and nothing else, where an exception leaves the block."""
+        if self.dialect != "sqlite":
+            async with self.connection.begin_nested():
+                yield
+            return
+        driver: Inline = self.connection.info[DRIVER]
+        driver.say("SAVEPOINT inside")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):  # where SQLite has undone everything, whoever has the transaction is told
+                driver.say("ROLLBACK TO inside")
+                driver.say("RELEASE inside")
+            raise
+        driver.say("RELEASE inside")
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator[None]:
