@@ -481,6 +481,17 @@ class Twins:
         return found
 
 
+def posted(pair: Twins, query: str, variables: dict[str, Any], request_id: str) -> bytes:
+    """A request as it goes over the wire."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    head = (
+        "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"authorization: {pair.headers['authorization']}\r\nx-request-id: {request_id}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 async def drafts(url: str, count: int) -> list[tuple[str, str]]:
     """The ids and the numbers of some new drafts."""
     database = Database.open(url)
@@ -676,16 +687,9 @@ async def test_a_mutation_is_stopped_at_its_deadline_and_not_by_whoever_hangs_up
             assert (stopped.status_code, stopped.headers["connection"]) == (503, "close")
             assert "idempotencyKey" in stopped.text
             slowness = 0.2
-            body = json.dumps(
-                {"query": UPDATE, "variables": {"input": {"key": pair.right, "comment": "gone"}}}
-            ).encode()
             port, before = pair.server.over_socket.base_url.port, await pair.known()
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            head = (
-                "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-                f"authorization: {pair.headers['authorization']}\r\ncontent-length: {len(body)}\r\n\r\n"
-            )
-            writer.write(head.encode() + body)
+            writer.write(posted(pair, UPDATE, {"input": {"key": pair.right, "comment": "gone"}}, "gone"))
             await writer.drain()
             await asyncio.sleep(0.1)
             writer.close()
@@ -695,3 +699,52 @@ async def test_a_mutation_is_stopped_at_its_deadline_and_not_by_whoever_hangs_up
 
         assert after.json()["data"]["updateCreditMemo"]["creditMemo"]["comment"] == "gone"
         assert not pair.server.shortcut._traffic._turns, "every turn was given back"
+
+
+async def test_what_is_asked_in_a_row_with_mutations_is_done_and_answered_in_its_order(
+    url: str, tmp_path: Path
+) -> None:
+    async with twins(url, tmp_path) as pair:
+        seen = "query ($key: ID!) { creditMemo(key: $key) { comment } }"
+        await pair.server.direct.post(
+            "/graphql", json={"query": seen, "variables": {"key": "no"}}, headers=pair.headers
+        )
+        await pair.known()
+        reader, writer = await asyncio.open_connection("127.0.0.1", pair.server.over_socket.base_url.port)
+        for number in range(12):
+            changes = posted(pair, UPDATE, {"input": {"key": pair.right, "comment": f"<{number}>"}}, f"a{number}")
+            writer.write(changes + posted(pair, seen, {"key": pair.right}, f"b{number}"))
+        await writer.drain()
+        heard = b""
+        while b"x-request-id: b11" not in heard or not heard.endswith(b"}}}"):
+            heard += await asyncio.wait_for(reader.read(65_536), 20)
+        writer.close()
+        answers = heard.split(b"HTTP/1.1 200 OK")[1:]
+
+        assert [answer.partition(b"x-request-id: ")[2].split()[0].decode() for answer in answers] == [
+            f"{kind}{number}" for number in range(12) for kind in "ab"
+        ]
+        assert all(f"<{at // 2}>".encode() in answer for at, answer in enumerate(answers))
+
+
+async def test_a_mutation_underway_is_finished_and_answered_at_the_end_of_the_server(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act = Gate.act
+
+    async def slowly(self: Gate, *asked: Any) -> Any:
+        await asyncio.sleep(0.5)
+        return await act(self, *asked)
+
+    async with twins(url, tmp_path) as pair:
+        before = await pair.known()
+        monkeypatch.setattr(Gate, "act", slowly)
+        body = {"query": UPDATE, "variables": {"input": {"key": pair.right, "comment": "the last"}}}
+        waiting = asyncio.create_task(pair.server.over_socket.post("/graphql", json=body, headers=pair.headers))
+        await asyncio.sleep(0.2)
+        await pair.server.end()
+        answer = await waiting
+
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert answer.json()["data"]["updateCreditMemo"]["creditMemo"]["comment"] == "the last"
+        assert pair.server.shortcut.answered == before + 1
