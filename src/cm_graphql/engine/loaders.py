@@ -153,15 +153,7 @@ class Loaders:
 
     async def node(self, node_type: NodeType, key: str) -> Any:
         """The row of an id as its type, or nothing."""
-
-        async def load(keys: list[str]) -> list[Any]:
-            wanted = and_(among(self.source.dialect, node_type.table.c.id, keys), self.visible(node_type))
-            rows = await self.source.rows(select(*node_type.columns).where(wanted))
-            at = node_type.positions["id"]
-            found = {row[at]: node_type.cls.of(row) for row in rows}  # type: ignore[attr-defined]
-            return [found.get(key) for key in keys]
-
-        return await self.loader(("node", node_type.prefix), load).load(key)
+        return await self.keyed(node_type, "id", key)
 
     async def keyed(self, node_type: NodeType, name: str, key: str) -> Any:
         """The row whose unique column `name` has this value, as its type, or nothing."""

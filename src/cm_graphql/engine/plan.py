@@ -221,14 +221,8 @@ def by_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: R
 
 def ask_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Statement:
     """The statement that reads rows by their ids."""
-    return ask_keys(view, view.rowset.kind.table.c.id, (*identity, "ids"), keys, run)
-
-
-def ask_keys(
-    view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], keys: Sequence[str], run: Run
-) -> Statement:
-    """The statement that reads the rows in which a column is one of these keys."""
-    return run.ask(identity, lambda: _reading(view, among(run.dialect, column, ()), run), keys)
+    ids = view.rowset.kind.table.c.id
+    return run.ask((*identity, "ids"), lambda: _reading(view, among(run.dialect, ids, ()), run), keys)
 
 
 def ask_key(view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], key: str, run: Run) -> Statement:
