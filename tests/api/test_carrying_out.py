@@ -109,6 +109,8 @@ def asked(dice: Random, side: Side) -> tuple[str, Input]:
             ("updateCreditMemo", {**memo, "comment": dice.choice(["!", None, "a" * 3_000, "\0"])}),
             ("updateCreditMemo", {**memo, "customFields": {"a__c": 1}, "transferredToAccounting": "YES"}),
             ("unapplyCreditMemoAsync", memo),
+            ("updateCreditMemos", {"memos": [{**memo, "comment": "1"}, {"key": "none"}, {**memo, "ifVersion": 1}]}),
+            ("updateCreditMemos", {"memos": []}),
         ]
     )
 
@@ -173,6 +175,8 @@ def test_usual_mutations_need_no_resolver(both: Both, shop: Shop) -> None:
         ("updateCreditMemo", {"key": memo, "comment": None, "dryRun": False}, "creditMemo { number }"),
         ("unpostCreditMemo", {"key": memo, "ifVersion": None}, "creditMemo { number }"),
         ("deleteCreditMemo", {"key": memo}, "deletedCreditMemoId"),
+        ("updateCreditMemos", {"memos": [{"key": memo}]}, "results { index creditMemo { id } userErrors { code } }"),
+        ("updateCreditMemos", {"memos": []}, "results { index }"),
     ):
         _, without = carried_out(both, name, wanted, selection)
         assert without == 1, name
@@ -185,7 +189,7 @@ def test_unusual_ones_are_left_to_resolvers(both: Both, shop: Shop) -> None:
         ("updateCreditMemo", {"key": memo, "comment": "?", "dryRun": True}, "creditMemo { comment }"),
         ("updateCreditMemo", {"key": memo}, "creditMemo { availableActions { action } }"),
         ("generateCreditMemoPdf", {"key": memo}, "pdfStatus { __typename }"),
-        ("updateCreditMemos", {"memos": [{"key": memo, "comment": "?"}]}, "results { index }"),
+        ("createCreditMemos", {"memos": []}, "results { index }"),
     ):
         _, without = carried_out(both, name, wanted, selection)
         assert without == 0, name

@@ -13,6 +13,7 @@ from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.operations import Operation
+from cm_graphql.engine.roots import Change
 from cm_graphql.engine.runner import Engine, Planned, ReadyChange, RootField
 from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
@@ -74,7 +75,7 @@ class Context:
         self.request_id = request_id
         self.response_extensions: dict[str, Any] = {}
         self._rehearsal: Rehearsal | None = None
-        self._carried_out: Answer | Exception | None = None
+        self._carried_out: Answer | BulkAnswer | Exception | None = None
         """What became of the only action of the request, if it was carried out before resolvers were asked."""
         self._root_field: RootField | None = None
         self._shown: Mapping[str, Mapping[str, Any]] = {}
@@ -106,7 +107,9 @@ class Context:
         """Do an action, once; what is read after it, is read anew."""
         if isinstance(self._carried_out, Exception):
             raise self._carried_out
-        answer = self._carried_out or await self._do(what, command)
+        answer = self._carried_out
+        if not isinstance(answer, Answer):
+            answer = await self._do(what, command)
         await self._acted([answer])
         return answer
 
@@ -134,9 +137,7 @@ class Context:
         change = ready.change
         self._root_field = RootField(ready.operation, ready.values, change.key)
         try:
-            self._carried_out = answer = await self._do(change.declared.what, ready.command)
-            await self._acted([answer])
-            payload = change.shape(self._shown, answer.outcome or {}, answer.faults)
+            payload = await self._payload(change, ready.command)
         except Exception as error:
             if self._carried_out is None:
                 self._carried_out = error
@@ -148,13 +149,35 @@ class Context:
         return ready.plan.in_order({change.key: payload})
 
     async def act_each(self, what: BulkAction[Any, Any], command: Any) -> BulkAnswer:
-        """Do each element of a bulk action; what is read after it, is read anew."""
+        """Do each element of a bulk action, once; what is read after it, is read anew."""
+        if isinstance(self._carried_out, Exception):
+            raise self._carried_out
+        answers = self._carried_out
+        if not isinstance(answers, BulkAnswer):
+            answers = await self._do_each(what, command)
+        if not answers.refused:
+            await self._acted(answers.elements)
+        return answers
+
+    async def _do_each(self, what: BulkAction[Any, Any], command: Any) -> BulkAnswer:
         try:
             answers, self._rehearsal = await self._through(self.api.gate.act_each(what, command, *self._who))
         except Refusal as refusal:
             return BulkAnswer(refused=refusal.faults)
-        await self._acted(answers)
         return BulkAnswer(elements=answers)
+
+    async def _payload(self, change: Change, command: Any) -> dict[str, Any]:
+        """Carry out a change, note what became of it, and make its payload."""
+        what = change.declared.what
+        if change.declared.is_bulk:
+            self._carried_out = answers = await self._do_each(what, command)
+            if not answers.refused:
+                await self._acted(answers.elements)
+            elements = [(answer.outcome or {}, answer.faults) for answer in answers.elements]
+            return change.shape(self._shown, {}, answers.refused, elements)
+        self._carried_out = answer = await self._do(what, command)
+        await self._acted([answer])
+        return change.shape(self._shown, answer.outcome or {}, answer.faults, ())
 
     @property
     def _who(self) -> tuple[Viewer, str | None]:

@@ -15,7 +15,7 @@ from cm_graphql.api.execution import Finished
 from cm_graphql.api.inputs import command_of, input_of, maker_of
 from cm_graphql.domain.errors import ErrorCode, Fault, field_name
 from cm_graphql.engine.arguments import Make
-from cm_graphql.engine.declare import NAMES, Acts, Named, Refused, typed
+from cm_graphql.engine.declare import NAMES, Acts, Elements, Index, Named, Refused, typed
 from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.resolve import find
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Outcome
@@ -104,15 +104,21 @@ def bulk_mutation(what: BulkAction[Any, Any], element: str, description: str, **
         element,
         f"What became of one element of `{_field_name(record)}`.",
         payload,
-        {"index": (int, "The element's place in the input, from 0.")},
+        {"index": (int, "The element's place in the input, from 0.", Index())},
     )
     fields = {
         "results": (
-            strawberry.field(description="Per element, in the order of the input, what became of it."),
+            strawberry.field(
+                description="Per element, in the order of the input, what became of it.",
+                metadata={"declared": Elements()},
+            ),
             f"list[{element}]",
         ),
         "user_errors": (
-            strawberry.field(description="What is wrong with the request as a whole; then no element was looked at."),
+            strawberry.field(
+                description="What is wrong with the request as a whole; then no element was looked at.",
+                metadata={"declared": Refused(user_errors)},
+            ),
             "list[UserError]",
         ),
     }
@@ -129,7 +135,8 @@ def bulk_mutation(what: BulkAction[Any, Any], element: str, description: str, **
             results=[result.of(answer, index=index) for index, answer in enumerate(answers.elements)], user_errors=[]
         )
 
-    return _field(resolve, record, made, description)
+    acts = Acts(what, what.scopes, partial(_commands, record), is_bulk=True)
+    return _field(resolve, record, made, description, declared=acts)
 
 
 def _command(run: Callable[..., Any]) -> type:
@@ -155,10 +162,11 @@ def _field(
 
 
 def _payload(
-    name: str, about: str, payload: PayloadFields, more: Mapping[str, tuple[Any, str]] | None = None
+    name: str, about: str, payload: PayloadFields, more: Mapping[str, tuple[Any, str, Any]] | None = None
 ) -> type[Payload]:
     fields: dict[str, tuple[StrawberryField, Any]] = {
-        key: (strawberry.field(description=text), annotation) for key, (annotation, text) in (more or {}).items()
+        key: (strawberry.field(description=text, metadata={"declared": declared}), annotation)
+        for key, (annotation, text, declared) in (more or {}).items()
     }
     for key, (annotation, text, *readers) in payload.items():
         resolver = _outcome_resolver(key, *readers)

@@ -43,7 +43,9 @@ from cm_graphql.engine.declare import (
     Acts,
     Computed,
     Derived,
+    Elements,
     Embedded,
+    Index,
     Loaded,
     Named,
     NodeType,
@@ -169,7 +171,7 @@ class Compiler:
             rows *= MOST_OBJECTS
         if isinstance(declared, Named):
             yield place, partial(self._named, key, declared.name, graphql_field, details, rows)
-        elif declared is None or isinstance(declared, Acts):
+        elif declared is None or isinstance(declared, Acts | Elements):
             for label, inner in self.subfields(named, details).items():
                 yield from self._payload(key, f"{place}.{label}", named, inner, rows)
 
@@ -200,7 +202,7 @@ class Compiler:
         if code.children:
             return None  # what is to be read of a fault
         scopes = frozenset(declared.scopes).union(*(root.scopes for root in roots.values()))
-        return Change(key, declared, command, scopes, code.function("found, outcome, faults", entries))
+        return Change(key, declared, command, scopes, code.function("found, outcome, faults, elements", entries))
 
     # --- objects ------------------------------------------------------------------------------------------------------
 
@@ -396,7 +398,9 @@ class _OfObject:
 
 
 class _OfOutcome:
-    """Compiles fields of a payload, of the `outcome` of an action, of what was `found` of it, and of its `faults`."""
+    """Compiles fields of a payload, of the `outcome` of an action, of what was `found` of it, and of its `faults`; of a
+    bulk action each of the `elements` has those.
+    """
 
     def __init__(self, compiler: Compiler, key: str, roots: Mapping[str, Root]) -> None:
         self._compiler = compiler
@@ -409,6 +413,12 @@ class _OfOutcome:
         if isinstance(declared, Refused) and is_object_type(named):
             entries = self._compiler.entries(_OfObject(self._compiler, MOST_OBJECTS), named, inner, code)
             return f"[{entries} for r in {code.constant(declared.of)}(faults)]"
+        if isinstance(declared, Elements):
+            source = _OfOutcome(self._compiler, f"{self._key}.{_key(inner)}", self._roots)
+            entries = self._compiler.entries(source, named, inner, code)
+            return f"[{entries} for index, (outcome, faults) in enumerate(elements)]"
+        if isinstance(declared, Index):
+            return "index"
         if not isinstance(declared, Named):
             raise Unplanned
         value = f"outcome.get({declared.name!r})"

@@ -133,6 +133,18 @@ class Acts:
     command: Callable[[Any, ValueNode], Callable[[Mapping[str, Any]], Any] | None]
     """Given the type of the only argument and its value in a document: what makes a command of the coerced variables,
     and Undefined where resolvers have to look at them. None where they always have to."""
+    is_bulk: bool = False
+    """Whether it does something to each of several elements, with an outcome of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """A field of a bulk mutation's payload: what became of each element."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A field of what became of an element: its place, from 0."""
 
 
 @dataclass(frozen=True, slots=True)

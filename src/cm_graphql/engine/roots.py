@@ -1,6 +1,6 @@
 """Root fields of plans, where reading begins, and plans as wholes."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,9 +174,9 @@ class Change:
     """Makes the command of the coerced variables; Undefined where resolvers have to look at them."""
     scopes: frozenset[str]
     """What a caller must be allowed to do, to do it and to read all of it."""
-    shape: Callable[[Mapping[str, Mapping[str, Object]], Mapping[str, Any], Any], Object]
-    """Makes the payload of what was found, by place and by id, of the outcome and of the faults; a KeyError where
-    something was not found, of which resolvers may know more."""
+    shape: Callable[[Mapping[str, Mapping[str, Object]], Mapping[str, Any], Any, Sequence[tuple[Any, Any]]], Object]
+    """Makes the payload of what was found, by place and by id, of the outcome and the faults, and of those of each
+    element; a KeyError where something was not found, of which resolvers may know more."""
 
 
 @dataclass
