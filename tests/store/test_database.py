@@ -1,6 +1,7 @@
 """Transactions keep their promises on both databases: nothing lost, nothing half done, nobody waits forever."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -325,3 +326,33 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> 
 @pytest.mark.parametrize("url", ["postgresql://u:p@h/db", "postgres://u:p@h/db", "postgresql+asyncpg://u:p@h/db"])
 def test_every_spelling_of_postgresql_means_asyncpg(url: str) -> None:
     assert Database.open(url).writers.driver == "asyncpg"
+
+
+@pytest.mark.skipif("sqlite" not in chosen_kinds(), reason="only SQLite's connections have threads")
+@pytest.mark.parametrize("steps", range(8))
+def test_a_connection_that_nobody_waits_for_any_more_leaves_no_thread_behind(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    failures: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+
+    async def look(database: Database) -> None:
+        async with database.read() as connection:
+            await connection.execute(select(1))
+
+    async def stop_while_connecting(url: str) -> None:
+        database = Database.open(url)
+        looking = asyncio.create_task(look(database))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.wait([looking])
+
+    with databases.fresh("sqlite") as url:
+        for _ in range(5):
+            asyncio.run(stop_while_connecting(url))
+
+    for thread in threading.enumerate():
+        if "connection_worker" in thread.name:
+            thread.join(timeout=5)
+    assert failures == []

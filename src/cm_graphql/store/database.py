@@ -284,7 +284,7 @@ def migration_engine(url: str) -> AsyncEngine:
     return create_async_engine(parsed, poolclass=NullPool, connect_args=options)
 
 
-class _Connection(aiosqlite.Connection):
+class _Connection(inline.Opened):
     """Stops its statement when whoever waits for it is cancelled: its thread would go on to the end.
 
     The transaction is undone at once. SQLAlchemy closes the connection only, and as long as any traceback still holds

@@ -27,7 +27,24 @@ PROGRESS_STEPS: Final = 50_000
 _NEVER: Final = float("inf")
 
 
-class Inline(aiosqlite.Connection):
+class Opened(aiosqlite.Connection):
+    """A connection that is opened to the end, and closed again, where nobody waits for it any more.
+
+    Its thread would else answer an event loop that is gone, as where a server stops while it connects.
+    """
+
+    async def _connect(self) -> aiosqlite.Connection:
+        task: asyncio.Future[aiosqlite.Connection] = asyncio.ensure_future(super()._connect())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if task.exception() is None:
+                await self.close()
+            raise
+
+
+class Inline(Opened):
     """A connection whose statements run in the event loop, save those that may take long or wait for somebody."""
 
     apart = False
