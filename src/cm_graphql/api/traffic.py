@@ -327,7 +327,7 @@ class Window:
             recent = self._callers[caller] = Recent()
         else:
             self._callers.move_to_end(caller)
-        if recent.total(now - self._seconds) >= self._amount:
+        if recent.total(now, self._seconds) >= self._amount:
             return False
         recent.add(now, self._seconds / SLOTS)
         return True
@@ -335,7 +335,7 @@ class Window:
     def test(self, caller: str) -> bool:
         """Whether another request would be let through."""
         recent = self._callers.get(caller)
-        return recent is None or recent.total(self._clock() - self._seconds) < self._amount
+        return recent is None or recent.total(self._clock(), self._seconds) < self._amount
 
     def wait(self, caller: str) -> float:
         """Seconds until the first of the requests counted leave the window."""
@@ -351,7 +351,7 @@ class Window:
     def _forget(self, now: float) -> None:
         """Let go of the two callers that were silent for longest, if they are out of the window."""
         for caller in list(islice(self._callers, 2)):
-            if not self._callers[caller].total(now - self._seconds):
+            if not self._callers[caller].total(now, self._seconds):
                 del self._callers[caller]
 
 
@@ -374,9 +374,9 @@ class Recent:
         self.slots: deque[Slot] = deque()
         self._total = 0
 
-    def total(self, begin: float) -> int:
-        """How many there are in the window that begins after this time."""
-        while self.slots and self.slots[0].ended <= begin:
+    def total(self, now: float, seconds: float) -> int:
+        """How many there are in the window of so many seconds that ends now."""
+        while self.slots and self.slots[0].ended + seconds <= now:
             self._total -= self.slots.popleft().count
         return self._total
 
