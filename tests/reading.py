@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 import strawberry
 import structlog
 from sqlalchemy import event
@@ -18,7 +19,7 @@ from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.viewer import LOCAL, Viewer
 from cm_graphql.store.database import Database
-from cm_graphql.store.direct import open_direct
+from cm_graphql.store.direct import Direct, Work, open_direct
 from rows import Rows
 
 BAD_USER_INPUT = "BAD_USER_INPUT"
@@ -133,3 +134,27 @@ def reading(url: str, schema: strawberry.Schema | None = None) -> Iterator[Reade
         yield reader
     finally:
         reader.close()
+
+
+@contextmanager
+def asked_of(direct: Direct) -> Iterator[list[str]]:
+    """The statements that plans ask meanwhile."""
+    asked: list[str] = []
+    run = direct.run
+
+    async def noting(work: Work, **options: Any) -> Any:
+        def noted() -> Work:
+            rows: Any = None
+            try:
+                while True:
+                    statement = work.send(rows)
+                    asked.append(statement[0])
+                    rows = yield statement
+            except StopIteration as done:
+                return done.value
+
+        return await run(noted(), **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "run", noting)
+        yield asked

@@ -1,6 +1,8 @@
 """The wiring: what the settings make of the world outside, and what a server does by itself."""
 
 import asyncio
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +27,19 @@ from servers import running
 def settings(**given: Any) -> Settings:
     """Settings of a server."""
     return Settings(**given)
+
+
+def test_the_program_loads_no_orm_and_whoever_asks_for_sessions_still_gets_them() -> None:
+    program = """
+import sys
+import cm_graphql.app
+assert not {"sqlalchemy.orm", "sqlalchemy.ext.asyncio.session", "rich"} & sys.modules.keys()
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
+assert AsyncSession.__module__ == "sqlalchemy.ext.asyncio.session"
+assert async_scoped_session.__module__ == "sqlalchemy.ext.asyncio.scoping"
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_avalara_is_there_when_its_account_is_known() -> None:

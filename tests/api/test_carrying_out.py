@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cm_graphql.api.schema import schema
 from cm_graphql.operations.viewer import ADMIN, LOCAL, Viewer
 from inventing import Inventor, flawed
-from reading import plain
+from reading import asked_of, plain
 from shopping import Input, Shop
 
 STATE = """query ($id: ID!) { node(id: $id) { ... on CreditMemo {
@@ -229,26 +229,8 @@ def test_a_bug_while_it_is_done_is_told_once_and_nothing_is_tried_again(
 
 def test_a_payload_is_read_with_one_statement_for_each_kind_of_thing(both: Both, shop: Shop) -> None:
     memo = shop.posted("30.00")
-    asked: list[str] = []
-    direct = shop.engine._direct
-    run = direct.run
-
-    async def noting(work: Any, **options: Any) -> Any:
-        def noted() -> Any:
-            rows: Any = None
-            try:
-                while True:
-                    statement = work.send(rows)
-                    asked.append(statement[0])
-                    rows = yield statement
-            except StopIteration as done:
-                return done.value
-
-        return await run(noted(), **options)
-
     selection = "creditMemo { number account { name } items { nodes { amount } } }"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(direct, "run", noting)
+    with asked_of(shop.engine._direct) as asked:
         _, without = carried_out(both, "updateCreditMemo", {"key": memo, "comment": "?"}, selection)
 
     assert (without, len(asked)) == (1, 3)

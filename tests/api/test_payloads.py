@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cm_graphql.api.schema import schema
 from cm_graphql.operations.viewer import ADMIN, LOCAL, Viewer
 from inventing import Inventor
-from reading import unsigned
+from reading import asked_of, unsigned
 from shopping import Input, Shop
 
 Asked = tuple[str, Input]
@@ -163,26 +163,8 @@ def test_each_mutation_of_a_document_answers_with_what_it_has_done(repeats: Repe
 
 def test_a_bulk_reads_all_that_it_changed_with_the_statements_of_one(repeats: Repeats, shop: Shop) -> None:
     drafts = [shop.draft() for _ in range(4)]
-    asked: list[str] = []
-    direct = repeats.engine._direct
-    run = direct.run
-
-    async def noting(work: Any, **options: Any) -> Any:
-        def noted() -> Any:
-            rows: Any = None
-            try:
-                while True:
-                    statement = work.send(rows)
-                    asked.append(statement[0])
-                    rows = yield statement
-            except StopIteration as done:
-                return done.value
-
-        return await run(noted(), **options)
-
     selection = "creditMemo { number account { name } items { nodes { amount } } }"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(direct, "run", noting)
+    with asked_of(repeats.engine._direct) as asked:
         results = shop.each("updateCreditMemos", {"memos": [{"key": key, "comment": "?"} for key in drafts]}, selection)
 
     assert [len(result["creditMemo"]["items"]["nodes"]) for result in results] == [1] * 4

@@ -55,8 +55,7 @@ async def attempt(
     whatever `work` raises; in both cases nothing was done.
     """
     connections = database.straight
-    if connections is None:
-        raise Overtaken("only PostgreSQL has round trips to save")
+    assert connections is not None, "only PostgreSQL has round trips to save"
     try:
         async with connections.one() as connection:
             session = AtOnce(database.writers, connection, memo_id, target_id, request)

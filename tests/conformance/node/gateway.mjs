@@ -14,6 +14,7 @@ import { graphql, parse } from "graphql";
 import WebSocket from "ws";
 import { COMMENT, WATCH, number } from "./billing.mjs";
 import { check, endpoint, pause, socketEndpoint } from "./checks.mjs";
+import { CUSTOMERS } from "./customers.mjs";
 
 const headers = { authorization: process.argv[3] };
 const executor = (options) => new UrlLoader().getExecutorAsync(endpoint, { headers, ...options });
@@ -23,14 +24,6 @@ const ask = async (document, variables) => {
   return data;
 };
 
-const OTHER = `
-  extend schema @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key", "@shareable"])
-  type Query { customers: [Customer!]! }
-  type Customer @key(fields: "id") { id: ID! account: Account! lastMemo: CreditMemo }
-  type Account @key(fields: "number", resolvable: false) { number: String! }
-  type CreditMemo @key(fields: "id", resolvable: false) { id: ID! }
-  type PageInfo @shareable { hasNextPage: Boolean! hasPreviousPage: Boolean! startCursor: String endCursor: String }
-`;
 const memos = (await ask("{ creditMemos(first: 3) { nodes { id number account { number name } } } }")).creditMemos.nodes;
 const customers = memos.map(({ id, account }, index) => ({
   __typename: "Customer",
@@ -49,7 +42,7 @@ await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
 const { sdl } = (await ask("{ _service { sdl } }"))._service;
 const composed = composeServices([
   { name: "memos", url: endpoint, typeDefs: parse(sdl) },
-  { name: "customers", url: `http://127.0.0.1:${other.address().port}/`, typeDefs: parse(OTHER) },
+  { name: "customers", url: `http://127.0.0.1:${other.address().port}/`, typeDefs: parse(CUSTOMERS) },
 ]);
 const gateway = createGatewayRuntime({
   supergraph: composed.supergraphSdl,
