@@ -138,7 +138,7 @@ def test_the_source_rule_puts_lines_where_the_clerk_puts_them_or_refuses_with_th
     named = iter(names)
     invoice = replace(
         invoice,
-        lines=tuple(replace(line, name=next(named)) if line.is_tax else line for line in invoice.lines),
+        lines=tuple(line._replace(name=next(named)) if line.is_tax else line for line in invoice.lines),
     )
     own = [line.id for line in invoice.lines if not line.is_tax]
     memo = memo_of(credits, currency)

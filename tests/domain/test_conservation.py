@@ -84,7 +84,7 @@ class Billing(RuleBasedStateMachine):
         target = a_target(*shown, number=number, debit_memo=number == 3, currency=self.currency.code)
         half_paid = target.lines[0].worth // 2 // self.currency.cent * self.currency.cent
         if half_paid > 0 and target.balance >= half_paid:
-            target = replace(target, lines=(replace(target.lines[0], paid=half_paid), *target.lines[1:]))
+            target = replace(target, lines=(target.lines[0]._replace(paid=half_paid), *target.lines[1:]))
         return target
 
     def _memo(self, number: int, wanted: Any) -> CreditMemo:

@@ -124,10 +124,10 @@ class DebitMemo:
         """The tax that exemptions waived."""
         return sum(tax.exempt_amount for item in self.items for tax in item.taxation_items)
 
-    @cached_property
+    @property
     def credited(self) -> int:
         """Credit applied to it: `beAppliedAmount`."""
-        return sum(line.credited for line in self.target.lines)
+        return self.target.credited
 
     @property
     def balance(self) -> int:

@@ -35,18 +35,14 @@ def place(memo: CreditMemo, movements: Sequence[tuple[str, Mapping[Pair, int]]],
     del by_line  # there may be hundreds of thousands
     parts = _changed_parts(memo, [(None, unapplied), *movements], stamp)
     del unapplied
-    return replace(memo, items=items, parts=parts)
+    return memo.moved(items, parts)
 
 
 def pay_out(memo: CreditMemo, amounts: Mapping[Pair, int], stamp: Stamp) -> CreditMemo:
     """Let money leave a memo's unapplied part for good, given what each line gives."""
     by_line = {source_id: amount for (source_id, _), amount in amounts.items()}
     unapplied: dict[Pair, int] = {(source_id, None): -amount for source_id, amount in by_line.items()}
-    return replace(
-        memo,
-        items=_used(memo, refunded=by_line),
-        parts=_changed_parts(memo, [(None, unapplied)], stamp),
-    )
+    return memo.moved(_used(memo, refunded=by_line), _changed_parts(memo, [(None, unapplied)], stamp))
 
 
 def first_part(memo: CreditMemo, stamp: Stamp) -> tuple[Part, ...]:
@@ -60,14 +56,13 @@ def credit(target: Target, amounts: Mapping[Pair, int]) -> Target:
     gains: dict[str | None, int] = {}
     for (_, line_id), amount in amounts.items():
         gains[line_id] = gains.get(line_id, 0) + amount
-    return replace(
-        target,
-        lines=tuple(
+    return target.with_lines(
+        tuple(
             [
-                replace(line, credited=line.credited + gains[line.id]) if gains.get(line.id) else line
+                line._replace(credited=line.credited + gains[line.id]) if line.id in gains else line
                 for line in target.lines
             ]
-        ),
+        )
     )
 
 
@@ -132,20 +127,16 @@ def _changed_part(
     if part is not None:
         left = dict(amounts)
         for item_part in part.item_parts:
-            change = left.pop((item_part.source_id, item_part.target_id), 0)
-            if change == 0:
+            pair = (item_part.source_id, item_part.target_id)
+            if pair not in left:
                 item_parts.append(item_part)
-            elif item_part.amount + change != 0:
-                item_parts.append(replace(item_part, amount=item_part.amount + change))
+            elif amount := item_part.amount + left.pop(pair):
+                item_parts.append(item_part._replace(amount=amount))
         new = left
-    item_parts.extend(
-        ItemPart(
-            id=stamp.new_id("cip"), position=next(positions), amount=amount, source_id=source_id, target_id=line_id
-        )
-        for (source_id, line_id), amount in new.items()
-    )
+    for (source_id, line_id), gained in new.items():
+        item_parts.append(ItemPart(stamp.new_id("cip"), next(positions), gained, source_id, line_id))
     if not item_parts:
         return None
     if part is None:
         return Part(id=stamp.new_id("cmp"), target_id=target_id, item_parts=tuple(item_parts))
-    return replace(part, item_parts=tuple(item_parts))
+    return part._replace(item_parts=tuple(item_parts))

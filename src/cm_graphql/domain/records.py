@@ -4,13 +4,13 @@ Amounts are integers of ten-thousandths (see `money`); quantities, prices and ra
 derived is derived here and only copied into columns by the store, for queries.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from cm_graphql.domain.enums import (
     CreditFromItemSource,
@@ -26,6 +26,8 @@ from cm_graphql.domain.enums import (
     YesNo,
 )
 from cm_graphql.domain.money import Currency
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,7 @@ def _check_line(worth: int, applied: int, refunded: int) -> None:
     assert sign * (worth - applied - refunded) >= 0, "more was used of a line than it is worth"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemPart:
+class ItemPart(NamedTuple):
     """How much of one credit line lies in a part, and on which line of its target (domain.md 2.5)."""
 
     id: str
@@ -193,8 +194,7 @@ class ItemPart:
     """A line of the target document, or nothing in the unapplied part."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """What one target received from a memo, or what of the memo is unapplied (domain.md 2.4)."""
 
     id: str
@@ -205,7 +205,7 @@ class Part:
     @property
     def amount(self) -> int:
         """The sum of its item parts (domain.md 4.2.5)."""
-        return sum(part.amount for part in self.item_parts)
+        return sum([item_part.amount for item_part in self.item_parts])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +226,13 @@ class MemoHead:
         return self.number or self.id
 
 
+def _like(record: R, **changes: Any) -> R:
+    """A record without slots like another one, unchecked; `dataclasses.replace` takes four times as long."""
+    same = object.__new__(type(record))
+    same.__dict__.update(record.__dict__, **changes)
+    return same
+
+
 @dataclass(frozen=True, kw_only=True)
 class MovableMemo:
     """What movements of money see of a credit memo, with its lines and, once it is posted, its parts."""
@@ -240,6 +247,10 @@ class MovableMemo:
     parts: tuple[Part, ...] = ()
     reversed: bool = False
     version: int = 1
+    lines: tuple[CreditLine, ...] = field(init=False, repr=False, compare=False)
+    """All lines in the order money leaves them: each item, then its taxation items (domain.md 4.4)."""
+    open_amounts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """What each of the lines has unapplied."""
     amount: int = field(init=False, repr=False, compare=False)
     """The total including tax (domain.md 4.1)."""
     tax_amount: int = field(init=False, repr=False, compare=False)
@@ -264,68 +275,70 @@ class MovableMemo:
     def _add_up(self) -> None:
         # One walk over lines of which there may be 300,000; a sum of a generator each takes three times as long.
         net = taxes = applied = refunded = 0
+        lines: list[CreditLine] = []
+        open_amounts: list[int] = []
         for item in self.items:
             net += item.net
             applied += item.applied
             refunded += item.refunded
+            lines.append(item)
+            open_amounts.append(item.net - item.applied - item.refunded)
             for tax in item.taxation_items:
                 taxes += tax.tax_amount
                 applied += tax.applied
                 refunded += tax.refunded
-        self.__dict__.update(amount=net + taxes, tax_amount=taxes, applied=applied, refunded=refunded)
+                lines.append(tax)
+                open_amounts.append(tax.tax_amount - tax.applied - tax.refunded)
+        self.__dict__.update(
+            lines=tuple(lines),
+            open_amounts=tuple(open_amounts),
+            amount=net + taxes,
+            tax_amount=taxes,
+            applied=applied,
+            refunded=refunded,
+        )
 
     def _check_parts(self) -> None:
         """Assert domain.md 4.2.4 and 4.2.5: parts and lines say the same, on both paths."""
-        unapplied: dict[str, int] = {}
-        applied: dict[str, int] = {}
+        unapplied: defaultdict[str, int] = defaultdict(int)
+        applied: defaultdict[str, int] = defaultdict(int)
         for part in self.parts:
             assert part.item_parts, "a part without item parts is gone"
             on_nothing = part.target_id is None
             placed = unapplied if on_nothing else applied
             total = 0
-            for item_part in part.item_parts:
-                amount = item_part.amount
+            for _, _, amount, source_id, target_id in part.item_parts:
                 assert amount != 0, "an item part at zero is gone"
-                assert (item_part.target_id is None) == on_nothing
-                placed[item_part.source_id] = placed.get(item_part.source_id, 0) + amount
+                assert (target_id is None) == on_nothing
+                placed[source_id] += amount
                 total += amount
             assert total >= 0
-        for line, left in zip(self.lines, self.open_amounts, strict=True):
-            assert unapplied.pop(line.id, 0) == left, "the unapplied part holds what is unapplied"
-            assert applied.pop(line.id, 0) == line.applied, "what a line gave lies in item parts"
-        assert not unapplied, "parts hold money of this memo's lines alone"
-        assert not applied, "parts hold money of this memo's lines alone"
+        lines = list(zip(self.lines, self.open_amounts, strict=True))
+        assert unapplied == {line.id: left for line, left in lines if left}, "the unapplied part holds what is so"
+        assert applied == {line.id: line.applied for line in self.lines if line.applied}, (
+            "what a line gave lies in item parts"
+        )
         assert len({part.target_id for part in self.parts}) == len(self.parts), "one part per target"
-
-    @cached_property
-    def lines(self) -> tuple[CreditLine, ...]:
-        """All lines in the order money leaves them: each item, then its taxation items (domain.md 4.4)."""
-        lines: list[CreditLine] = []
-        for item in self.items:
-            lines.append(item)
-            lines.extend(item.taxation_items)
-        return tuple(lines)
-
-    @cached_property
-    def open_amounts(self) -> tuple[int, ...]:
-        """What each of the lines has unapplied."""
-        return tuple([line.unapplied for line in self.lines])
 
     @property
     def unapplied(self) -> int:
         """What is still to be used (domain.md 4.2.1)."""
         return self.amount - self.applied - self.refunded
 
-    @cached_property
+    @property
     def is_used(self) -> bool:
         """Whether any line was applied or refunded; the header may be 0 although lines are used (domain.md 1.7)."""
         return any(line.applied or line.refunded for line in self.lines)
 
+    def moved(self, items: tuple[CreditMemoItem, ...], parts: tuple[Part, ...]) -> Self:
+        """The same memo after its money moved, added up and checked anew."""
+        same = _like(self, items=items, parts=parts)
+        same.__post_init__()
+        return same
+
     def at_version(self, version: int) -> Self:
         """The same memo at another version; nothing else of it is checked or added up anew."""
-        same = copy(self)
-        object.__setattr__(same, "version", version)
-        return same
+        return _like(self, version=version)
 
     @property
     def name(self) -> str:
@@ -365,14 +378,13 @@ class CreditMemo(MovableMemo):
     custom_fields: Mapping[str, Any] = field(default_factory=dict)
     net_suite: Mapping[str, Any] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def exempt_amount(self) -> int:
         """The tax that exemptions waived."""
         return sum(tax.exempt_amount for item in self.items for tax in item.taxation_items)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetLine:
+class TargetLine(NamedTuple):
     """A line of an invoice or debit memo that money can be applied to: an item or a taxation item."""
 
     id: str
@@ -387,11 +399,6 @@ class TargetLine:
     location_code: str | None = None
     jurisdiction: str | None = None
     tax_rate: Decimal | None = None
-
-    def __post_init__(self) -> None:
-        sign = -1 if self.worth < 0 else 1
-        assert sign * self.balance >= 0, "a balance keeps its line's sign (domain.md 4.2.6, 4.2.8)"
-        assert sign * self.credited >= 0
 
     @property
     def is_tax(self) -> bool:
@@ -416,6 +423,24 @@ class Target:
     document_date: date
     lines: tuple[TargetLine, ...]
     """In order: each item by creation, followed by its taxation items (domain.md 4.4)."""
+    balances: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """What is still owed on each of its lines."""
+    balance: int = field(init=False, repr=False, compare=False)
+    """What is still owed on it."""
+    credited: int = field(init=False, repr=False, compare=False)
+    """The credit that was applied to it."""
+
+    def __post_init__(self) -> None:
+        credited = 0
+        balances: list[int] = []
+        for line in self.lines:
+            balance = line.worth - line.credited - line.paid
+            sign = -1 if line.worth < 0 else 1
+            assert sign * balance >= 0, "a balance keeps its line's sign (domain.md 4.2.6, 4.2.8)"
+            assert sign * line.credited >= 0
+            credited += line.credited
+            balances.append(balance)
+        self.__dict__.update(balances=tuple(balances), balance=sum(balances), credited=credited)
 
     @property
     def is_invoice(self) -> bool:
@@ -432,15 +457,11 @@ class Target:
         """How a message calls it elsewhere."""
         return f"{'invoice' if self.is_invoice else 'debit memo'} {self.number}"
 
-    @cached_property
-    def balances(self) -> tuple[int, ...]:
-        """What is still owed on each of its lines."""
-        return tuple([line.balance for line in self.lines])
-
-    @cached_property
-    def balance(self) -> int:
-        """What is still owed on it."""
-        return sum(self.balances)
+    def with_lines(self, lines: tuple[TargetLine, ...]) -> "Target":
+        """The same document with lines that gained or lost credit, checked anew."""
+        same = _like(self, lines=lines)
+        same.__post_init__()
+        return same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Credit memos between rows and records: loaded whole, saved by what changed."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -210,35 +210,35 @@ def _item(row: Row[Any], taxes: tuple[TaxationItem, ...]) -> CreditMemoItem:
     )
 
 
-async def _parts_of(session: Session, memo_ids: Sequence[str]) -> defaultdict[str, list[Part]]:
+async def _parts_of(session: Session, memo_ids: Sequence[str]) -> Mapping[str, Sequence[Part]]:
     """The parts of each memo, in the order of their making."""
-    inside, parts = await AT_ONCE.each(session, (ITEM_PARTS, {"ids": memo_ids}), (PARTS, {"ids": memo_ids}))
-    return await parts_from(inside, parts, {})
+    gathered, memos = PartsOf({}), {"ids": memo_ids}
+    await AT_ONCE.each(session, (ITEM_PARTS, memos, gathered.take_item_parts), (PARTS, memos, gathered.take_parts))
+    return gathered.memos
 
 
-async def parts_from(
-    item_parts: AsyncIterator[Sequence[Any]], parts: AsyncIterator[Sequence[Any]], known: Mapping[str, str]
-) -> defaultdict[str, list[Part]]:
-    """The parts of each memo, from what `ITEM_PARTS` and `PARTS` answer; ids of `known` lines are not kept twice."""
-    inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
-    async for page in item_parts:
-        for row in page:
-            inside[row.part_id].append(
-                ItemPart(
-                    id=row.id,
-                    position=row.position,
-                    amount=row.amount,
-                    source_id=known.get(row.source_line_id, row.source_line_id),
-                    target_id=row.target_line_id,
-                )
-            )
-    found: defaultdict[str, list[Part]] = defaultdict(list)
-    async for page in parts:
-        for row in page:
-            found[row.credit_memo_id].append(
-                Part(id=row.id, target_id=row.invoice_id or row.debit_memo_id, item_parts=tuple(inside[row.id]))
-            )
-    return found
+class PartsOf:
+    """Gathers the parts of memos from the rows of `ITEM_PARTS` and then of `PARTS`."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        """Ids of `known` lines are not kept twice."""
+        self.memos: defaultdict[str, list[Part]] = defaultdict(list)
+        """The parts of each memo, in the order of their making."""
+        self._known = known
+        self._inside: defaultdict[str, list[ItemPart]] = defaultdict(list)
+
+    def take_item_parts(self, rows: Sequence[Any]) -> None:
+        """Gather what lies in parts."""
+        known, inside = self._known, self._inside
+        for key, position, amount, source_id, target_id, part_id in rows:
+            source_id = known.get(source_id, source_id) if known else source_id
+            inside[part_id].append(ItemPart(key, position, amount, source_id, target_id))
+
+    def take_parts(self, rows: Sequence[Any]) -> None:
+        """Make the parts; what lies in them is known by now."""
+        for row in rows:
+            inside = tuple(self._inside.pop(row.id))
+            self.memos[row.credit_memo_id].append(Part(row.id, row.invoice_id or row.debit_memo_id, inside))
 
 
 def _parts(among: Among) -> Select[Any]:
@@ -249,7 +249,7 @@ def _parts(among: Among) -> Select[Any]:
 
 def _item_parts(among: Among) -> Select[Any]:
     c = t.credit_memo_item_parts.c
-    columns = (c.id, c.part_id, c.position, c.amount, c.source_line_id, c.target_line_id)
+    columns = (c.id, c.position, c.amount, c.source_line_id, c.target_line_id, c.part_id)
     return select(*columns).where(among(c.credit_memo_id, "ids")).order_by(c.position)
 
 

@@ -4,7 +4,7 @@ A memo of 300,000 lines fits into memory that way, and costs a statement per tab
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 from sqlalchemy import Row, Select, func, select
@@ -23,7 +23,7 @@ from cm_graphql.domain.records import (
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.holds import HOLDERS
-from cm_graphql.store.memos import ITEM_PARTS, PARTS, number_of, parts_from, save_parts, touched, used
+from cm_graphql.store.memos import ITEM_PARTS, PARTS, PartsOf, number_of, save_parts, touched, used
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import CURRENCY, Session
 from cm_graphql.store.statements import Among, Query, given
@@ -47,28 +47,38 @@ async def load_with_holder(
         return None
     # Once the memo is locked, nothing of it changes, nor who holds it: so all of it can be asked at once.
     memo, memos = {"memo": memo_id}, {"ids": [memo_id]}
-    tax_rows, item_rows, item_parts, parts, holding, currencies = await reading.each(
-        session,
-        (TAXES, memo),
-        (ITEMS, memo),
-        (ITEM_PARTS, memos),
-        (PARTS, memos),
-        (HOLDERS, memos),
-        (CURRENCY, {"code": row.currency}),
-    )
     taxes: defaultdict[str, list[TaxationItem]] = defaultdict(list)
-    async for page in tax_rows:
-        for tax in page:
-            taxes[tax.memo_item_id].append(_moving_tax(tax))
     items: list[CreditMemoItem] = []
-    async for page in item_rows:
-        items.extend(_moving_item(item, tuple(taxes.get(item.id, ())), whence=not reading.paged) for item in page)
-    known = {line_id: line_id for line_id in _ids(items)} if reading.paged else {}
-    placed = (await parts_from(item_parts, parts, known))[memo_id]
-    holder = next(iter([held.holder async for page in holding for held in page]), None)
-    currency = session.know_currency(row.currency, [known async for page in currencies for known in page])
-    del taxes
-    return await reading.apart(lambda: _moving_memo(row, currency, tuple(items), tuple(placed))), holder
+    known: dict[str, str] = {}
+    parts = PartsOf(known)
+    holders: list[Any] = []
+    currencies: list[Any] = []
+
+    def take_taxes(rows: Sequence[Any]) -> None:
+        for tax in rows:
+            taxes[tax.memo_item_id].append(_moving_tax(tax))
+
+    def take_items(rows: Sequence[Any]) -> None:
+        for item in rows:
+            made = _moving_item(item, tuple(taxes.pop(item.id, ())), whence=not reading.paged)
+            items.append(made)
+            if reading.paged:
+                known[made.id] = made.id
+                known.update((tax.id, tax.id) for tax in made.taxation_items)
+
+    await reading.each(
+        session,
+        (TAXES, memo, take_taxes),
+        (ITEMS, memo, take_items),
+        (ITEM_PARTS, memos, parts.take_item_parts),
+        (PARTS, memos, parts.take_parts),
+        (HOLDERS, memos, holders.extend),
+        (CURRENCY, {"code": row.currency}, currencies.extend),
+    )
+    currency = session.know_currency(row.currency, currencies)
+    placed = tuple(parts.memos[memo_id])
+    moving = await reading.apart(lambda: _moving_memo(row, currency, tuple(items), placed))
+    return moving, holders[0].holder if holders else None
 
 
 def select_head(_among: Among) -> Select[Any]:
@@ -157,12 +167,6 @@ def _moving_items(_among: Among) -> Select[Any]:
 
 TAXES: Final = Query(_moving_taxes)
 ITEMS: Final = Query(_moving_items)
-
-
-def _ids(items: Iterable[CreditMemoItem]) -> Iterator[str]:
-    for item in items:
-        yield item.id
-        yield from (tax.id for tax in item.taxation_items)
 
 
 def _moving_item(row: Row[Any], taxes: tuple[TaxationItem, ...], *, whence: bool) -> CreditMemoItem:

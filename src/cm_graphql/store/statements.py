@@ -35,13 +35,19 @@ _MARK: Final = re.compile(r"\$(\d+)")
 class Query:
     """A question with named parameters, which `Session.ask` answers."""
 
-    def __init__(self, make: Make) -> None:
+    def __init__(self, make: Make, record: Any = None) -> None:
+        """Rows become named tuples, or this `record`, a kind of them whose fields are the columns in their order."""
         self._make = make
+        self._record = record
         self._compiled: dict[tuple[str, bool], Compiled] = {}
 
     def with_values(self, dialect: Dialect, values: Mapping[str, Any]) -> Select[Any] | CompoundSelect[Any]:
         """The question for SQLAlchemy to ask, as where rows are too many to be taken at once."""
         return self._make(_AMONG[dialect.name]).params(dict(values))
+
+    def made(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """The rows that SQLAlchemy answered, as `Compiled.rows` would make them."""
+        return rows if self._record is None else [self._record._make(row) for row in rows]
 
     def on(self, dialect: Dialect, values: Mapping[str, Any]) -> "Compiled":
         """The question as this database and its driver take it.
@@ -53,14 +59,19 @@ class Query:
         found = self._compiled.get((dialect.name, one))
         if found is None:
             statement = self._make(_only if one else _AMONG[dialect.name])
-            found = self._compiled[dialect.name, one] = Compiled(statement, dialect)
+            found = self._compiled[dialect.name, one] = Compiled(statement, dialect, self._record)
         return found
 
 
 class Compiled:
     """A statement's text, how its parameters are handed over, and what its rows become."""
 
-    def __init__(self, statement: Select[Any] | CompoundSelect[Any], dialect: Dialect) -> None:
+    def __init__(
+        self,
+        statement: Select[Any] | CompoundSelect[Any],
+        dialect: Dialect,
+        record: Any = None,
+    ) -> None:
         for part in iterate(statement):
             # What stands in the statement itself is named by SQLAlchemy, and unique. The database plans with it.
             if isinstance(part, BindParameter) and part.unique:
@@ -73,7 +84,7 @@ class Compiled:
         """How many parameters it takes."""
         columns = list(statement.selected_columns)
         self.rows: Callable[[Sequence[Any]], list[Any]] = _maker(
-            namedtuple("Row", [column.key for column in columns]),  # type: ignore[misc]
+            record or namedtuple("Row", [column.key for column in columns]),  # type: ignore[misc]
             [_converter(column, dialect) for column in columns],
         )
         """Makes of what the driver answered rows whose columns are attributes, with values as SQLAlchemy gives them."""

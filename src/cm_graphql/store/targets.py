@@ -99,28 +99,21 @@ async def _lines(
 ) -> defaultdict[str, list[TargetLine]]:
     """Each document's lines in order: every item followed by its taxation items (domain.md 4.4)."""
     taxes_of: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    tax_rows, item_rows = await reading.each(session, (kind.tax_lines, {"ids": ids}), (kind.item_lines, {"ids": ids}))
-    async for page in tax_rows:
-        for row in page:
-            taxes_of[row.item_id].append(
-                TargetLine(
-                    id=row.id,
-                    worth=row.tax_amount,
-                    credited=row.credit_amount,
-                    paid=row.payment_amount,
-                    item_id=row.item_id,
-                    name=row.name,
-                    location_code=row.location_code,
-                    jurisdiction=row.jurisdiction,
-                    tax_rate=row.tax_rate,
-                )
-            )
     lines: defaultdict[str, list[TargetLine]] = defaultdict(list)
-    async for page in item_rows:
-        for row in page:
-            document = lines[row.document_id]
-            document.append(TargetLine(id=row.id, worth=row.worth, credited=row.credit_amount, paid=row.payment_amount))
-            document.extend(taxes_of.get(row.id, ()))
+
+    def take_taxes(rows: Sequence[TargetLine]) -> None:
+        for tax in rows:
+            taxes_of[tax.item_id or ""].append(tax)
+
+    def take_items(rows: Sequence[Any]) -> None:
+        for key, worth, credited, paid, document_id in rows:
+            document = lines[document_id]
+            document.append(TargetLine(key, worth, credited, paid))
+            if key in taxes_of:
+                document.extend(taxes_of[key])
+
+    documents = {"ids": ids}
+    await reading.each(session, (kind.tax_lines, documents, take_taxes), (kind.item_lines, documents, take_items))
     return lines
 
 
@@ -134,10 +127,7 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
         await bulk.update(
             session,
             kind.head,
-            (
-                {"id": target.id, "credit_amount": sum(line.credited for line in target.lines), **touched(stamp)}
-                for _, target in mine
-            ),
+            ({"id": target.id, "credit_amount": target.credited, **touched(stamp)} for _, target in mine),
         )
         for table, is_tax in ((kind.items, False), (kind.taxes, True)):
             await bulk.update(
@@ -188,17 +178,19 @@ class Kind:
         """The items of documents, in order."""
         c = self.items.c
         document, worth = c[self.document_id].label("document_id"), c[self.worth].label("worth")
-        columns = (c.id, document, worth, c.credit_amount, c.payment_amount)
+        columns = (c.id, worth, c.credit_amount, c.payment_amount, document)
         return Query(lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position))
 
     @cached_property
     def tax_lines(self) -> Query:
-        """The taxation items of documents, in order."""
+        """The taxation items of documents, in order, as lines."""
         c = self.taxes.c
         amounts = (c.tax_amount, c.credit_amount, c.payment_amount)
-        whose = (c.name, c.location_code, c.jurisdiction, c.tax_rate)
-        columns = (c.id, c[self.item_id].label("item_id"), *amounts, *whose)
-        return Query(lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position))
+        whose = (c[self.item_id], c.name, c.location_code, c.jurisdiction, c.tax_rate)
+        columns = (c.id, *amounts, *whose)
+        return Query(
+            lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position), TargetLine
+        )
 
 
 KINDS: Final = (
