@@ -34,6 +34,7 @@ from cm_graphql.api.schema import schema
 from cm_graphql.engine.declare import PREFIXES
 from cm_graphql.engine.operations import MOST_VARIANTS, Operation, operations_of
 from cm_graphql.engine.prepared import Statements
+from cm_graphql.engine.roots import ListRoot
 from cm_graphql.engine.runner import Engine
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from cm_graphql.store.database import Database
@@ -375,6 +376,47 @@ def test_filters_that_differ_in_values_share_a_statement(both: Both) -> None:
         assert both.answer(operation, {"filter": filter})
 
     assert len(kept) == before
+
+
+PAGED = """query ($status: MemoStatus, $first: Int, $after: String, $before: String, $search: String) {
+    creditMemos(first: $first, after: $after, before: $before,
+        filter: { status: { eq: $status }, or: [{ search: $search }, { amount: { gte: "0" } }] }, %s
+    ) { nodes { id } pageInfo { endCursor startCursor hasNextPage hasPreviousPage } }
+}"""
+
+
+@pytest.mark.parametrize(
+    "sort", ["sort: [{ field: CREDIT_MEMO_DATE, direction: DESC }]", "sort: [{ field: TARGET_DATE }]"]
+)
+def test_each_request_of_a_document_is_answered_its_own_page(both: Both, sort: str) -> None:
+    query = PAGED % sort
+    (kept,) = operations_of(parse(query)).values()
+    pages: list[Variables] = [{"status": "POSTED", "first": first} for first in (3, 1, 3, 0)]
+    pages += [{"status": status, "first": 3} for status in ("DRAFT", None, "POSTED")]
+    info = both.answer(kept, pages[0])["creditMemos"]["pageInfo"]
+    pages += [{**pages[0], "after": info["endCursor"]}, {**pages[0], "after": info["startCursor"]}, pages[0]]
+    pages += [{**pages[0], "before": info["endCursor"]}, {**pages[0], "after": info["startCursor"], "before": None}]
+    pages += [{**pages[0], "after": info["startCursor"], "before": info["endCursor"]}, pages[0], {"first": 3}]
+    pages += [{"first": 3, "search": text} for text in ("a", "b" * 900, "a")]
+
+    for page in pages:
+        (fresh,) = operations_of(parse(query)).values()
+        expected = both.answer(fresh, page)
+
+        assert both.answer(kept, page) == expected, page
+        assert both.answer(kept, page) == expected, page
+
+
+def test_few_of_the_ways_to_ask_for_a_list_are_kept_and_none_that_is_long(both: Both) -> None:
+    (operation,) = operations_of(parse(PAGED % "")).values()
+
+    for text in (*(f"text {i}" for i in range(20)), "long" * 100):
+        both.answer(operation, {"first": 1, "search": text})
+
+    root = both.engine.plan(operation, VariableValues({}, {})).roots["creditMemos"]
+    assert isinstance(root, ListRoot)
+    kept = [asked.asked.values[-2] for asked in root.lists.kept.values()]
+    assert kept == [f"%text {i}%" for i in range(16, 20)]
 
 
 VARIED: Mapping[str, tuple[Any, ...]] = {

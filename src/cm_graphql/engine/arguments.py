@@ -6,7 +6,7 @@ than a look, and arguments without variables are the same in each request. An in
 as those of mutations do for commands, says itself how it is taken (`TAKERS`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import MISSING
 from typing import Any, Final, TypeAlias, cast
 
@@ -112,8 +112,33 @@ def _default(signature: GraphQLVariableSignature, definition: VariableDefinition
 class UsualArguments:
     """The arguments of one field in a document, as resolvers take them."""
 
-    def __init__(self, field: GraphQLField, node: FieldNode) -> None:
-        self._make = _mapping(field.args, {argument.name.value: argument.value for argument in node.arguments or ()})
+    def __init__(self, field: GraphQLField, node: FieldNode, apart: Collection[str] = ()) -> None:
+        """`apart` are arguments that differ from request to request where the others are the same."""
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        self._make = _mapping(field.args, given)
+        self.apart = {
+            name: value.name.value for name, value in given.items() if name in apart and isinstance(value, VariableNode)
+        }
+        """Those of them that are variables, with the names of these."""
+        others = [value for name, value in given.items() if name not in self.apart]
+        self._decide = tuple(dict.fromkeys(name for value in others for name in variables_in(value)))
+
+    def decided_by(self, variables: VariableValues) -> tuple[Hashable, ...] | None:
+        """What decides in a request all arguments but those apart, of which it tells which are there; None where that
+        cannot be kept or graphql-core has to look at them.
+        """
+        if self._make is None:
+            return None
+        values = variables.coerced
+        key = (
+            *(values.get(name, Undefined) for name in self._decide),
+            *(values.get(name) is None for name in self.apart.values()),
+        )
+        try:
+            hash(key)
+        except TypeError:  # lists
+            return None
+        return key
 
     def in_request(self, variables: VariableValues) -> dict[str, Any] | None:
         """The arguments in a request; None where graphql-core has to look at them."""
@@ -264,14 +289,21 @@ _TAKERS: Mapping[Any, Take] = {
 
 
 class _Variables(Visitor):
-    found = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
 
-    def enter_variable(self, *_: Any) -> None:
-        self.found = True
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.found.append(node.name.value)
+
+
+def variables_in(value: ValueNode) -> list[str]:
+    """The names of the variables that a value of a document depends on."""
+    variables = _Variables()
+    visit(value, variables)
+    return variables.found
 
 
 def has_variables(value: ValueNode) -> bool:
     """Whether a value of a document depends on variables."""
-    variables = _Variables()
-    visit(value, variables)
-    return variables.found
+    return bool(variables_in(value))

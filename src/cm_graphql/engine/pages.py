@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -42,6 +42,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import AsBoolean, BooleanClauseList, False_, True_
+from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
@@ -117,36 +118,53 @@ def read_cursor(node_type: NodeType, orders: tuple[Order, ...], cursor: str) -> 
         mark, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if mark != fingerprint(node_type, orders) or len(values) != len(orders):
             raise ValueError("another list")
-        return tuple(_stored(node_type, term, value) for term, value in zip(orders, values, strict=True))
+        readers = _readers(node_type, orders)
+        return tuple(None if value is None else read(value) for read, value in zip(readers, values, strict=True))
     except (ValueError, TypeError, ArithmeticError, binascii.Error, RecursionError) as error:
         raise BadUserInput(
             "The cursor is not one of this list in this order: take it from pageInfo or edges."
         ) from error
 
 
-def _stored(node_type: NodeType, term: Order, value: Any) -> Any:
-    type_ = node_type.sources[term.field].type
-    if value is None:
-        return None
+@lru_cache(maxsize=1_000)
+def _readers(node_type: NodeType, orders: tuple[Order, ...]) -> tuple[Callable[[Any], Any], ...]:
+    """What reads the values of a cursor that are not null; whatever they raise says that it is no cursor."""
+    return tuple(_reader(node_type.sources[term.field].type) for term in orders)
+
+
+def _reader(type_: TypeEngine[Any]) -> Callable[[Any], Any]:
     if isinstance(type_, Boolean):
-        return _checked(value, bool)
+        return lambda value: _checked(value, bool)
     if isinstance(type_, Amount | Integer):
-        if abs(_checked(value, int)) >= 2**63 or isinstance(value, bool):
-            raise ValueError("out of range")
-        return value
+        return _integer
+    if isinstance(type_, Scaled):
+        return lambda value: from_scaled(to_scaled(Decimal(_text(value))))
+    if isinstance(type_, Timestamp):
+        return _moment
+    if isinstance(type_, Date):
+        return lambda value: date.fromisoformat(_text(value))
+    return (lambda value: type_.vocabulary(_text(value))) if isinstance(type_, EnumText) else _text
+
+
+def _integer(value: Any) -> int:
+    number: int = _checked(value, int)
+    if abs(number) >= 2**63 or isinstance(value, bool):
+        raise ValueError("out of range")
+    return number
+
+
+def _moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError("no offset")
+    return moment.astimezone(UTC)
+
+
+def _text(value: Any) -> str:
     text: str = _checked(value, str)
     if not storable(text):
         raise ValueError("no text")
-    if isinstance(type_, Scaled):
-        return from_scaled(to_scaled(Decimal(text)))
-    if isinstance(type_, Timestamp):
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise ValueError("no offset")
-        return moment.astimezone(UTC)
-    if isinstance(type_, Date):
-        return date.fromisoformat(text)
-    return type_.vocabulary(text) if isinstance(type_, EnumText) else text
+    return text
 
 
 def _checked(value: Any, kind: type) -> Any:

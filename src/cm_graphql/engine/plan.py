@@ -6,10 +6,12 @@ field that a plan cannot answer exactly as graphql-core would, errors above all,
 the ordinary way, through resolvers.
 """
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
-from typing import Any, TypeAlias
+from sys import getsizeof
+from typing import Any, Final, TypeAlias
 
 from graphql import FieldNode, GraphQLField
 from graphql.execution.values import VariableValues, get_argument_values
@@ -36,6 +38,15 @@ Ask: TypeAlias = Generator[Statement, Rows, Any]
 
 NO_VALUES: Mapping[str, Any] = {}
 
+CURSORS: Final = ("after", "before")
+"""Arguments of lists that differ from page to page."""
+
+MOST_KEPT: Final = 4
+"""Ways to ask for a list that are kept where it stands in a document."""
+
+LONGEST_KEPT: Final = 200
+"""Bytes of each value of a variable that decides such a way; what is longer is not kept."""
+
 
 class Unplanned(Exception):
     """This root field, or this request of it, goes the ordinary way."""
@@ -60,8 +71,6 @@ class Run:
         """The arguments of a field in this request."""
         if not site.field.args:
             return {}
-        if site.usual is None:
-            site.usual = UsualArguments(site.field, site.node)
         found = site.usual.in_request(self.variables)
         if found is None:
             found = self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
@@ -118,8 +127,11 @@ class Site:
 
     field: GraphQLField
     node: FieldNode
-    usual: UsualArguments | None = None
-    """Its arguments, as far as they need no second look; made when they are asked for first."""
+
+    @cached_property
+    def usual(self) -> UsualArguments:
+        """Its arguments, as far as they need no second look; made when they are asked for first."""
+        return UsualArguments(self.field, self.node, CURSORS)
 
 
 @dataclass
@@ -306,12 +318,30 @@ class Lists:
     identity: int
     sorted_values: Callable[[Row, Sequence[Order]], list[Any]]
     """Turns raw values that a list is sorted by into Python's, which cursors are made of."""
+    kept: "dict[Hashable, AskedOf]" = field(default_factory=dict)
+    """What was asked of it lately, by what decides it, wherever its pages began."""
 
     def asked(self, run: Run) -> "AskedOf":
         """What is asked of the list in this request."""
+        usual = self.site.usual
+        deciding = usual.decided_by(run.variables)
+        known = None if deciding is None else self.kept.get(deciding)
+        if known is not None:
+            if not usual.apart:
+                return known
+            cursors = {name: run.variables.coerced.get(variable) for name, variable in usual.apart.items()}
+            return self._as(known.asked, self.spec.moved(known.wanted, cursors))
         asked = self.spec.asked(**run.arguments(self.site))
-        key = (self.identity, asked.filter, asked.wanted.shape)
-        return AskedOf(asked, asked.wanted, key, named(asked.values) | asked.wanted.values)
+        found = self._as(asked, asked.wanted)
+        if deciding is not None and all(getsizeof(value) <= LONGEST_KEPT for value in deciding):
+            if len(self.kept) >= MOST_KEPT:
+                del self.kept[next(iter(self.kept))]
+            self.kept[deciding] = found
+        return found
+
+    def _as(self, asked: Asked, wanted: Slice) -> "AskedOf":
+        key = (self.identity, asked.filter, wanted.shape)
+        return AskedOf(asked, wanted, key, named(asked.values) | wanted.values)
 
     def where(self, asked: "AskedOf", run: Run) -> ColumnElement[bool]:
         """The condition of the rows that this caller is shown."""

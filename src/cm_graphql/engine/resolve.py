@@ -1,7 +1,7 @@
 """Resolvers made from declarations: each asks a loader, none asks the database itself."""
 
 from asyncio import gather
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
@@ -269,13 +269,19 @@ class ListSpec:
         if not 0 <= limit <= self.many.most:
             name = "last" if last is not None else "first"
             raise BadUserInput(f"{name} is {limit}; between 0 and {self.many.most} is allowed here.")
-        return Slice(
-            terms,
-            limit,
-            None if after is None else read_cursor(self.node_type, terms, after),
-            None if before is None else read_cursor(self.node_type, terms, before),
-            backwards,
+        cursors = {name: cursor for name, cursor in (("after", after), ("before", before)) if cursor is not None}
+        return self.moved(Slice(terms, limit, backwards=backwards), cursors)
+
+    def moved(self, wanted: Slice, cursors: Mapping[str, str | None]) -> Slice:
+        """The same slice at other cursors, by the names of their arguments."""
+        node_type, terms = self.node_type, wanted.orders
+        after, before = (
+            (None if (cursor := cursors[name]) is None else read_cursor(node_type, terms, cursor))
+            if name in cursors
+            else place
+            for name, place in (("after", wanted.after), ("before", wanted.before))
         )
+        return Slice(terms, wanted.limit, after, before, wanted.backwards)
 
 
 def list_field(many: Many, node_type: NodeType | None) -> tuple[StrawberryField, str]:
