@@ -26,7 +26,7 @@ from cm_graphql.app import StartupError, open_traffic
 from cm_graphql.settings import Settings
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database, announce
-from cm_graphql.store.direct import ReadingFailed, open_direct
+from cm_graphql.store.direct import LARGER_AT_ONCE, LARGER_ROWS, Extent, ReadingFailed, open_direct
 from databases import Databases
 from in_process import served
 from postgres import free_port
@@ -386,6 +386,37 @@ async def test_a_plan_stops_reading_for_whom_nobody_waits(database_url: str) -> 
     assert time.perf_counter() - started < 10
     await direct.close()
     await database.dispose()
+
+
+async def test_larger_readings_of_postgresql_take_turns_and_small_ones_pass_them(databases: Databases) -> None:
+    underway: list[int] = []
+    small_wait_for: list[int] = []
+    ended = 0
+
+    def reading(rows: int, noted: list[int]) -> Generator[tuple[str, Sequence[Any]], list[Any], None]:
+        nonlocal ended
+        noted.append(len(underway) - ended)
+        yield f"SELECT generate_series(1, {rows}), pg_sleep(0.0001)", ()
+        if noted is underway:
+            ended += 1
+
+    with databases.fresh("postgresql") as url:
+        database = Database.open(url)
+        direct = open_direct(database)
+        lists, memo = Extent(), Extent()
+        await direct.run(reading(LARGER_ROWS + 1, []), short=True, extent=lists)
+        await direct.run(reading(1, []), short=True, extent=memo)
+        larger = [direct.run(reading(LARGER_ROWS + 1, underway), short=True, extent=lists) for _ in range(16)]
+        small = [direct.run(reading(1, small_wait_for), short=True, extent=memo) for _ in range(6)]
+
+        await asyncio.gather(*larger, *small)
+
+        assert max(underway) == LARGER_AT_ONCE - 1, "others were at work when the last of them began"
+        assert min(small_wait_for) > 0
+        assert max(small_wait_for) <= LARGER_AT_ONCE
+        assert ended == 16
+        await direct.close()
+        await database.dispose()
 
 
 async def test_what_was_thought_short_and_is_not_keeps_nobody_else_waiting(

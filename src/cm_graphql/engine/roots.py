@@ -27,6 +27,7 @@ from cm_graphql.engine.plan import (
     ask_key,
     by_ids,
 )
+from cm_graphql.store.direct import Extent
 
 
 class Root:
@@ -202,6 +203,8 @@ class Plan:
     """Whether nothing is left to resolvers, as far as one can tell before it runs."""
     long_runs: int = 0
     """How many of the next runs should not be made at once, since one took too long."""
+    extent: Extent = field(default_factory=Extent)
+    """How far its last run went."""
 
     def __post_init__(self) -> None:
         self.is_whole = bool(self.roots) and len(self.roots) + len(self.constants) == len(self.rest.nodes)

@@ -222,14 +222,14 @@ class Engine:
         found: dict[str, Any]
         if only_short or (self._direct.name == "sqlite" and plan.long_runs == 0):
             try:
-                found = await self._direct.run(plan.run(run), short=True, alone=alone)
+                found = await self._direct.run(plan.run(run), short=True, alone=alone, extent=plan.extent)
                 return found
             except TooLong:
                 plan.long_runs = LONG_RUNS
                 if only_short:
                     raise
         plan.long_runs = max(0, plan.long_runs - 1)
-        found = await self._direct.run(plan.run(run), short=False, alone=alone)
+        found = await self._direct.run(plan.run(run), short=False, alone=alone, extent=plan.extent)
         return found
 
     def _converted(self, field: GraphQLField, arguments: Mapping[str, Any]) -> dict[str, Any]:

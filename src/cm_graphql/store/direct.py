@@ -8,6 +8,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import asyncpg
@@ -33,6 +35,12 @@ INLINE_WAIT: Final = 0.25
 SHORT_ROWS: Final = 5_000
 """On either database it may read so many rows; shaping them takes as long again."""
 
+LARGER_ROWS: Final = 300
+"""A reading of PostgreSQL that reads more rows, and yet is short, is one of the larger ones."""
+
+LARGER_AT_ONCE: Final = 3
+"""So many of those go on at once: they keep this process busy, and more would only make all of them late."""
+
 INLINE_CACHE: Final = 4_000
 """Kilobytes of pages that the connection of short readings keeps."""
 
@@ -51,16 +59,24 @@ class TooLong(ReadingFailed):
     """A reading was not short: it was broken off, and may be tried once more as a long one."""
 
 
+@dataclass(slots=True)
+class Extent:
+    """How far a reading went the last time, which tells about how far it goes the next time."""
+
+    rows: int = 0
+
+
 class Direct(Protocol):
     """A way to read one database."""
 
     name: str
     dialect: Dialect
 
-    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
+    async def run(self, work: Work, *, short: bool, alone: bool = False, extent: Extent | None = None) -> Any:
         """Carry out a reading, all of it on one snapshot; `short` says that it needs no care, or else is TooLong.
 
-        `alone` says that it has one statement, which needs no transaction for its snapshot.
+        `alone` says that it has one statement, which needs no transaction for its snapshot. `extent` is kept with what
+        is read again and again.
         """
         ...
 
@@ -89,7 +105,7 @@ class SqliteDirect:
         self._busy = 0
         self._threads = asyncio.Semaphore(THREADS)
 
-    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
+    async def run(self, work: Work, *, short: bool, alone: bool = False, extent: Extent | None = None) -> Any:
         """Carry out a reading at once, or as one job of a thread."""
         if short:
             if self._inline is None:
@@ -184,16 +200,18 @@ class PostgresqlDirect:
     def __init__(self, database: Database, size: int) -> None:
         self.dialect = database.readers.dialect
         self._connections = Connections(database.plain_url, database.driver_options, size)
+        self._larger = asyncio.Semaphore(LARGER_AT_ONCE)
 
-    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
-        """Carry out a reading."""
-        most_rows = SHORT_ROWS if short else None
+    async def run(self, work: Work, *, short: bool, alone: bool = False, extent: Extent | None = None) -> Any:
+        """Carry out a reading; larger ones have few of the connections, so that small ones need not wait for one."""
+        extent = extent or Extent()
+        turn = self._larger if LARGER_ROWS < extent.rows <= SHORT_ROWS else nullcontext()
         try:
-            async with self._connections.one() as connection:
+            async with turn, self._connections.one() as connection:
                 if alone:
-                    return await self._carry_out(connection, work, most_rows)
+                    return await self._carry_out(connection, work, short, extent)
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    return await self._carry_out(connection, work, most_rows)
+                    return await self._carry_out(connection, work, short, extent)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise ReadingFailed(str(error)) from error
 
@@ -201,20 +219,21 @@ class PostgresqlDirect:
         """How many connections are in use, and how many there may be."""
         return self._connections.usage()
 
-    async def _carry_out(self, connection: Any, work: Work, most_rows: int | None) -> Any:
+    async def _carry_out(self, connection: Any, work: Work, short: bool, extent: Extent) -> Any:
         rows: Any = None
-        left = most_rows
+        read = 0
         try:
             while True:
                 sql, parameters = work.send(rows)
                 # As `fetch`, but the server is told how many rows it may send.
-                rows = await connection._execute(sql, parameters, 0 if left is None else left + 1, None)
-                if left is not None:
-                    left -= len(rows)
-                    if left < 0:
-                        raise TooLong(f"it read more than {most_rows} rows")
+                rows = await connection._execute(sql, parameters, SHORT_ROWS + 1 - read if short else 0, None)
+                read += len(rows)
+                if short and read > SHORT_ROWS:
+                    raise TooLong(f"it read more than {SHORT_ROWS} rows")
         except StopIteration as done:
             return done.value
+        finally:
+            extent.rows = read
 
     async def close(self) -> None:
         """Close the connections."""
@@ -228,7 +247,7 @@ class Unconnected:
         self.name: str = name
         self.dialect: Dialect = sqlite_dialect() if name == "sqlite" else postgresql_dialect()  # type: ignore[no-untyped-call]
 
-    async def run(self, work: Work, *, short: bool, alone: bool = False) -> Any:
+    async def run(self, work: Work, *, short: bool, alone: bool = False, extent: Extent | None = None) -> Any:
         """Refuse."""
         raise ReadingFailed("there is no database")
 
