@@ -1,9 +1,12 @@
 """What listeners are told: what was committed and nothing else, in every process, and never more than they can keep."""
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
+import asyncpg
 import pytest
 
 from cm_graphql.operations.ports import new_id
@@ -130,6 +133,31 @@ async def happen(database: Database) -> str:
 
 
 @pytest.mark.usefixtures("quickly")
+async def test_what_is_committed_in_quick_succession_travels_together(postgresql_url: str) -> None:
+    ids = [new_id("cme") for _ in range(40)]
+    messages: list[list[str]] = []
+    told = asyncio.Event()
+
+    def hear(_connection: object, _sender: int, _channel: str, payload: str) -> None:
+        messages.append(json.loads(payload))
+        if sum(len(message) for message in messages) == len(ids):
+            told.set()
+
+    line = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    await line.add_listener(bus.CHANNEL, hear)
+    async with a_process(postgresql_url) as (database, _here):
+        await lines_that_listen(database, count=1)
+        began = time.monotonic()
+        for one in ids:
+            await say(database, one)
+        took = time.monotonic() - began
+        await asyncio.wait_for(told.wait(), 30)
+    await line.close()
+
+    assert [one for message in messages for one in message] == ids
+    assert len(messages) <= took / bus.PAUSE_SECONDS + 2
+
+
 async def test_a_process_whose_line_was_cut_hears_once_what_it_missed(postgresql_url: str) -> None:
     nobody = Database.open(postgresql_url)  # has no bus, so that what it does is told to none
     await happen(nobody)
