@@ -7,6 +7,7 @@ What lies where now is said by parts (domain.md 2.4); the ledger says how it cam
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from cm_graphql.domain.enums import LedgerKind
 from cm_graphql.domain.records import CreditMemo, Stamp
@@ -18,8 +19,7 @@ Pair = tuple[str, str | None]
 """A credit line and the target line that its money lies on; nothing where it lies on none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerLine:
+class LedgerLine(NamedTuple):
     """What moved between one credit line and one target line; it is given an id when it is written down."""
 
     amount: int
@@ -42,8 +42,8 @@ class LedgerLines:
     def of(cls, moved: Mapping[Pair, int]) -> "LedgerLines":
         """What moved between each pair of lines, in that order."""
         return cls(
-            tuple(source_id for source_id, _ in moved),
-            tuple(target_id for _, target_id in moved),
+            tuple([source_id for source_id, _ in moved]),
+            tuple([target_id for _, target_id in moved]),
             tuple(moved.values()),
         )
 
@@ -51,8 +51,7 @@ class LedgerLines:
         return len(self._amounts)
 
     def __iter__(self) -> Iterator[LedgerLine]:
-        for amount, source_id, target_id in zip(self._amounts, self._sources, self._targets, strict=True):
-            yield LedgerLine(amount=amount, source_id=source_id, target_id=target_id)
+        return map(LedgerLine, self._amounts, self._sources, self._targets)
 
     @property
     def amount(self) -> int:

@@ -18,6 +18,10 @@ MAX_AMOUNT = 10**13 * SCALE - 1
 """The largest magnitude an amount may have: 13 integer digits (domain.md 0, Money)."""
 
 
+_CENTS = [Decimal(1).scaleb(-decimals) for decimals in range(5)]
+"""One cent of a currency with so many decimals; no ISO currency has more than four."""
+
+
 @dataclass(frozen=True, slots=True)
 class Currency:
     """An ISO 4217 currency as the tenant uses it (domain.md 0 Money, 2.9)."""
@@ -40,7 +44,7 @@ class Currency:
 
     def fits(self, value: Decimal) -> bool:
         """Tell whether the decimals of this currency can hold the value without rounding."""
-        return value == value.quantize(Decimal(1).scaleb(-self.decimals))
+        return value == value.quantize(_CENTS[self.decimals])
 
     def amount(self, value: Decimal) -> int:
         """Turn a value that fits into ten-thousandths; a value that does not is our mistake."""

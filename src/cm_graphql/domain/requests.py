@@ -55,11 +55,9 @@ class Wanted:
 def asked(command: Command) -> list[tuple[Path, Asked]]:
     """The targets a command names, in the order they are served: invoices first, then debit memos (7.21)."""
     invoices: Sequence[Asked] = command.invoices
-    debit_memos: Sequence[Asked] = ()
-    if isinstance(command, ApplyCreditMemo | UnapplyCreditMemo):
-        debit_memos = command.debit_memos
     found: list[tuple[Path, Asked]] = [(("invoices", index), want) for index, want in enumerate(invoices)]
-    found.extend((("debit_memos", index), want) for index, want in enumerate(debit_memos))
+    if isinstance(command, ApplyCreditMemo | UnapplyCreditMemo) and command.debit_memos:
+        found.extend([(("debit_memos", index), want) for index, want in enumerate(command.debit_memos)])
     return found
 
 
@@ -73,7 +71,7 @@ def check_shape(command: Command, currency: Currency, target_ids: Sequence[str])
     A job asks this up front, and everything else when it runs (domain.md 1.30).
     """
     faults = Faults()
-    _check_shape(command, currency, target_ids, faults)
+    _amounts(command, asked(command), currency, target_ids, faults)
     faults.raise_if_any()
 
 
@@ -85,7 +83,7 @@ def read(memo: CreditMemo, targets: Sequence[Target], command: Command, settings
     """
     wants = asked(command)
     faults = Faults()
-    _check_shape(command, memo.currency, [target.id for target in targets] if wants else [], faults)
+    amounts = _amounts(command, wants, memo.currency, [target.id for target in targets] if wants else [], faults)
     if not wants:
         faults.raise_if_any()
         held = {part.target_id: part.amount for part in memo.parts}
@@ -98,15 +96,21 @@ def read(memo: CreditMemo, targets: Sequence[Target], command: Command, settings
     named = any(_items(want) is not None for _, want in wants)
     sources = line_indexes(memo) if named else {}
     wanted = tuple(
-        _wanted(memo, path, want, target, sources, settings, faults)
-        for (path, want), target in zip(wants, targets, strict=True)
+        _wanted(memo, path, want, target, amount, sources, settings, faults)
+        for (path, want), target, amount in zip(wants, targets, amounts, strict=True)
     )
     faults.raise_if_any()
     return wanted
 
 
-def _check_shape(command: Command, currency: Currency, target_ids: Sequence[str], faults: Faults) -> None:
-    wants = asked(command)
+def _amounts(
+    command: Command,
+    wants: Sequence[tuple[Path, Asked]],
+    currency: Currency,
+    target_ids: Sequence[str],
+    faults: Faults,
+) -> list[int]:
+    """The amount for each target, once the shape of the command is checked: faults are noted, of amounts as well."""
     if not wants and isinstance(command, ApplyCreditMemo | ApplyCreditMemoAsync):
         faults.add(ErrorCode.NO_TARGET, "Nothing was named to apply the credit memo to: name at least one.", "invoices")
     seen: dict[str, Path] = {}
@@ -116,25 +120,25 @@ def _check_shape(command: Command, currency: Currency, target_ids: Sequence[str]
             faults.add(
                 ErrorCode.DUPLICATE_TARGET, f"{'/'.join(map(str, path))} is the same document as {first}.", *path
             )
-    for path, want in wants:
-        _check_amounts(path, want, currency, faults)
+    amounts = [_amount(path, want, currency, faults) for path, want in wants]
     if isinstance(command, ApplyCreditMemo):
         _check_rule(command, faults)
+    return amounts
 
 
-def _check_amounts(path: Path, want: Asked, currency: Currency, faults: Faults) -> None:
+def _amount(path: Path, want: Asked, currency: Currency, faults: Faults) -> int:
     before = len(faults)
     total = shape.amount(want.amount, currency, faults, *path, "amount")
     items = _items(want)
     if total < 0 or (total == 0 and items is None and len(faults) == before):
         faults.add(ErrorCode.INVALID_VALUE, f"{want.amount} cannot be moved: an amount is above 0.", *path, "amount")
     if items is None:
-        return
+        return total
     amounts = [
         shape.amount(item.amount, currency, faults, *path, "items", index, "amount") for index, item in enumerate(items)
     ]
     if len(faults) > before:
-        return
+        return total
     for index, amount in enumerate(amounts):
         if amount == 0:
             faults.add(
@@ -149,6 +153,7 @@ def _check_amounts(path: Path, want: Asked, currency: Currency, faults: Faults) 
         )
     elif total == 0 and not amounts:
         faults.add(ErrorCode.INVALID_VALUE, "0 can only be the net of items, and none is given.", *path, "amount")
+    return total
 
 
 def _check_rule(command: ApplyCreditMemo, faults: Faults) -> None:
@@ -192,14 +197,12 @@ def _wanted(
     path: Path,
     want: Asked,
     target: Target,
+    amount: int,
     sources: Mapping[str, int],
     settings: TenantSettings,
     faults: Faults,
 ) -> Wanted:
     items = _items(want)
-    # Amounts that cannot be read are faults already, noted by `_check_amounts`.
-    unread = Faults()
-    amount = shape.amount(want.amount, memo.currency, unread)
     pairs: list[NamedPair] | None = None
     if items is not None:
         pairs = []
@@ -245,8 +248,7 @@ def _pair(
             "An item pairs with an item and a taxation item with a taxation item.",
             "tax_item_id" if onto_tax else item_field,
         )
-    unread = Faults()
-    amount = shape.amount(item.amount, memo.currency, unread)
+    amount = shape.amount(item.amount, memo.currency, Faults())  # what cannot be read is noted by `_amount`
     negative = (memo.lines[source].worth < 0, target.lines[place].worth < 0)
     if amount and negative != (amount < 0, amount < 0):
         raise refuse(
@@ -356,7 +358,8 @@ def check_limits(memo: CreditMemo, wanted: Sequence[Wanted], command: Command) -
     for want in wanted:
         shape.at_most(len(want.pairs or ()), limits.EXPLICIT_ITEMS, "items", faults, *want.path, "items")
     faults.raise_if_any()
-    check_number_of_lines(count_lines(memo, wanted), command)
+    if len(memo.lines) + sum([len(want.target.lines) for want in wanted]) > limits.LINES_PER_SYNC_APPLICATION:
+        check_number_of_lines(count_lines(memo, wanted), command)
 
 
 def check_number_of_lines(lines: int, command: Command) -> None:

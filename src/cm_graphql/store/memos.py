@@ -1,7 +1,7 @@
 """Credit memos between rows and records: loaded whole, saved by what changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -349,64 +349,50 @@ class _Writer:
 
 
 async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMemo, stamp: Stamp) -> None:
-    """Write what differs in a memo's parts, rows taken as they are needed: there may be hundreds of thousands."""
-    old_parts = {part.id: part for part in before.parts} if before else {}
-    kept = {part.id: part for part in memo.parts}
+    """Write what differs in a memo's parts, rows made as they are needed: there may be hundreds of thousands."""
+    gone_parts = {part.id: part for part in before.parts} if before else {}
+    new_parts: list[Part] = []
+    changed_parts: list[Part] = []
+    gone: list[str] = []
+    new: list[tuple[str, list[ItemPart]]] = []
+    changed: list[ItemPart] = []
+    for part in memo.parts:
+        was = gone_parts.pop(part.id, None)
+        if was is part:
+            continue
+        earlier = {item_part.id: item_part for item_part in was.item_parts} if was else {}
+        added: list[ItemPart] = []
+        for item_part in part.item_parts:
+            old = earlier.pop(item_part.id, None)
+            if old is None:
+                added.append(item_part)
+            elif old.amount != item_part.amount:
+                changed.append(item_part)
+        gone.extend(earlier)
+        new.append((part.id, added))
+        if was is None:
+            new_parts.append(part)
+        elif was.amount != part.amount:
+            changed_parts.append(part)
+
     # What lies in a part goes with it.
-    await bulk.delete(session, t.credit_memo_parts, [key for key in old_parts if key not in kept])
-    for was in old_parts.values():
-        now = kept.get(was.id, was)
-        if now is not was:
-            left = {item_part.id for item_part in now.item_parts}
-            gone = [item_part.id for item_part in was.item_parts if item_part.id not in left]
-            await bulk.delete(session, t.credit_memo_item_parts, gone)
-    common = {"credit_memo_id": memo.id, "currency": memo.currency.code}
-    moved = [(old_parts.get(part.id), part) for part in memo.parts if old_parts.get(part.id) is not part]
+    await bulk.delete(session, t.credit_memo_parts, list(gone_parts))
+    await bulk.delete(session, t.credit_memo_item_parts, gone)
+    fresh = {"credit_memo_id": memo.id, "currency": memo.currency.code, **stamped(stamp)}
     await bulk.insert(
         session,
         t.credit_memo_parts,
-        (
-            {"id": part.id, "amount": part.amount, **target_values(part.target_id), **common, **stamped(stamp)}
-            for was, part in moved
-            if was is None
-        ),
+        [{"id": part.id, "amount": part.amount, **target_values(part.target_id), **fresh} for part in new_parts],
     )
-    await bulk.update(
-        session,
-        t.credit_memo_parts,
-        (
-            {"id": part.id, "amount": part.amount, **touched(stamp)}
-            for was, part in moved
-            if was is not None and was.amount != part.amount
-        ),
-    )
-
-    def inside() -> Iterator[tuple[ItemPart | None, ItemPart, str]]:
-        for was, part in moved:
-            old = {item_part.id: item_part for item_part in was.item_parts} if was else {}
-            for item_part in part.item_parts:
-                earlier = old.get(item_part.id)
-                if earlier is not item_part:
-                    yield earlier, item_part, part.id
-
     await bulk.insert(
         session,
         t.credit_memo_item_parts,
-        (
-            {**_item_part_values(item_part, part_id), **common, **stamped(stamp)}
-            for was, item_part, part_id in inside()
-            if was is None
-        ),
+        ({**_item_part_values(item_part, part_id), **fresh} for part_id, inside in new for item_part in inside),
     )
-    await bulk.update(
-        session,
-        t.credit_memo_item_parts,
-        (
-            {"id": item_part.id, "amount": item_part.amount, **touched(stamp)}
-            for was, item_part, _ in inside()
-            if was is not None and was.amount != item_part.amount
-        ),
-    )
+    for table, parts in ((t.credit_memo_parts, changed_parts), (t.credit_memo_item_parts, changed)):
+        if parts:
+            rows = ({"id": part.id, "amount": part.amount, **touched(stamp)} for part in parts)
+            await bulk.update(session, table, rows)
 
 
 def _only_used(old: CreditLine, new: CreditLine) -> bool:
@@ -441,16 +427,23 @@ def target_values(target_id: str | None) -> Values:
     }
 
 
+_LINE_COLUMNS: Final = {
+    "cmi": "credit_memo_item_id",
+    "cmt": "credit_tax_item_id",
+    "ini": "invoice_item_id",
+    "dmi": "debit_memo_item_id",
+    "int": "tax_item_id",
+    "dmt": "tax_item_id",
+}
+
+
 def line_ids(source_id: str, target_id: str | None) -> Values:
     """The five columns that say between which lines money lies or moved, by the kinds of the two ids."""
-    target = target_id or ""
-    return {
-        "credit_memo_item_id": source_id if source_id.startswith("cmi_") else None,
-        "credit_tax_item_id": source_id if source_id.startswith("cmt_") else None,
-        "invoice_item_id": target if target.startswith("ini_") else None,
-        "debit_memo_item_id": target if target.startswith("dmi_") else None,
-        "tax_item_id": target if target.startswith(("int_", "dmt_")) else None,
-    }
+    ids: Values = dict.fromkeys(_LINE_COLUMNS.values())
+    for line_id in (source_id, target_id):
+        if line_id is not None:
+            ids[_LINE_COLUMNS[line_id[:3]]] = line_id
+    return ids
 
 
 def _item_part_values(item_part: ItemPart, part_id: str) -> Values:

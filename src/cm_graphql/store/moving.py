@@ -4,13 +4,14 @@ A memo of 300,000 lines fits into memory that way, and costs a statement per tab
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from sqlalchemy import Row, Select, func, select
 
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import (
+    CreditLine,
     CreditMemo,
     CreditMemoItem,
     MovableItem,
@@ -219,24 +220,22 @@ async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: S
     version = before.version + 1
     head = {"applied_amount": after.applied, "refund_amount": after.refunded, "version": version}
     await bulk.update(session, t.credit_memos, [{"id": after.id, **head, **touched(stamp)}])
-    for table, lines in (
-        (t.credit_memo_items, zip(before.items, after.items, strict=True)),
-        (t.credit_memo_taxation_items, _changed_taxes(before, after)),
-    ):
-        await bulk.update(
-            session,
-            table,
-            (
-                {"id": new.id, **used(new), **touched(stamp)}
-                for old, new in lines
-                if old is not new and used(old) != used(new)
-            ),
-        )
+    items: list[CreditMemoItem] = []
+    taxes: list[TaxationItem] = []
+    for old, new in zip(before.items, after.items, strict=True):
+        if old is new:
+            continue
+        if _differ(old, new):
+            items.append(new)
+        for was, tax in zip(old.taxation_items, new.taxation_items, strict=True):
+            if was is not tax and _differ(was, tax):
+                taxes.append(tax)
+    for table, lines in ((t.credit_memo_items, items), (t.credit_memo_taxation_items, taxes)):
+        if lines:
+            await bulk.update(session, table, ({"id": line.id, **used(line), **touched(stamp)} for line in lines))
     await save_parts(session, before, after, stamp)
     return after.at_version(version)
 
 
-def _changed_taxes(before: CreditMemo, after: CreditMemo) -> Iterator[tuple[TaxationItem, TaxationItem]]:
-    for old, new in zip(before.items, after.items, strict=True):
-        if old is not new:
-            yield from zip(old.taxation_items, new.taxation_items, strict=True)
+def _differ(old: CreditLine, new: CreditLine) -> bool:
+    return old.applied != new.applied or old.refunded != new.refunded

@@ -129,17 +129,17 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
             kind.head,
             ({"id": target.id, "credit_amount": target.credited, **touched(stamp)} for _, target in mine),
         )
+        lines = [
+            new
+            for was, target in mine
+            for old, new in zip(was.lines, target.lines, strict=True)
+            if old is not new and old.credited != new.credited
+        ]
         for table, is_tax in ((kind.items, False), (kind.taxes, True)):
-            await bulk.update(
-                session,
-                table,
-                (
-                    {"id": new.id, "credit_amount": new.credited, **touched(stamp)}
-                    for was, target in mine
-                    for old, new in zip(was.lines, target.lines, strict=True)
-                    if old is not new and old.credited != new.credited and new.is_tax is is_tax
-                ),
-            )
+            of_table = [line for line in lines if line.is_tax is is_tax]
+            if of_table:
+                values = ({"id": line.id, "credit_amount": line.credited, **touched(stamp)} for line in of_table)
+                await bulk.update(session, table, values)
 
 
 @dataclass(frozen=True)

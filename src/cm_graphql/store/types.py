@@ -70,7 +70,7 @@ class Scaled(TypeDecorator[Decimal]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[int | None], Decimal | None]:
         """Scale down, without padding zeros."""
-        return lambda value: None if value is None else from_scaled(value)
+        return _decimal_of
 
 
 def to_scaled(value: Decimal) -> int:
@@ -90,6 +90,10 @@ def to_scaled(value: Decimal) -> int:
 
 
 @lru_cache(maxsize=4_096)  # the same few rates and quantities come again and again
+def _decimal_of(value: int | None) -> Decimal | None:
+    return None if value is None else from_scaled(value)
+
+
 def from_scaled(value: int) -> Decimal:
     """Turn whole billionths back into a Decimal, without trailing zeros."""
     sign, digits = ("-", -value) if value < 0 else ("", value)
@@ -109,8 +113,7 @@ class Timestamp(TypeDecorator[datetime]):
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any]:
         """Refuse a naive datetime (ValueError), since it does not say which moment it is."""
-        spell = timestamp_text if dialect.name == "sqlite" else _in_utc
-        return lambda value: None if value is None else spell(_aware(value))
+        return _text_of if dialect.name == "sqlite" else _moment_of
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Answer an aware datetime in UTC."""
@@ -130,6 +133,16 @@ def _in_utc(value: datetime) -> datetime:
 
 
 @lru_cache(maxsize=64)  # all rows of an action are of one moment
+def _text_of(value: datetime | None) -> str | None:
+    return None if value is None else timestamp_text(_aware(value))
+
+
+@lru_cache(maxsize=64)
+def _moment_of(value: datetime | None) -> datetime | None:
+    return None if value is None else _in_utc(_aware(value))
+
+
+@lru_cache(maxsize=64)
 def timestamp_text(value: datetime) -> str:
     """Write a moment as SQLite keeps it and as the API shows it."""
     return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
