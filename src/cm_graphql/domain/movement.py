@@ -4,7 +4,6 @@ What did not change stays the same object, so that a memo of many lines costs on
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 
 from cm_graphql.domain.distribution import Move
@@ -84,22 +83,11 @@ def _used(
 
 
 def _used_item(item: CreditMemoItem, applied: Mapping[str, int], refunded: Mapping[str, int]) -> CreditMemoItem:
-    taxes = tuple(
-        replace(
-            tax,
-            applied=tax.applied + applied.get(tax.id, 0),
-            refunded=tax.refunded + refunded.get(tax.id, 0),
-        )
-        if tax.id in applied or tax.id in refunded
-        else tax
+    taxes = [
+        tax.using(applied.get(tax.id, 0), refunded.get(tax.id, 0)) if tax.id in applied or tax.id in refunded else tax
         for tax in item.taxation_items
-    )
-    return replace(
-        item,
-        applied=item.applied + applied.get(item.id, 0),
-        refunded=item.refunded + refunded.get(item.id, 0),
-        taxation_items=taxes,
-    )
+    ]
+    return item.using(applied.get(item.id, 0), refunded.get(item.id, 0), tuple(taxes))
 
 
 def _changed_parts(

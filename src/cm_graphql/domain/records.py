@@ -6,7 +6,7 @@ derived is derived here and only copied into columns by the store, for queries.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -56,8 +56,8 @@ NO_FINANCE = FinanceInformation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MovableTax:
-    """What movements of money see of a taxation item: all that is loaded of it where there may be 300,000."""
+class TaxationItem:
+    """One tax on one credit memo line; a line of its own for money that is applied (domain.md 2.3, 4.8)."""
 
     id: str
     item_id: str
@@ -69,9 +69,15 @@ class MovableTax:
     jurisdiction: str = ""
     location_code: str | None = None
     tax_rate: Decimal = Decimal(0)
-
-    def __post_init__(self) -> None:
-        _check_line(self.tax_amount, self.applied, self.refunded)
+    exempt_amount: int = 0
+    tax_code: str | None = None
+    tax_code_description: str | None = None
+    tax_date: date | None = None
+    tax_rate_description: str | None = None
+    tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
+    source_tax_item_id: str | None = None
+    finance: FinanceInformation = NO_FINANCE
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def worth(self) -> int:
@@ -83,25 +89,14 @@ class MovableTax:
         """What of it is neither applied nor refunded (domain.md 4.2.2)."""
         return self.tax_amount - self.applied - self.refunded
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaxationItem(MovableTax):
-    """One tax on one credit memo line; a line of its own for money that is applied (domain.md 2.3, 4.8)."""
-
-    exempt_amount: int = 0
-    tax_code: str | None = None
-    tax_code_description: str | None = None
-    tax_date: date | None = None
-    tax_rate_description: str | None = None
-    tax_rate_type: TaxRateType = TaxRateType.PERCENTAGE
-    source_tax_item_id: str | None = None
-    finance: FinanceInformation = NO_FINANCE
-    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+    def using(self, applied: int, refunded: int) -> Self:
+        """The same of which so much more was applied or refunded."""
+        return replace(self, applied=self.applied + applied, refunded=self.refunded + refunded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MovableItem:
-    """What movements of money see of a credit memo's line: all that is loaded of it where there may be 300,000."""
+class CreditMemoItem:
+    """One line of a credit memo with its taxation items (domain.md 2.2)."""
 
     id: str
     position: int
@@ -109,15 +104,31 @@ class MovableItem:
     """As asked for: net of a tax-exclusive line, gross of an inclusive one."""
     net: int
     """`amountWithoutTax`; what can be applied, since tax has lines of its own (domain.md 7.5)."""
+    sku_name: str
     source_item_type: ItemSourceType
     source_item_id: str
     applied: int = 0
     refunded: int = 0
     tax_mode: TaxMode = TaxMode.TAX_EXCLUSIVE
+    tax_auto_calculation: bool = False
+    processing_type: ProcessingType = ProcessingType.CHARGE
+    applied_to_item_id: str | None = None
+    sku: str | None = None
+    description: str | None = None
+    quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    unit_of_measure: str | None = None
+    service_start_date: date | None = None
+    service_end_date: date | None = None
+    subscription_id: str | None = None
+    credit_from_item_source: CreditFromItemSource | None = None
+    credit_from_item_id: str | None = None
+    exclude_item_billing_from_revenue_accounting: bool = False
+    finance: FinanceInformation = NO_FINANCE
+    custom_fields: Mapping[str, Any] = field(default_factory=dict)
     taxation_items: tuple[TaxationItem, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_line(self.net, self.applied, self.refunded)
         if self.tax_mode is TaxMode.TAX_EXCLUSIVE:
             assert self.amount == self.net, "the amount of a tax-exclusive line is its net"
 
@@ -136,28 +147,65 @@ class MovableItem:
         """The sum of its taxation items."""
         return sum(tax.tax_amount for tax in self.taxation_items)
 
+    def using(self, applied: int, refunded: int, taxation_items: tuple[TaxationItem, ...]) -> Self:
+        """The same of which so much more was applied or refunded, and with these taxation items."""
+        applied, refunded = self.applied + applied, self.refunded + refunded
+        return replace(self, applied=applied, refunded=refunded, taxation_items=taxation_items)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditMemoItem(MovableItem):
-    """One line of a credit memo with its taxation items (domain.md 2.2)."""
 
-    sku_name: str
-    tax_auto_calculation: bool = False
-    processing_type: ProcessingType = ProcessingType.CHARGE
-    applied_to_item_id: str | None = None
-    sku: str | None = None
-    description: str | None = None
-    quantity: Decimal | None = None
-    unit_price: Decimal | None = None
-    unit_of_measure: str | None = None
-    service_start_date: date | None = None
-    service_end_date: date | None = None
-    subscription_id: str | None = None
-    credit_from_item_source: CreditFromItemSource | None = None
-    credit_from_item_id: str | None = None
-    exclude_item_billing_from_revenue_accounting: bool = False
-    finance: FinanceInformation = NO_FINANCE
-    custom_fields: Mapping[str, Any] = field(default_factory=dict)
+class MovableTax(NamedTuple):
+    """What movements of money see of a taxation item: all that is loaded of it where there may be 300,000."""
+
+    id: str
+    item_id: str
+    name: str
+    tax_amount: int
+    applied: int
+    refunded: int
+    jurisdiction: str
+    location_code: str | None
+    tax_rate: Decimal
+
+    @property
+    def worth(self) -> int:
+        """What can be applied from this line in all."""
+        return self.tax_amount
+
+    @property
+    def unapplied(self) -> int:
+        """What of it is neither applied nor refunded."""
+        return self.tax_amount - self.applied - self.refunded
+
+    def using(self, applied: int, refunded: int) -> Self:
+        """The same of which so much more was applied or refunded."""
+        return self._replace(applied=self.applied + applied, refunded=self.refunded + refunded)
+
+
+class MovableItem(NamedTuple):
+    """What movements of money see of a credit memo's line: all that is loaded of it where there may be 300,000."""
+
+    id: str
+    net: int
+    applied: int
+    refunded: int
+    source_item_type: ItemSourceType
+    source_item_id: str
+    taxation_items: tuple[TaxationItem, ...]
+
+    @property
+    def worth(self) -> int:
+        """What can be applied from this line in all, its taxation items aside."""
+        return self.net
+
+    @property
+    def unapplied(self) -> int:
+        """What of it is neither applied nor refunded."""
+        return self.net - self.applied - self.refunded
+
+    def using(self, applied: int, refunded: int, taxation_items: tuple[TaxationItem, ...]) -> Self:
+        """The same of which so much more was applied or refunded, and with these taxation items."""
+        applied, refunded = self.applied + applied, self.refunded + refunded
+        return self._replace(applied=applied, refunded=refunded, taxation_items=taxation_items)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,12 +331,16 @@ class MovableMemo:
             refunded += item.refunded
             lines.append(item)
             open_amounts.append(item.net - item.applied - item.refunded)
+            if item.applied or item.refunded:
+                _check_line(item.net, item.applied, item.refunded)
             for tax in item.taxation_items:
                 taxes += tax.tax_amount
                 applied += tax.applied
                 refunded += tax.refunded
                 lines.append(tax)
                 open_amounts.append(tax.tax_amount - tax.applied - tax.refunded)
+                if tax.applied or tax.refunded:
+                    _check_line(tax.tax_amount, tax.applied, tax.refunded)
         self.__dict__.update(
             lines=tuple(lines),
             open_amounts=tuple(open_amounts),

@@ -21,7 +21,7 @@ from cm_graphql.domain.distribution import Move
 from cm_graphql.domain.enums import ApplicationRule, MemoStatus
 from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, field_name, refuse
 from cm_graphql.domain.money import Currency
-from cm_graphql.domain.records import CreditMemo, MovableTax, Stamp, Target
+from cm_graphql.domain.records import CreditMemo, MovableTax, Stamp, Target, TaxationItem
 from cm_graphql.domain.rulebook import RuleBook, TenantSettings
 
 Command = ApplyCreditMemo | ApplyCreditMemoAsync | UnapplyCreditMemo | UnapplyCreditMemoAsync
@@ -183,7 +183,7 @@ def find_credit_line(memo: CreditMemo, item: Key | None, tax: Key | None, indexe
     """The index of the line that one of two ids names: ITEM_PAIR_INVALID for none, both, or one of another memo."""
     is_tax, key = _one(item, tax, "credit_memo_item_id", "credit_tax_item_id")
     index = indexes.get(shape.as_id(key, "cmt" if is_tax else "cmi"))
-    if index is None or isinstance(memo.lines[index], MovableTax) != is_tax:
+    if index is None or isinstance(memo.lines[index], TaxationItem | MovableTax) != is_tax:
         raise refuse(
             ErrorCode.ITEM_PAIR_INVALID,
             f"{key} is not {'a taxation item' if is_tax else 'an item'} of credit memo {memo.name}.",
@@ -233,7 +233,7 @@ def _pair(
         else (item.debit_memo_item_id, "dmi", "dmt", "debit_memo_item_id")
     )
     source = find_credit_line(memo, item.credit_memo_item_id, item.credit_tax_item_id, sources)
-    from_tax = isinstance(memo.lines[source], MovableTax)
+    from_tax = isinstance(memo.lines[source], TaxationItem | MovableTax)
     onto_tax, target_key = _one(on_item, item.tax_item_id, item_field, "tax_item_id")
     place = targets.get(shape.as_id(target_key, tax_prefix if onto_tax else item_prefix))
     if place is None or target.lines[place].is_tax != onto_tax:

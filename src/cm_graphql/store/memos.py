@@ -254,7 +254,7 @@ def _item_parts(among: Among) -> Select[Any]:
 
 
 PARTS: Final = Query(_parts)
-ITEM_PARTS: Final = Query(_item_parts)
+ITEM_PARTS: Final = Query(_item_parts, tuple)
 
 
 def finance(row: Row[Any], names: Iterable[str]) -> FinanceInformation:

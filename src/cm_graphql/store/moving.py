@@ -49,23 +49,25 @@ async def load_with_holder(
     # Once the memo is locked, nothing of it changes, nor who holds it: so all of it can be asked at once.
     memo, memos = {"memo": memo_id}, {"ids": [memo_id]}
     taxes: defaultdict[str, list[TaxationItem]] = defaultdict(list)
-    items: list[CreditMemoItem] = []
+    items: list[MovableItem] = []
     known: dict[str, str] = {}
     parts = PartsOf(known)
     holders: list[Any] = []
     currencies: list[Any] = []
 
-    def take_taxes(rows: Sequence[Any]) -> None:
+    def take_taxes(rows: Sequence[TaxationItem]) -> None:  # as far as movements of money see
         for tax in rows:
-            taxes[tax.memo_item_id].append(_moving_tax(tax))
+            taxes[tax.item_id].append(tax)
 
     def take_items(rows: Sequence[Any]) -> None:
-        for item in rows:
-            made = _moving_item(item, tuple(taxes.pop(item.id, ())), whence=not reading.paged)
-            items.append(made)
+        for key, net, applied, refunded, source_type, source_id in rows:
+            of_item = tuple(taxes.pop(key)) if key in taxes else ()
+            # What a line was made from is asked for by the rule SOURCE_ITEM alone, which is not for jobs.
+            whence = "" if reading.paged else source_id
+            items.append(MovableItem(key, net, applied, refunded, source_type, whence, of_item))
             if reading.paged:
-                known[made.id] = made.id
-                known.update((tax.id, tax.id) for tax in made.taxation_items)
+                known[key] = key
+                known.update((tax.id, tax.id) for tax in of_item)
 
     await reading.each(
         session,
@@ -78,7 +80,7 @@ async def load_with_holder(
     )
     currency = session.know_currency(row.currency, currencies)
     placed = tuple(parts.memos[memo_id])
-    moving = await reading.apart(lambda: _moving_memo(row, currency, tuple(items), placed))
+    moving = await reading.apart(lambda: _moving_memo(row, currency, items, placed))
     return moving, holders[0].holder if holders else None
 
 
@@ -94,7 +96,7 @@ LOCKED_HEAD: Final = Query(lambda among: select_head(among).with_for_update())
 
 
 def _moving_memo(
-    row: Row[Any], currency: Currency, items: tuple[CreditMemoItem, ...], parts: tuple[Part, ...]
+    row: Row[Any], currency: Currency, items: Sequence[MovableItem], parts: tuple[Part, ...]
 ) -> CreditMemo:
     memo = MovableMemo(
         id=row.id,
@@ -103,7 +105,7 @@ def _moving_memo(
         currency=currency,
         status=row.status,
         credit_memo_date=row.credit_memo_date,
-        items=items,
+        items=cast(tuple[CreditMemoItem, ...], tuple(items)),
         parts=parts,
         reversed=row.reversed,
         version=row.version,
@@ -113,78 +115,20 @@ def _moving_memo(
 
 def _moving_taxes(_among: Among) -> Select[Any]:
     c = t.credit_memo_taxation_items.c
-    return (
-        select(
-            c.id,
-            c.memo_item_id,
-            c.position,
-            c.name,
-            c.tax_amount,
-            c.applied_amount,
-            c.refund_amount,
-            c.jurisdiction,
-            c.location_code,
-            c.tax_rate,
-        )
-        .where(c.credit_memo_id == given("memo"))
-        .order_by(c.position)
-    )
-
-
-def _moving_tax(row: Row[Any]) -> TaxationItem:
-    tax = MovableTax(
-        id=row.id,
-        item_id=row.memo_item_id,
-        position=row.position,
-        name=row.name,
-        tax_amount=row.tax_amount,
-        applied=row.applied_amount,
-        refunded=row.refund_amount,
-        jurisdiction=row.jurisdiction,
-        location_code=row.location_code,
-        tax_rate=row.tax_rate,
-    )
-    return cast(TaxationItem, tax)  # as above
+    amounts = (c.tax_amount, c.applied_amount, c.refund_amount)
+    columns = (c.id, c.memo_item_id, c.name, *amounts, c.jurisdiction, c.location_code, c.tax_rate)
+    return select(*columns).where(c.credit_memo_id == given("memo")).order_by(c.position)
 
 
 def _moving_items(_among: Among) -> Select[Any]:
     c = t.credit_memo_items.c
-    return (
-        select(
-            c.id,
-            c.position,
-            c.amount,
-            c.amount_without_tax,
-            c.source_item_type,
-            c.source_item_id,
-            c.applied_amount,
-            c.refund_amount,
-            c.tax_mode,
-        )
-        .where(c.credit_memo_id == given("memo"))
-        .order_by(c.position)
-    )
+    amounts = (c.amount_without_tax, c.applied_amount, c.refund_amount)
+    columns = (c.id, *amounts, c.source_item_type, c.source_item_id)
+    return select(*columns).where(c.credit_memo_id == given("memo")).order_by(c.position)
 
 
-TAXES: Final = Query(_moving_taxes)
-ITEMS: Final = Query(_moving_items)
-
-
-def _moving_item(row: Row[Any], taxes: tuple[TaxationItem, ...], *, whence: bool) -> CreditMemoItem:
-    # What a line was made from is asked for by the rule SOURCE_ITEM alone, which is not for jobs.
-    item = MovableItem(
-        id=row.id,
-        position=row.position,
-        amount=row.amount,
-        net=row.amount_without_tax,
-        source_item_type=row.source_item_type,
-        source_item_id=row.source_item_id if whence else "",
-        applied=row.applied_amount,
-        refunded=row.refund_amount,
-        tax_mode=row.tax_mode,
-        taxation_items=taxes,
-    )
-    return cast(CreditMemoItem, item)  # as above
+TAXES: Final = Query(_moving_taxes, MovableTax)
+ITEMS: Final = Query(_moving_items, tuple)
 
 
 async def size(session: Session, memo_id: str, invoice_ids: Sequence[str] | None) -> tuple[int, int]:

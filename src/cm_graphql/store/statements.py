@@ -36,7 +36,10 @@ class Query:
     """A question with named parameters, which `Session.ask` answers."""
 
     def __init__(self, make: Make, record: Any = None) -> None:
-        """Rows become named tuples, or this `record`, a kind of them whose fields are the columns in their order."""
+        """Rows become named tuples, or this `record`: a kind of them whose fields are the columns in their order.
+
+        Where it is `tuple`, they are only to be taken apart.
+        """
         self._make = make
         self._record = record
         self._compiled: dict[tuple[str, bool], Compiled] = {}
@@ -47,7 +50,7 @@ class Query:
 
     def made(self, rows: Sequence[Any]) -> Sequence[Any]:
         """The rows that SQLAlchemy answered, as `Compiled.rows` would make them."""
-        return rows if self._record is None else [self._record._make(row) for row in rows]
+        return rows if self._record in (None, tuple) else [self._record._make(row) for row in rows]
 
     def on(self, dialect: Dialect, values: Mapping[str, Any]) -> "Compiled":
         """The question as this database and its driver take it.
@@ -55,12 +58,11 @@ class Query:
         A list of one `ids` is asked for as that one: it needs no list to be read, and rows come in the order of an
         index. SQLite takes a third of the time for it.
         """
-        one = len(values.get("ids", ())) == 1
-        found = self._compiled.get((dialect.name, one))
-        if found is None:
-            statement = self._make(_only if one else _AMONG[dialect.name])
-            found = self._compiled[dialect.name, one] = Compiled(statement, dialect, self._record)
-        return found
+        key = dialect.name, "ids" in values and len(values["ids"]) == 1
+        if key not in self._compiled:
+            statement = self._make(_only if key[1] else _AMONG[dialect.name])
+            self._compiled[key] = Compiled(statement, dialect, self._record)
+        return self._compiled[key]
 
 
 class Compiled:
@@ -101,7 +103,7 @@ def _maker(kind: Any, converters: Sequence[Callable[[Any], Any] | None]) -> Call
     """
     new = tuple.__new__
     if not any(converters):
-        return lambda found: [new(kind, row) for row in found]
+        return list if kind is tuple else lambda found: [new(kind, row) for row in found]
     names = [f"v{place}" for place in range(len(converters))]
     values = [name if convert is None else f"c{name}({name})" for name, convert in zip(names, converters, strict=True)]
     known = {f"c{name}": convert for name, convert in zip(names, converters, strict=True)} | {"new": new, "kind": kind}

@@ -179,7 +179,9 @@ class Kind:
         c = self.items.c
         document, worth = c[self.document_id].label("document_id"), c[self.worth].label("worth")
         columns = (c.id, worth, c.credit_amount, c.payment_amount, document)
-        return Query(lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position))
+        return Query(
+            lambda among: select(*columns).where(among(c[self.document_id], "ids")).order_by(c.position), tuple
+        )
 
     @cached_property
     def tax_lines(self) -> Query:
