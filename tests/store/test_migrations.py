@@ -25,13 +25,17 @@ DEFINITIONS = {
                concat_ws(' ', data_type, collation_name, is_nullable, column_default, generation_expression)
           FROM information_schema.columns WHERE table_schema = 'public'
         UNION ALL
+        SELECT 'table ' || relname, concat_ws(' ', reloptions)
+          FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+        UNION ALL
         SELECT 'constraint ' || conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid)
           FROM pg_constraint WHERE connamespace = 'public'::regnamespace
         UNION ALL
         SELECT 'index ' || indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
     """,
 }
-"""How each database tells the whole of a schema: types, collations, defaults, derivations, constraints, indexes."""
+"""How each database tells the whole of a schema: types, collations, defaults, derivations, constraints, indexes, room
+on pages."""
 
 
 def _definitions(connection: Connection) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """The metadata that all tables share, and the groups of columns that many of them have."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
@@ -28,6 +28,10 @@ metadata = MetaData(
     }
 )
 """Every table of the product; names of constraints are the same on both databases, so that migrations can drop them."""
+
+ROOM_FOR_CHANGES: Final = {"fillfactor": 85}
+"""`postgresql_with` of tables whose rows change in columns that no index has. PostgreSQL writes a changed row anew, and
+into every index of its table, unless the row's page has room for it."""
 
 
 def id_column() -> Column[str]:

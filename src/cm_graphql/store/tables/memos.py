@@ -17,6 +17,7 @@ from cm_graphql.domain.enums import (
     YesNo,
 )
 from cm_graphql.store.tables._columns import (
+    ROOM_FOR_CHANGES,
     amount,
     audit,
     currency,
@@ -206,6 +207,7 @@ credit_memo_taxation_items = Table(
     index("credit_memo_taxation_items", "credit_memo_id", "position"),
     index("credit_memo_taxation_items", "memo_item_id", "position"),
     index("credit_memo_taxation_items", "source_tax_item_id"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 
 credit_memo_parts = Table(
@@ -226,6 +228,7 @@ credit_memo_parts = Table(
     index("credit_memo_parts", "credit_memo_id", "created_date"),
     index("credit_memo_parts", "invoice_id"),
     index("credit_memo_parts", "debit_memo_id"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 """One per target, and at most one without a target: the unapplied part (domain.md 2.4)."""
 
@@ -273,6 +276,7 @@ credit_memo_item_parts = Table(
     index("credit_memo_item_parts", "invoice_item_id"),
     index("credit_memo_item_parts", "debit_memo_item_id"),
     index("credit_memo_item_parts", "tax_item_id"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 """`position` is the order of release within the memo. `tax_item_id` names a taxation item of an invoice or of a debit
 memo: no foreign key. `source_line_id` and `target_line_id` say the same as the five columns before them, in two."""

@@ -15,6 +15,7 @@ from cm_graphql.domain.enums import (
     TransferredToAccounting,
 )
 from cm_graphql.store.tables._columns import (
+    ROOM_FOR_CHANGES,
     amount,
     audit,
     currency,
@@ -104,6 +105,7 @@ invoice_items = Table(
     within("charge_amount", "credit_amount", "payment_amount", name="balance"),
     index("invoice_items", "invoice_id", "position"),
     index("invoice_items", "applied_to_item_id"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 
 invoice_taxation_items = Table(
@@ -135,6 +137,7 @@ invoice_taxation_items = Table(
     within("tax_amount", "credit_amount", "payment_amount", name="balance"),
     index("invoice_taxation_items", "invoice_id", "position"),
     index("invoice_taxation_items", "invoice_item_id", "position"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 
 debit_memos = Table(
@@ -189,6 +192,7 @@ debit_memos = Table(
     index("debit_memos", "referred_credit_memo_id"),
     index("debit_memos", "referred_invoice_id"),
     index("debit_memos", "debit_memo_date", "id"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 """`referred_credit_memo_id` has no foreign key: a memo that was written off can be unapplied, canceled and deleted."""
 
@@ -230,6 +234,7 @@ debit_memo_items = Table(
     index("debit_memo_items", "debit_memo_id", "position"),
     index("debit_memo_items", "applied_to_item_id"),
     index("debit_memo_items", "source_item_id"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 
 debit_memo_taxation_items = Table(
@@ -262,5 +267,6 @@ debit_memo_taxation_items = Table(
     within("tax_amount", "credit_amount", "payment_amount", name="balance"),
     index("debit_memo_taxation_items", "debit_memo_id", "position"),
     index("debit_memo_taxation_items", "memo_item_id", "position"),
+    postgresql_with=ROOM_FOR_CHANGES,
 )
 """`source_tax_item_id` names the credit memo's taxation item, which may be gone with its memo: no foreign key."""
