@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from cm_graphql.engine.pages import keys_table
 from engine.conftest import COUNT
 from engine.oracle import ordered
 from engine.things import FIELDS, NO_NULLS, box_ids, some_things, things
@@ -59,6 +61,20 @@ def backwards(reader: Reader, size: int, **arguments: Any) -> Iterator[list[str]
         assert len(page["nodes"]) == size
         before = page["pageInfo"]["startCursor"]
         assert before == page["edges"][0]["cursor"]
+
+
+TEXTS = ["cm_1", "", "NULL", "a,b", "{}", 'say "so"', "back\\slash", '\\"', '","', "\n", " ", "Ünïcode", "\x1f"]
+"""What could be taken for something else in a list of texts."""
+
+
+@pytest.mark.parametrize("texts", [TEXTS, [], [""], ['"'], ["\\"]], ids=lambda texts: str(len(texts)))
+def test_a_list_of_any_texts_is_one_parameter(reader: Reader, texts: list[str]) -> None:
+    async def read_back() -> list[str]:
+        table, value = keys_table(reader.database.dialect, texts)
+        async with reader.database.read() as connection:
+            return list(await connection.scalars(select(value).select_from(table)))
+
+    assert reader.run(read_back()) == texts
 
 
 @pytest.mark.parametrize("descending", [False, True], ids=["up", "down"])

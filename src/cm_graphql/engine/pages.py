@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 import zlib
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +46,7 @@ from sqlalchemy.sql.type_api import TypeEngine
 from cm_graphql.engine.declare import NodeType, Order
 from cm_graphql.engine.errors import BadUserInput
 from cm_graphql.engine.filters import all_of
+from cm_graphql.engine.prepared import array_text, json_text
 from cm_graphql.engine.wire import moment_text, nullable, storable
 from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_scaled
 
@@ -504,20 +504,20 @@ def _within(node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> C
 def keys_table(dialect: str, keys: Sequence[str]) -> tuple[FromClause, ColumnElement[str]]:
     """The keys as a table of one parameter, so that the statement is the same for any number of them."""
     if dialect == "sqlite":
-        table = func.json_each(bindparam("keys", json.dumps(list(keys)))).table_valued("value", name="parents")
+        table = func.json_each(bindparam("keys", json_text(keys))).table_valued("value", name="parents")
         return table, table.c.value
     unnested = func.unnest(_array("keys", keys)).table_valued("value", name="parents").render_derived()
     return unnested, unnested.c.value
 
 
 def _array(name: str, texts: Sequence[str]) -> ColumnElement[Any]:
-    return cast(bindparam(name, list(texts), type_=ARRAY(Text(collation="C"))), ARRAY(Text(collation="C")))
+    return cast(bindparam(name, array_text(texts), type_=Text()), ARRAY(Text(collation="C")))
 
 
 def owned(dialect: str, owner: ColumnElement[Any], accounts: Sequence[str]) -> ColumnElement[bool]:
     """Whether the account that a row belongs to is one of these; they are one parameter, `accounts`."""
     if dialect == "sqlite":
-        table = func.json_each(bindparam("accounts", json.dumps(list(accounts)))).table_valued("value", name="allowed")
+        table = func.json_each(bindparam("accounts", json_text(accounts))).table_valued("value", name="allowed")
         return owner.in_(select(table.c.value))
     return owner == any_(_array("accounts", accounts))
 

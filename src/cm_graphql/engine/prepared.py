@@ -89,7 +89,7 @@ def prepare(statement: Select[Any], dialect: Dialect, own: Collection[str]) -> P
         process = compiled._bind_processors.get(name) or compiled._bind_processors.get(name.rpartition("_")[0])
         if name in own:
             if name in LISTS:
-                process = _json if dialect.name == "sqlite" else None
+                process = LIST_TEXTS[dialect.name]
             changing.append(Parameter(at, name, process))
             constants.append(None)
         else:
@@ -97,5 +97,18 @@ def prepare(statement: Select[Any], dialect: Dialect, own: Collection[str]) -> P
     return Prepared(str(compiled), tuple(constants), tuple(changing))
 
 
-def _json(keys: Sequence[str]) -> str:
-    return orjson.dumps(keys).decode()
+def json_text(texts: Sequence[str]) -> str:
+    """A list as SQLite takes it."""
+    return orjson.dumps(texts).decode()
+
+
+def array_text(texts: Sequence[str]) -> str:
+    """A list as PostgreSQL takes it; its driver would ask four questions about each text of an array."""
+    quoted = '","'.join(texts)
+    if "\\" in quoted or quoted.count('"') > 2 * (len(texts) - 1):
+        quoted = '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return f'{{"{quoted}"}}' if texts else "{}"
+
+
+LIST_TEXTS: Mapping[str, Callable[[Sequence[str]], str]] = {"sqlite": json_text, "postgresql": array_text}
+"""How a list of texts becomes one parameter, by the kind of database."""
