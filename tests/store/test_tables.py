@@ -1,5 +1,6 @@
 """The tables refuse what must not be, whoever writes to them: each constraint against its violation."""
 
+import re
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from cm_graphql.domain.enums import MemoStatus, TaxMode
 from cm_graphql.store import tables
 from cm_graphql.store.database import Database
 from cm_graphql.store.tables import metadata
-from cm_graphql.store.types import EnumText
+from cm_graphql.store.types import Condition, EnumText
 from store.rows import insert
 
 POSTED = MemoStatus.POSTED
@@ -113,6 +114,39 @@ async def test_a_violation_is_refused(
     with pytest.raises(IntegrityError, match=f"ck_{table}_{constraint}"):
         async with shared_database.write() as connection:
             await insert(connection, metadata.tables[table], **values)
+
+
+def _told_differently() -> list[Any]:
+    """The constraints of amounts of which PostgreSQL is told in other words."""
+    return [
+        pytest.param(constraint.sqltext, id=str(constraint.name))
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+        and isinstance(constraint.sqltext, Condition)
+        and " IN (" not in constraint.sqltext.everywhere
+    ]
+
+
+@pytest.mark.parametrize("condition", _told_differently())
+async def test_what_postgresql_is_told_in_other_words_is_the_same(
+    shared_database: Database, condition: Condition
+) -> None:
+    if shared_database.dialect == "sqlite":
+        pytest.skip("it is told in the words of the reference")
+    worth, first, second = dict.fromkeys(re.findall("[a-z_]+", condition.everywhere))
+    (left,) = set(re.findall("[a-z_]+", condition.postgresql)) - {worth, first, second, "least", "greatest"}
+    few = "generate_series(-3, 3)"
+    query = f"""
+        SELECT {condition.everywhere}, {condition.postgresql}
+        FROM (SELECT {worth}, {first}, {second}, {worth} - {first} - {second} AS {left}
+              FROM {few} AS {worth}, {few} AS {first}, {few} AS {second}) AS line
+    """
+    async with shared_database.read() as connection:
+        answers = [tuple(row) for row in await connection.execute(text(query))]
+
+    assert {there for there, _ in answers} == {True, False}
+    assert [there for there, _ in answers] == [here for _, here in answers]
 
 
 @pytest.mark.parametrize("table", [table for table in metadata.tables.values() if _vocabularies(table)], ids=str)

@@ -16,7 +16,7 @@ from sqlalchemy import (
     true,
 )
 
-from cm_graphql.store.types import Amount, Id, JsonText, PlainText, Timestamp
+from cm_graphql.store.types import Amount, Condition, Id, JsonText, PlainText, Timestamp
 
 metadata = MetaData(
     naming_convention={
@@ -123,11 +123,17 @@ def tax_finance() -> tuple[Column[Any], ...]:
     return accounting_codes("on_account", "sales_tax_payable")
 
 
-def within(worth: str, first: str, second: str, *, name: str) -> CheckConstraint:
-    """Both uses of a line keep its sign and together never pass its worth (domain.md 4.2.2)."""
+def within(worth: str, first: str, second: str, *, left: str, name: str) -> CheckConstraint:
+    """Both uses of a line keep its sign and together never pass its worth (domain.md 4.2.2).
+
+    In other words neither use, nor what is `left` of it, differs in sign from another.
+    """
     return CheckConstraint(
-        f"({worth} >= 0 AND {first} >= 0 AND {second} >= 0 AND {first} + {second} <= {worth})"
-        f" OR ({worth} < 0 AND {first} <= 0 AND {second} <= 0 AND {first} + {second} >= {worth})",
+        Condition(
+            f"({worth} >= 0 AND {first} >= 0 AND {second} >= 0 AND {first} + {second} <= {worth})"
+            f" OR ({worth} < 0 AND {first} <= 0 AND {second} <= 0 AND {first} + {second} >= {worth})",
+            f"least({first}, {second}, {left}) >= 0 OR greatest({first}, {second}, {left}) <= 0",
+        ),
         name=name,
     )
 

@@ -37,7 +37,7 @@ from cm_graphql.store.tables._columns import (
     within,
     words,
 )
-from cm_graphql.store.types import Id, JsonText, Scaled, Timestamp, enum_column
+from cm_graphql.store.types import Condition, Id, JsonText, Scaled, Timestamp, enum_column
 
 _SORTED_BY = (
     "account_id",
@@ -111,7 +111,10 @@ credit_memos = Table(
     UniqueConstraint("number"),
     CheckConstraint("version >= 1", name="version"),
     CheckConstraint(
-        "amount >= 0 AND applied_amount >= 0 AND refund_amount >= 0 AND applied_amount + refund_amount <= amount",
+        Condition(
+            "amount >= 0 AND applied_amount >= 0 AND refund_amount >= 0 AND applied_amount + refund_amount <= amount",
+            "least(applied_amount, refund_amount, unapplied_amount) >= 0",
+        ),
         name="amounts",
     ),
     CheckConstraint("status = 'POSTED' OR (applied_amount = 0 AND refund_amount = 0)", name="only_posted_is_used"),
@@ -168,7 +171,7 @@ credit_memo_items = Table(
     net_suite(),
     *audit(),
     CheckConstraint("tax_mode <> 'TAX_EXCLUSIVE' OR amount = amount_without_tax", name="net"),
-    within("amount_without_tax", "applied_amount", "refund_amount", name="amounts"),
+    within("amount_without_tax", "applied_amount", "refund_amount", left="unapplied_amount", name="amounts"),
     index("credit_memo_items", "credit_memo_id", "position"),
     index("credit_memo_items", "credit_memo_id", "updated_date"),
     index("credit_memo_items", "applied_to_item_id"),
@@ -203,7 +206,7 @@ credit_memo_taxation_items = Table(
     custom_fields(),
     net_suite(),
     *audit(),
-    within("tax_amount", "applied_amount", "refund_amount", name="amounts"),
+    within("tax_amount", "applied_amount", "refund_amount", left="unapplied_amount", name="amounts"),
     index("credit_memo_taxation_items", "credit_memo_id", "position"),
     index("credit_memo_taxation_items", "memo_item_id", "position"),
     index("credit_memo_taxation_items", "source_tax_item_id"),

@@ -35,9 +35,12 @@ from cm_graphql.store.tables._columns import (
     within,
     words,
 )
-from cm_graphql.store.types import Scaled, Timestamp, enum_column
+from cm_graphql.store.types import Condition, Scaled, Timestamp, enum_column
 
-_POSITIVE_BALANCE = "amount < 0 OR (amount - credit_amount - payment_amount BETWEEN 0 AND amount)"
+_POSITIVE_BALANCE = Condition(
+    "amount < 0 OR (amount - credit_amount - payment_amount BETWEEN 0 AND amount)",
+    "amount < 0 OR balance BETWEEN 0 AND amount",
+)
 """A positive document is never paid below zero and never owes more than it says (domain.md 4.2.8)."""
 
 invoices = Table(
@@ -102,7 +105,7 @@ invoice_items = Table(
     words("organization_label"),
     custom_fields(),
     *audit(),
-    within("charge_amount", "credit_amount", "payment_amount", name="balance"),
+    within("charge_amount", "credit_amount", "payment_amount", left="balance", name="balance"),
     index("invoice_items", "invoice_id", "position"),
     index("invoice_items", "applied_to_item_id"),
     postgresql_with=ROOM_FOR_CHANGES,
@@ -134,7 +137,7 @@ invoice_taxation_items = Table(
     *tax_finance(),
     custom_fields(),
     *audit(),
-    within("tax_amount", "credit_amount", "payment_amount", name="balance"),
+    within("tax_amount", "credit_amount", "payment_amount", left="balance", name="balance"),
     index("invoice_taxation_items", "invoice_id", "position"),
     index("invoice_taxation_items", "invoice_item_id", "position"),
     postgresql_with=ROOM_FOR_CHANGES,
@@ -230,7 +233,7 @@ debit_memo_items = Table(
     custom_fields(),
     *audit(),
     CheckConstraint("tax_mode <> 'TAX_EXCLUSIVE' OR amount = amount_without_tax", name="net"),
-    within("amount_without_tax", "credit_amount", "payment_amount", name="balance"),
+    within("amount_without_tax", "credit_amount", "payment_amount", left="balance", name="balance"),
     index("debit_memo_items", "debit_memo_id", "position"),
     index("debit_memo_items", "applied_to_item_id"),
     index("debit_memo_items", "source_item_id"),
@@ -264,7 +267,7 @@ debit_memo_taxation_items = Table(
     *tax_finance(),
     custom_fields(),
     *audit(),
-    within("tax_amount", "credit_amount", "payment_amount", name="balance"),
+    within("tax_amount", "credit_amount", "payment_amount", left="balance", name="balance"),
     index("debit_memo_taxation_items", "debit_memo_id", "position"),
     index("debit_memo_taxation_items", "memo_item_id", "position"),
     postgresql_with=ROOM_FOR_CHANGES,
