@@ -33,7 +33,7 @@ def test_the_program_loads_no_orm_and_whoever_asks_for_sessions_still_gets_them(
     program = """
 import sys
 import cm_graphql.app
-assert not {"sqlalchemy.orm", "sqlalchemy.ext.asyncio.session", "rich"} & sys.modules.keys()
+assert not {"sqlalchemy.orm", "sqlalchemy.ext.asyncio.session", "rich", "limits"} & sys.modules.keys()
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 assert AsyncSession.__module__ == "sqlalchemy.ext.asyncio.session"
 assert async_scoped_session.__module__ == "sqlalchemy.ext.asyncio.scoping"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import limits
 import pytest
 import strawberry
 from hypothesis import example, given
@@ -21,7 +22,16 @@ from sqlalchemy import func, select, text
 from starlette.requests import HTTPConnection
 
 from cm_graphql.api.http import GraphQLOverHTTP
-from cm_graphql.api.traffic import NoStorage, TooMuch, Traffic, TrafficRules, Window, address_of
+from cm_graphql.api.traffic import (
+    Allowance,
+    NoStorage,
+    TooMuch,
+    Traffic,
+    TrafficRules,
+    Window,
+    address_of,
+    refuse_unless_rate,
+)
 from cm_graphql.app import StartupError, open_traffic
 from cm_graphql.settings import Settings
 from cm_graphql.store import tables as t
@@ -176,6 +186,24 @@ async def test_without_its_redis_a_process_counts_for_itself() -> None:
     traffic = Traffic(TrafficRules(rate="3/minute", storage_url=f"redis://:canary@127.0.0.1:{free_port()}/0"))
 
     assert await counted(traffic, "usr", 5) == 3
+
+
+RATES = ("600/minute", "20/second", "5 per 10 seconds", "1 / hour", " 7 per 2 day ", "9/MONTHS", "3/year", "4per2hours")
+
+
+@pytest.mark.parametrize("text", RATES)
+def test_a_rate_means_the_same_here_and_in_redis(text: str) -> None:
+    allowed, shared = Allowance.read(text), limits.parse(text)
+
+    assert (allowed.amount, allowed.seconds) == (shared.amount, shared.get_expiry())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0/minute", "5/0 minute", "-5/minute", "5", "5/fortnight", "5/minute; 9/hour", "x"]
+)
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="600/minute"):
+        refuse_unless_rate(text)
 
 
 def test_a_redis_that_is_none_stops_the_start_without_telling_its_password() -> None:

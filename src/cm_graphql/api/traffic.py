@@ -7,6 +7,7 @@ told when to come back where even that would take too long.
 import asyncio
 import ipaddress
 import math
+import re
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,17 +15,15 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
-from limits import RateLimitItem, parse
-from limits.aio.storage import Storage
-from limits.aio.strategies import MovingWindowRateLimiter
-from limits.errors import ConfigurationError, StorageError
-from limits.storage import storage_from_string
 from starlette.requests import HTTPConnection
 
 from cm_graphql.api.errors import Code, RequestRefused
+
+if TYPE_CHECKING:
+    from limits.aio.strategies import MovingWindowRateLimiter
 
 HEAVY: Final = 100_000
 """From this cost on a query is one of the few of its caller's that run at a time, for it holds what it reads in memory;
@@ -102,7 +101,7 @@ class Traffic:
         self._suspects: OrderedDict[str, None] = OrderedDict()
 
     def _counting(self, rate: str | None) -> "Rate | None":
-        return None if rate is None else Rate(parse(rate), self.rules.storage_url, self.refusals)
+        return None if rate is None else Rate(rate, self.rules.storage_url, self.refusals)
 
     async def count(self, caller: str) -> None:
         """Count one request; raises TooMuch where the caller has had their share."""
@@ -245,11 +244,15 @@ class Turns:
 class Rate:
     """Counts requests in a moving window, in this process or in Redis for all of them."""
 
-    def __init__(self, item: RateLimitItem, storage_url: str | None, refusals: Counter[str]) -> None:
-        self._item = item
+    def __init__(self, rate: str, storage_url: str | None, refusals: Counter[str]) -> None:
+        self._allowed = allowed = Allowance.read(rate)
         self._refusals = refusals
-        self._own = Window(item.amount, item.get_expiry())
-        self._shared = None if storage_url is None else MovingWindowRateLimiter(shared_storage(storage_url))
+        self._own = Window(allowed.amount, allowed.seconds)
+        self._shared = None if storage_url is None else shared_window(storage_url)
+        if self._shared is not None:
+            from limits import parse  # here, as in `shared_window`
+
+            self._item = parse(rate)
         self._warned = -math.inf
 
     @property
@@ -292,10 +295,8 @@ class Rate:
             except Exception as error:
                 self._warn(error)
         seconds = max(1, math.ceil(wait))
-        allowed = f"{self._item.amount} per {self._item.multiples if self._item.multiples > 1 else ''} "
-        allowed = f"{allowed.strip()} {self._item.GRANULARITY.name}"
-        message = f"That were more {what} than you may send ({allowed}): come back in {seconds} s."
-        return TooMuch(limit, self._item.amount, message, seconds)
+        message = f"That were more {what} than you may send ({self._allowed}): come back in {seconds} s."
+        return TooMuch(limit, self._allowed.amount, message, seconds)
 
     def _warn(self, error: Exception) -> None:
         if time.monotonic() - self._warned > 60:
@@ -395,17 +396,23 @@ class NoStorage(Exception):
     """Requests cannot be counted where the settings say; the message says why."""
 
 
-def shared_storage(url: str) -> Storage:
-    """The Redis that several processes count in; raises NoStorage."""
+def shared_window(url: str) -> "MovingWindowRateLimiter":
+    """What counts in the Redis that several processes share; raises NoStorage."""
     if not url.startswith(("redis://", "rediss://", "redis+unix://")):
         raise NoStorage("Requests cannot be counted there: it is no Redis URL, as in redis://host:6379/0.")
+    # Here, since the library takes 1.6 MB, and is needed for Redis alone.
+    from limits.aio.storage import Storage
+    from limits.aio.strategies import MovingWindowRateLimiter
+    from limits.errors import ConfigurationError, StorageError
+    from limits.storage import storage_from_string
+
     try:
         storage = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True)
     except (ConfigurationError, StorageError, ValueError) as error:
         reason = "the extra `redis` is missing" if "prerequisite" in str(error) else "it is no Redis URL"
         raise NoStorage(f"Requests cannot be counted in Redis: {reason}.") from None
     assert isinstance(storage, Storage)
-    return storage
+    return MovingWindowRateLimiter(storage)
 
 
 def address_of(connection: HTTPConnection) -> str:
@@ -428,14 +435,44 @@ def network(host: str) -> str:
     return str(address)
 
 
+_DAY: Final = 24 * 60 * 60
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 60 * 60, "day": _DAY, "month": 30 * _DAY, "year": 360 * _DAY}
+"""The units of time of a rate, as long as `limits` takes them."""
+
+_RATE: Final = re.compile(r"\s*([0-9]+)\s*(?:/|per)\s*([0-9]+)?\s*([a-z]+?)s?\s*", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many requests in a time, as in `600/minute` or `20 per 10 seconds`."""
+
+    amount: int
+    multiple: int
+    unit: str
+
+    @classmethod
+    def read(cls, text: str) -> "Allowance":
+        """Read the text of a setting; raises ValueError."""
+        found = _RATE.fullmatch(text)
+        if found is None or found[3].lower() not in _SECONDS:
+            raise ValueError("it has to be a number of requests in a time, as in 600/minute or 20/second")
+        return cls(int(found[1]), int(found[2] or 1), found[3].lower())
+
+    @property
+    def seconds(self) -> int:
+        """How long the time is."""
+        return self.multiple * _SECONDS[self.unit]
+
+    def __str__(self) -> str:
+        multiple = f"{self.multiple} " if self.multiple > 1 else ""
+        return f"{self.amount} per {multiple}{self.unit}"
+
+
 def refuse_unless_rate(text: str) -> None:
     """Raise ValueError for a text that is no rate."""
-    try:
-        item = parse(text)
-    except ValueError:
-        item = None
-    if item is None or item.amount < 1:
-        raise ValueError("it has to be a number of requests in a time, as in 600/minute or 20/second")
+    found = Allowance.read(text)
+    if found.amount < 1 or found.multiple < 1:
+        raise ValueError("it has to allow requests in some time, as 600/minute or 20/second does")
 
 
 __all__ = ["TooMuch", "TookTooLong", "Traffic", "TrafficRules", "address_of"]
