@@ -163,6 +163,8 @@ class Unit:
             ("debit_memo_key", t.debit_memos, "dm", "number"),
         ):
             keys = [key for _, key_name, key in named if key_name == name]
+            if not keys:
+                continue
             found = await targets.find_ids(
                 self.session, table, prefix, number, keys, accounts=self.viewer.accounts, trust_ids=True
             )

@@ -27,7 +27,7 @@ NUMBER_DIGITS = 8
 async def rulebook(session: Session, *, reasons: bool = True) -> RuleBook:
     """Everything the rules ask for that is not a document; without `reasons` all but the reason codes."""
     asked = (*RULES, _REASON_CODES) if reasons else RULES
-    settings, periods, *codes = await session.ask_all(*((query, {}) for query in asked))
+    settings, periods, *codes = await session.ask_all(*[(query, {}) for query in asked])
     return _rulebook(settings[0].document if settings else None, tuple(periods), tuple(codes[0]) if codes else ())
 
 

@@ -159,9 +159,9 @@ class JsonText(TypeDecorator[Any]):
         """Use PostgreSQL's JSON, which keeps the text; JSONB would reorder keys."""
         return postgresql.JSON(none_as_null=True) if dialect.name == "postgresql" else Text()
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
         """Write JSON; on PostgreSQL the driver's JSON type does so, with the same function."""
-        return value if value is None or dialect.name == "postgresql" else to_json(value)
+        return super().bind_processor(dialect) if dialect.name == "postgresql" else _json_of
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Read JSON; on PostgreSQL the driver's JSON type has done so."""
@@ -169,6 +169,10 @@ class JsonText(TypeDecorator[Any]):
 
 
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _json_of(value: Any) -> str | None:
+    return None if value is None else to_json(value)
 
 
 def to_json(value: Any) -> str:
