@@ -13,15 +13,15 @@ from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.errors import BadUserInput, RequestError
 from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.roots import Change
-from cm_graphql.engine.runner import Engine, Planned, ReadyChange, RootField
+from cm_graphql.engine.runner import Engine, Foretold, Planned, ReadyChange, RootField
 from cm_graphql.operations.document_ports import DocumentPorts
-from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Rehearsal
+from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Outcome, Rehearsal, Tell
 from cm_graphql.operations.ports import SystemClock, TaxEngine
 from cm_graphql.operations.viewer import ADMIN, LOCAL, Forbidden, Viewer
 from cm_graphql.store.bus import Bus
 from cm_graphql.store.database import Database
 from cm_graphql.store.keys import MalformedId
+from cm_graphql.store.statements import Told
 
 T = TypeVar("T")
 
@@ -113,9 +113,9 @@ class Context:
         await self._acted([answer])
         return answer
 
-    async def _do(self, what: Action[Any], command: Any) -> Answer:
+    async def _do(self, what: Action[Any], command: Any, tell: Tell | None = None) -> Answer:
         try:
-            answer, self._rehearsal = await self._through(self.api.gate.act(what, command, *self._who))
+            answer, self._rehearsal = await self._through(self.api.gate.act(what, command, *self._who, tell))
         except Refusal as refusal:
             answer = Answer(faults=refusal.faults)
         return answer
@@ -137,7 +137,7 @@ class Context:
         change = ready.change
         self._root_field = RootField(ready.operation, ready.values, change.key)
         try:
-            payload = await self._payload(change, ready.command)
+            payload = await self._payload(ready)
         except Exception as error:
             if self._carried_out is None:
                 self._carried_out = error
@@ -166,8 +166,9 @@ class Context:
             return BulkAnswer(refused=refusal.faults)
         return BulkAnswer(elements=answers)
 
-    async def _payload(self, change: Change, command: Any) -> dict[str, Any]:
+    async def _payload(self, ready: ReadyChange) -> dict[str, Any]:
         """Carry out a change, note what became of it, and make its payload."""
+        change, command = ready.change, ready.command
         what = change.declared.what
         if change.declared.is_bulk:
             self._carried_out = answers = await self._do_each(what, command)
@@ -175,8 +176,16 @@ class Context:
                 await self._acted(answers.elements)
             elements = [(answer.outcome or {}, answer.faults) for answer in answers.elements]
             return change.shape(self._shown, {}, answers.refused, elements)
-        self._carried_out = answer = await self._do(what, command)
-        await self._acted([answer])
+        foretold: Foretold | None = None
+
+        def tell(outcome: Outcome) -> Told | None:
+            nonlocal foretold
+            engine = self.api.engine
+            foretold = None if engine is None else engine.foretell(ready, outcome, self)
+            return None if foretold is None else foretold.told
+
+        self._carried_out = answer = await self._do(what, command, tell)
+        await self._acted([answer], None if answer.replayed else foretold)
         return change.shape(self._shown, answer.outcome or {}, answer.faults, ())
 
     @property
@@ -192,7 +201,7 @@ class Context:
         except MalformedId as error:
             raise BadUserInput(str(error)) from error
 
-    async def _acted(self, answers: list[Answer]) -> None:
+    async def _acted(self, answers: list[Answer], foretold: Foretold | None = None) -> None:
         if any(answer.replayed for answer in answers):
             self.response_extensions["idempotentReplay"] = True
         self.loaders = self._fresh_loaders()
@@ -200,7 +209,8 @@ class Context:
         engine, field = self.api.engine, self._root_field
         # Plans read on connections of their own, which do not see what a dry run will undo.
         if engine is not None and field is not None and outcomes and self._rehearsal is None:
-            self._shown = await engine.payload(field, outcomes, self)
+            shown = None if foretold is None else engine.told(foretold)
+            self._shown = await engine.payload(field, outcomes, self) if shown is None else shown
 
     def shown(self, place: str, key: str) -> Any:
         """The object of an id at a place of the payload, where a plan has read it; else None."""

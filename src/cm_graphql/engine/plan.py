@@ -15,7 +15,8 @@ from typing import Any, Final, TypeAlias
 
 from graphql import FieldNode, GraphQLField
 from graphql.execution.values import VariableValues, get_argument_values
-from sqlalchemy import ColumnElement, Select, String, and_, bindparam, select
+from sqlalchemy import ColumnElement, Select, String, Table, and_, bindparam, select, true
+from sqlalchemy.sql.visitors import iterate
 
 from cm_graphql.engine.arguments import Convert, UsualArguments
 from cm_graphql.engine.declare import NodeType, Order
@@ -24,6 +25,7 @@ from cm_graphql.engine.loaders import Loaders
 from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, shown, write_cursor
 from cm_graphql.engine.prepared import ACCOUNTS, KEY, KEYS, Statements
 from cm_graphql.engine.resolve import Asked, ListSpec
+from cm_graphql.store.types import JsonText
 
 Row: TypeAlias = Sequence[Any]
 Rows: TypeAlias = list[Any]
@@ -246,6 +248,14 @@ def _reading(view: RowView, where: ColumnElement[bool], run: Run) -> Select[Any]
     """What reads those of a view's rows that this caller is shown."""
     rowset = view.rowset
     return select(*shown(rowset.columns, rowset.texts)).where(and_(where, run.loaders.visible(rowset.kind)))
+
+
+def told_by(view: RowView, run: Run) -> str | None:
+    """The table that alone tells a view's rows, if there is one, and all connections read them alike."""
+    statement = _reading(view, true(), run)
+    tables = {part.name for part in iterate(statement) if isinstance(part, Table)}
+    texts = not any(isinstance(column.type, JsonText) for column in statement.selected_columns)
+    return tables.pop() if texts and len(tables) == 1 else None
 
 
 @dataclass

@@ -203,6 +203,8 @@ class Plan:
     """Whether nothing is left to resolvers, as far as one can tell before it runs."""
     long_runs: int = 0
     """How many of the next runs should not be made at once, since one took too long."""
+    told_by: dict[bool, str | None] = field(default_factory=dict)
+    """For callers who are limited to accounts, and for others: the table whose one row tells all of a payload."""
     extent: Extent = field(default_factory=Extent)
     """How far its last run went."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -31,12 +31,15 @@ from cm_graphql.store.errors import Contention, typed
 from cm_graphql.store.keys import MalformedId
 from cm_graphql.store.records import IdempotentRequest
 from cm_graphql.store.session import Session
-from cm_graphql.store.statements import Query
+from cm_graphql.store.statements import Query, Told
 
 log = structlog.get_logger("cm_graphql.operations")
 
 Outcome = Mapping[str, Any]
 """What an action leaves for its answer: per payload field an id, a list of ids, or a plain value."""
+
+Tell: TypeAlias = Callable[[Outcome], Told | None]
+"""Makes of an outcome, as far as it is known, a question about what it names."""
 
 C = TypeVar("C", bound=Command)
 E = TypeVar("E")
@@ -174,9 +177,16 @@ class Gate:
         """How often each action ended how: DONE, REPLAYED, CUT_OFF, or the code of its refusal."""
 
     async def act(
-        self, what: Action[C], command: C, viewer: Viewer, request_id: str | None = None
+        self,
+        what: Action[C],
+        command: C,
+        viewer: Viewer,
+        request_id: str | None = None,
+        tell: Tell | None = None,
     ) -> tuple[Answer, Rehearsal | None]:
         """Do one action. A dry run leaves its transaction open for reading; the caller must undo it.
+
+        What `tell` makes is answered by the statement that writes, where there is one that writes everything.
 
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
@@ -186,7 +196,7 @@ class Gate:
             if command.dry_run:
                 answers, rehearsal = await self._rehearse([command], what.run, try_)
                 return answers[0], rehearsal
-            answer = await self._once(_idempotent(what.name, command, viewer), what.run, command, try_, what)
+            answer = await self._once(_idempotent(what.name, command, viewer), what.run, command, try_, what, tell)
             outcomes[answer.ending] += 1
             return answer, None
 
@@ -317,7 +327,7 @@ class Gate:
     # --- the real thing -----------------------------------------------------------------------------------------------
 
     async def _at_once(
-        self, what: Action[C], request: IdempotentRequest | None, command: C, try_: _Try
+        self, what: Action[C], request: IdempotentRequest | None, command: C, try_: _Try, tell: Tell | None
     ) -> Answer | None:
         """Do something without locks; None where nothing was done and it has to be done, or refused, under locks."""
 
@@ -333,7 +343,8 @@ class Gate:
             named = what.between(command)
             if named is None:
                 return None
-            return await at_once.attempt(self.database, *named, work, also=what.foresees, request=request)
+            told = None if tell is None else tell({"credit_memo": named[0]})
+            return await at_once.attempt(self.database, *named, work, also=what.foresees, request=request, told=told)
         except (at_once.Overtaken, Refusal, Unasked, MalformedId):
             return None
 
@@ -344,6 +355,7 @@ class Gate:
         wanted: Any,
         try_: _Try,
         what: Action[Any] | None = None,
+        tell: Tell | None = None,
     ) -> Answer:
         """Do something in its own transaction, unless the same request was answered before.
 
@@ -355,7 +367,7 @@ class Gate:
                 return Answer(faults=(_in_progress(),))
             self._running.add(claim)
         try:
-            answer = None if what is None else await self._at_once(what, request, wanted, try_)
+            answer = None if what is None else await self._at_once(what, request, wanted, try_, tell)
             if answer is None:
                 answer = await self._decide(request, run, wanted, try_)
             errand = None if what is None else what.errand

@@ -25,7 +25,7 @@ from cm_graphql.store.groups import to_the_end
 from cm_graphql.store.holds import HOLDERS
 from cm_graphql.store.records import CLAIM, OUTCOME, IdempotentRequest
 from cm_graphql.store.session import CURRENCY, Session
-from cm_graphql.store.statements import Compiled, Query, Written, asked_together, given, written_together
+from cm_graphql.store.statements import Compiled, Query, Told, Written, asked_together, given, shifted, written_together
 from cm_graphql.store.targets import KINDS, Kind
 
 Result = TypeVar("Result")
@@ -47,18 +47,20 @@ async def attempt(
     *,
     also: tuple[Query, ...] = (),
     request: IdempotentRequest | None = None,
+    told: Told | None = None,
 ) -> Result:
     """Run `work`, which moves money between this memo and this target, and write what it puts once it is done.
 
     It may ask `also` what these queries say of the memo, under the name `memo`. What is written counts as the first
-    answer to `request`, whose outcome `work` puts too. Raises Overtaken where it has to be done under locks, and
+    answer to `request`, whose outcome `work` puts too. What is `told` of the memo or the target is answered as it is
+    written. Raises Overtaken where it has to be done under locks, and
     whatever `work` raises; in both cases nothing was done.
     """
     connections = database.straight
     assert connections is not None, "only PostgreSQL has round trips to save"
     try:
         async with connections.one() as connection:
-            session = AtOnce(database.writers, connection, memo_id, target_id, request)
+            session = AtOnce(database.writers, connection, memo_id, target_id, request, told)
             await session.foresee(also)
             result = await work(session)
             try:
@@ -88,7 +90,13 @@ class AtOnce(Session):
     """Answers from what was read at the beginning, and writes once."""
 
     def __init__(
-        self, engine: AsyncEngine, connection: Any, memo_id: str, target_id: str, request: IdempotentRequest | None
+        self,
+        engine: AsyncEngine,
+        connection: Any,
+        memo_id: str,
+        target_id: str,
+        request: IdempotentRequest | None,
+        told: Told | None,
     ) -> None:
         nobody: Any = _Nobody(engine)
         super().__init__(nobody, "postgresql")
@@ -98,6 +106,7 @@ class AtOnce(Session):
         self._memo_id = memo_id
         self._target_id = target_id
         self._request = request
+        self._told = told
         self._put: list[Written] = []
         self._answers: dict[Query, tuple[Mapping[str, Any] | None, Compiled, Any]] = {}
         """Of each question what it was about, if that matters, how its rows are made, and what the driver answered."""
@@ -163,7 +172,8 @@ class AtOnce(Session):
                 raise Overtaken("one of them does not change")
             # The second waits for the first, so that they are locked in the one order that all keep to.
             after = " AND EXISTS (SELECT FROM part_0)" if guarded else ""
-            sql = f'{statement.sql} AND "xmin" = ${len(statement.parameters) + 1}{after} RETURNING 1'
+            back = f'"{table}".*' if self._told is not None and self._told.table == table else "1"
+            sql = f'{statement.sql} AND "xmin" = ${len(statement.parameters) + 1}{after} RETURNING {back}'
             guarded.append(Written(sql, [*statement.parameters, writer]))
         heads = {(table, key) for table, key, _ in self._last_written}
         every = [*guarded, *(statement for statement in self._put if statement.changes not in heads)]
@@ -175,6 +185,13 @@ class AtOnce(Session):
             parameters.append(self._request.name)
             # Nor may anybody be at the same request; who comes later finds the outcome.
             result += f", 1 / {CLAIM.format(f'${len(parameters)}')}::int"
+        if self._told is not None:
+            # The name of the table means the row as it is written, not the table, which is still as it was.
+            place = [table for table, _, _ in self._last_written].index(self._told.table)
+            asked = f'WITH "{self._told.table}" AS (SELECT * FROM part_{place}) '  # noqa: S608  our own statements
+            asked += shifted(self._told.sql, len(parameters))
+            result += f", ARRAY(SELECT told FROM ({asked}) AS told)"  # noqa: S608  as above
+            parameters.extend(self._told.parameters)
         sql = written_together(counted, result)
         self._note([Written(sql, ())])
         stopped = await to_the_end(self._carry_out(sql, parameters))
@@ -184,7 +201,9 @@ class AtOnce(Session):
 
     async def _carry_out(self, sql: str, parameters: Sequence[Any]) -> None:
         try:
-            await self._straight.fetch(sql, *parameters)
+            answer = await self._straight.fetchrow(sql, *parameters)
+            if self._told is not None:
+                self._told.rows = answer[-1]
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             state = getattr(error, "sqlstate", None) or "08"
             if state[:2] in _ABOUT_THE_SERVER and state != _CANCELED:

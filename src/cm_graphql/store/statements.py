@@ -8,6 +8,7 @@ import json
 import re
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -164,6 +165,20 @@ class Written(NamedTuple):
     """The table and the id of the only row that it changes, where it does no more, and ends with naming it."""
 
 
+@dataclass(slots=True)
+class Told:
+    """A question about a row that is about to be written, which PostgreSQL answers with the statement that writes it.
+
+    It reads nothing but that row of its table, so that it makes no difference that all else is as it was before.
+    """
+
+    table: str
+    sql: str
+    parameters: Sequence[Any]
+    rows: Sequence[Any] | None = None
+    """The answer; None where the row was not written that way."""
+
+
 class Driver(Protocol):
     """The driver's connection of an open transaction."""
 
@@ -240,8 +255,9 @@ def written_together(statements: Counted, result: str) -> str:
 def _numbered_on(statements: Counted) -> tuple[str, ...]:
     """Statements whose parameters are numbered on from one to the next."""
     before = accumulate((count for _, count in statements), initial=0)
-    return tuple(_shifted(sql, by) for (sql, _), by in zip(statements, before, strict=False))
+    return tuple(shifted(sql, by) for (sql, _), by in zip(statements, before, strict=False))
 
 
-def _shifted(sql: str, by: int) -> str:
+def shifted(sql: str, by: int) -> str:
+    """A statement whose parameters have so many others before them."""
     return _MARK.sub(lambda mark: f"${int(mark[1]) + by}", sql) if by else sql
