@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cm_graphql.api.schema import schema
 from cm_graphql.operations.viewer import ADMIN, LOCAL, Viewer
+from cm_graphql.store import at_once
 from inventing import Inventor, flawed
 from reading import asked_of, plain
 from shopping import Input, Shop
@@ -251,6 +252,7 @@ def test_what_is_told_of_a_memo_as_it_is_written_is_what_is_read_afterwards(both
     apply = {"key": memo, "invoices": [{"invoiceKey": invoice, "amount": "0.01"}]}
     told = set()
     for name in LEAVES:
+        shop.api.database.told.clear()  # of which there are more than are told
         with asked_of(shop.engine._direct) as asked:
             payload, without = carried_out(both, "applyCreditMemo", apply, f"creditMemo {{ __typename {name} }}")
         if without and not asked:
@@ -295,3 +297,21 @@ def test_a_caller_of_some_accounts_is_told_as_well_and_a_repeat_is_told_what_is_
         shop.viewer = LOCAL
 
     assert found == [{"appliedAmount": "1.00"}, {"appliedAmount": "3.00"}, {"appliedAmount": "3.00"}]
+
+
+def test_of_many_different_payloads_only_some_are_told_with_what_is_written(
+    both: Both, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_once, "MOST_TOLD", 2)
+    monkeypatch.setattr(shop.api.database, "told", set())
+    memo, invoice = shop.posted("30.00"), shop.invoice(("9.00",))
+    apply = {"key": memo, "invoices": [{"invoiceKey": invoice, "amount": "1.00"}]}
+    told, read = [], []
+    for name in ("appliedAmount", "unappliedAmount", "version", "appliedAmount", "version"):
+        with asked_of(shop.engine._direct) as asked:
+            payload, _ = carried_out(both, "applyCreditMemo", apply, f"creditMemo {{ {name} }}")
+        told.append(payload["creditMemo"][name])
+        read.append(len(asked))
+
+    assert told == ["1.00", "28.00", 5, "4.00", 7]
+    assert read == ([1] * 5 if shop.api.database.dialect == "sqlite" else [0, 0, 1, 0, 1])

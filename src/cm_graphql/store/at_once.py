@@ -34,6 +34,10 @@ _ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
 """Classes of SQLSTATE that tell of a lost connection or of a server in trouble; all others say what was not done."""
 _CANCELED: Final = "57014"
 
+MOST_TOLD: Final = 32
+"""So many different questions are answered with what is written. Clients word them, and each makes another statement,
+whose plan PostgreSQL keeps for every connection."""
+
 
 class Overtaken(Exception):
     """Nothing was done: somebody was faster, or more is asked than can be done at once."""
@@ -60,7 +64,7 @@ async def attempt(
     assert connections is not None, "only PostgreSQL has round trips to save"
     try:
         async with connections.one() as connection:
-            session = AtOnce(database.writers, connection, memo_id, target_id, request, told)
+            session = AtOnce(database.writers, connection, memo_id, target_id, request, _admitted(database, told))
             await session.foresee(also)
             result = await work(session)
             try:
@@ -71,6 +75,13 @@ async def attempt(
             return result
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise Overtaken(str(error)) from error  # it could not even be read
+
+
+def _admitted(database: Database, told: Told | None) -> Told | None:
+    """A question, unless too many different ones are answered with what is written already."""
+    if told is not None and len(database.told) < MOST_TOLD:
+        database.told.add(told.sql)
+    return told if told is not None and told.sql in database.told else None
 
 
 class _Nobody:

@@ -70,6 +70,8 @@ class Database:
         """What PostgreSQL's driver is told when it is used without SQLAlchemy."""
         self.straight: Connections | None = None
         """PostgreSQL's connections for what needs no transaction (see `at_once`)."""
+        self.told: set[str] = set()
+        """The questions that are answered with what is written (see `at_once`)."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []
         """Told after each commit what it announced; they must not wait, nor fail."""
         self._queue = Writers(writers, lock_timeout) if dialect == "sqlite" else None
