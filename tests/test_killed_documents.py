@@ -273,7 +273,7 @@ async def test_killed_with_the_object_stored_and_no_row_a_pdf_ends_as_one_file_a
     files = {"CM_GRAPHQL_FILES_URL": f"s3://{bucket.name}", "CM_GRAPHQL_FILES_OPTIONS": json.dumps(bucket.options)}
     slow = tmp_path / "slow"
     slow.mkdir()
-    (slow / "credit-memo.typ").write_text("#let n = 0\n#while n < 1000000000 { n += 1 }")
+    (slow / "credit-memo.typ").write_text("#for outer in range(1000000) { for inner in range(1000) { let n = inner } }")
     with a_victim(database_url, tmp_path, **files) as victim:
         bucket.at_first = victim.kill
         victim.ask(GENERATE)
