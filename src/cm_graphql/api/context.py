@@ -185,7 +185,7 @@ class Context:
             return None if foretold is None else foretold.told
 
         self._carried_out = answer = await self._do(what, command, tell)
-        await self._acted([answer], None if answer.replayed else foretold)
+        await self._acted([answer], foretold)
         return change.shape(self._shown, answer.outcome or {}, answer.faults, ())
 
     @property

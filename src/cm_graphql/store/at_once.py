@@ -56,9 +56,9 @@ async def attempt(
     """Run `work`, which moves money between this memo and this target, and write what it puts once it is done.
 
     It may ask `also` what these queries say of the memo, under the name `memo`. What is written counts as the first
-    answer to `request`, whose outcome `work` puts too. What is `told` of the memo or the target is answered as it is
-    written. Raises Overtaken where it has to be done under locks, and
-    whatever `work` raises; in both cases nothing was done.
+    answer to `request`, whose outcome `work` puts too. What is to be `told` of the memo or the target is answered as it
+    is written. Raises Overtaken where it has to be done under locks, and whatever `work` raises; in both cases nothing
+    was done.
     """
     connections = database.straight
     assert connections is not None, "only PostgreSQL has round trips to save"

@@ -162,7 +162,7 @@ class Bus:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _relay_until_lost(self) -> None:
-        # What was told and did not survive a crash of the server was heard by nobody: the disk need not be waited for.
+        # Whoever listens hears a message, or is cut off by the server's crash and looks for itself: no disk is needed.
         settings = {"application_name": "cm-graphql-bus", "synchronous_commit": "off"}
         connection: Any = await asyncpg.connect(
             self._url, server_settings=settings, statement_cache_size=0, command_timeout=2 * LOOK_SECONDS
