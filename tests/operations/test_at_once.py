@@ -254,19 +254,22 @@ async def settle_the_invoice(desk: Desk, _memo: str, invoice: str) -> None:
     ],
 )
 async def test_what_others_do_between_the_two_statements_counts(
-    desk: Desk, meanwhile: Callable[[Desk, str, str], Awaitable[None]], code: ErrorCode
+    desk: Desk, database_url: str, meanwhile: Callable[[Desk, str, str], Awaitable[None]], code: ErrorCode
 ) -> None:
     memo, invoice = await desk.posted("50.00"), await desk.invoice("50.00")
+    elsewhere = Desk(Gate(Database.open(database_url), SystemClock(TODAY)))
+    elsewhere.account = desk.account
     tries = 0
 
     async def thinking_slowly(unit: Unit, command: Any) -> Outcome:
         nonlocal tries
         tries += 1
         if tries == 1:
-            await meanwhile(desk, memo, invoice)
+            await meanwhile(elsewhere, memo, invoice)
         return await settlement.apply.run(unit, command)
 
     answer = await desk.ask(replace(settlement.apply, run=thinking_slowly), applying(memo, invoice, "1.00"))
+    await elsewhere.database.dispose()
 
     assert [fault.code for fault in answer.faults] == [code]
     assert tries == 2, "once without locks, once under them"

@@ -32,6 +32,7 @@ from cm_graphql.store.keys import MalformedId
 from cm_graphql.store.records import IdempotentRequest
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Query, Told
+from cm_graphql.store.trips import Overtaken
 
 log = structlog.get_logger("cm_graphql.operations")
 
@@ -345,7 +346,7 @@ class Gate:
                 return None
             told = None if tell is None else tell({"credit_memo": named[0]})
             return await at_once.attempt(self.database, *named, work, also=what.foresees, request=request, told=told)
-        except (at_once.Overtaken, Refusal, Unasked, MalformedId):
+        except (Overtaken, Refusal, Unasked, MalformedId):
             return None
 
     async def _once(

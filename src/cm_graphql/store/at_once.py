@@ -4,7 +4,8 @@ A transaction that locks first costs eight round trips, of which seven wait whil
 no lock is held while rules are thought about. Whoever changes a memo or a target writes its head, and whoever begins
 to hold a memo touches it (see `holds`); PostgreSQL names the transaction that wrote a row last (`xmin`). So the
 statement that writes says of both heads who wrote them last when they were read, and does nothing where that is
-somebody else by now. Then, and wherever more is asked than was foreseen, the action is done under locks instead.
+somebody else by now. Then, and wherever more is asked than was foreseen, the action is done under locks instead. Those
+who come at the same time share both statements (see `trips`).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -12,35 +13,25 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar
 
-import asyncpg
 from sqlalchemy import literal_column, select
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cm_graphql.store import memos, moving, reference
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database, announced_on
-from cm_graphql.store.groups import to_the_end
 from cm_graphql.store.holds import HOLDERS
-from cm_graphql.store.records import CLAIM, OUTCOME, IdempotentRequest
+from cm_graphql.store.records import OUTCOME, IdempotentRequest
 from cm_graphql.store.session import CURRENCY, Session
-from cm_graphql.store.statements import Compiled, Query, Told, Written, asked_together, given, shifted, written_together
+from cm_graphql.store.statements import Compiled, Query, Told, Written, asked_together, given
 from cm_graphql.store.targets import KINDS, Kind
+from cm_graphql.store.trips import Head, Overtaken, Parted, Passenger, Writing
 
 Result = TypeVar("Result")
-
-_ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
-"""Classes of SQLSTATE that tell of a lost connection or of a server in trouble; all others say what was not done."""
-_CANCELED: Final = "57014"
 
 MOST_TOLD: Final = 32
 """So many different questions are answered with what is written. Clients word them, and each makes another statement,
 whose plan PostgreSQL keeps for every connection."""
-
-
-class Overtaken(Exception):
-    """Nothing was done: somebody was faster, or more is asked than can be done at once."""
 
 
 async def attempt(
@@ -58,23 +49,37 @@ async def attempt(
     It may ask `also` what these queries say of the memo, under the name `memo`. What is written counts as the first
     answer to `request`, whose outcome `work` puts too. What is to be `told` of the memo or the target is answered as it
     is written. Raises Overtaken where it has to be done under locks, and whatever `work` raises; in both cases nothing
-    was done.
+    was done. Where the trip of several failed, it is run once more for this one alone.
     """
-    connections = database.straight
-    assert connections is not None, "only PostgreSQL has round trips to save"
+    kind = next((kind for kind in KINDS if target_id.startswith(kind.prefix)), None)
+    if kind is None:
+        raise Overtaken("nothing has such an id")
+    foresight = _foresight(kind.prefix, also, request is not None, database.writers.dialect)
+    told = _admitted(database, told)
     try:
-        async with connections.one() as connection:
-            session = AtOnce(database.writers, connection, memo_id, target_id, request, _admitted(database, told))
-            await session.foresee(also)
-            result = await work(session)
-            try:
-                await session.write()
-            finally:
-                if session.done:
-                    database.tell(announced_on(session.connection))
-            return result
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise Overtaken(str(error)) from error  # it could not even be read
+        return await _attempt(database, AtOnce(database.writers, foresight, memo_id, target_id, request, told), work)
+    except Parted:
+        session = AtOnce(database.writers, foresight, memo_id, target_id, request, told)
+        return await _attempt(database, session, work, alone=True)
+
+
+async def _attempt(
+    database: Database, session: "AtOnce", work: Callable[[Session], Awaitable[Result]], *, alone: bool = False
+) -> Result:
+    assert database.trips is not None, "only PostgreSQL has round trips to save"
+    trip, found = await database.trips.join(session.passenger, alone=alone)
+    try:
+        session.know(found)
+        result = await work(session)
+        writing = session.writing()
+    except BaseException:
+        trip.leave(session.passenger)
+        raise
+    stopped = await trip.write(session.passenger, writing)
+    database.tell(announced_on(session.connection))
+    if stopped is not None:
+        raise stopped
+    return result
 
 
 def _admitted(database: Database, told: Told | None) -> Told | None:
@@ -98,12 +103,12 @@ class _Nobody:
 
 
 class AtOnce(Session):
-    """Answers from what was read at the beginning, and writes once."""
+    """Answers from what was read at the beginning, and tells at the end what is to be written."""
 
     def __init__(
         self,
         engine: AsyncEngine,
-        connection: Any,
+        foresight: "_Foresight",
         memo_id: str,
         target_id: str,
         request: IdempotentRequest | None,
@@ -112,10 +117,17 @@ class AtOnce(Session):
         nobody: Any = _Nobody(engine)
         super().__init__(nobody, "postgresql")
         self.locks = False
-        self.done = False
-        self._straight = connection
-        self._memo_id = memo_id
-        self._target_id = target_id
+        self._foresight = foresight
+        self._values: dict[str, Mapping[str, Any]] = {
+            "nothing": {},
+            "memo": {"memo": memo_id},
+            "memos": {"ids": [memo_id]},
+            "targets": {"ids": [target_id]},
+            "request": {} if request is None else request.identity,
+        }
+        self.passenger = Passenger(
+            foresight, self._values, frozenset((memo_id, target_id)), lambda sql: self._note([Written(sql, ())])
+        )
         self._request = request
         self._told = told
         self._put: list[Written] = []
@@ -124,29 +136,15 @@ class AtOnce(Session):
         self._last_written: list[tuple[str, str, int]] = []
         """Of each head in the order of locks its table, its id, and the transaction that wrote it last."""
 
-    async def foresee(self, also: tuple[Query, ...]) -> None:
-        """Ask everything in one round trip."""
-        kind = next((kind for kind in KINDS if self._target_id.startswith(kind.prefix)), None)
-        if kind is None:
-            raise Overtaken("nothing has such an id")
-        foresight = _foresight(kind.prefix, also, self._request is not None, self.sql_dialect)
-        values: dict[str, Mapping[str, Any]] = {
-            "nothing": {},
-            "memo": {"memo": self._memo_id},
-            "memos": {"ids": [self._memo_id]},
-            "targets": {"ids": [self._target_id]},
-            "request": {} if self._request is None else self._request.identity,
-        }
-        self._note([foresight])
-        found = await self._straight.fetchrow(foresight.sql, *foresight.parameters(values))
-        for (asked, about, compiled), answer in zip(foresight.questions, found, strict=True):
-            self._answers[asked] = values.get(about), compiled, answer
+    def know(self, found: Sequence[Any]) -> None:
+        """Take what was read; raises Overtaken where the request was answered before."""
+        questions = self._foresight.questions
+        for (asked, about, compiled), answer in zip(questions, found, strict=True):
+            self._answers[asked] = self._values.get(about), compiled, answer
         if self._request is not None and found[-1]:
             raise Overtaken("the request was answered before")
         # The heads are the first two questions.
-        for table, (_, _, compiled), head in zip(
-            ("credit_memos", kind.head.name), foresight.questions, found, strict=False
-        ):
+        for table, (_, _, compiled), head in zip(self._foresight.heads, questions, found, strict=False):
             self._last_written.extend((table, row.id, row.last_written_by) for row in compiled.rows(head))
 
     async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
@@ -171,63 +169,31 @@ class AtOnce(Session):
             raise Overtaken("it takes several statements")
         self._put.append(statement)
 
-    async def write(self) -> None:
-        """Write everything if the heads are as they were; one that has begun is not stopped halfway."""
+    def writing(self) -> Writing:
+        """All that is to be written; raises Overtaken where it cannot be written at once."""
         changes = {statement.changes: statement for statement in self._put}
-        if len(self._last_written) != 2:
-            raise Overtaken("one of them does not exist")
-        guarded: list[Written] = []
+        heads: list[Head] = []
         for table, key, writer in self._last_written:
-            statement = changes.pop((table, key), None)
-            if statement is None:
+            change = changes.get((table, key))
+            if change is None:
                 raise Overtaken("one of them does not change")
-            # The second waits for the first, so that they are locked in the one order that all keep to.
-            after = " AND EXISTS (SELECT FROM part_0)" if guarded else ""
-            back = f'"{table}".*' if self._told is not None and self._told.table == table else "1"
-            sql = f'{statement.sql} AND "xmin" = ${len(statement.parameters) + 1}{after} RETURNING {back}'
-            guarded.append(Written(sql, [*statement.parameters, writer]))
-        heads = {(table, key) for table, key, _ in self._last_written}
-        every = [*guarded, *(statement for statement in self._put if statement.changes not in heads)]
-        counted = tuple((statement.sql, len(statement.parameters)) for statement in every)
-        parameters = [value for statement in every for value in statement.parameters]
-        # Dividing by the number of heads that were as they were fails everything when that is none.
-        result = "1 / (SELECT count(*) FROM part_1)"
-        if self._request is not None:
-            parameters.append(self._request.name)
-            # Nor may anybody be at the same request; who comes later finds the outcome.
-            result += f", 1 / {CLAIM.format(f'${len(parameters)}')}::int"
-        if self._told is not None:
-            # The name of the table means the row as it is written, not the table, which is still as it was.
-            place = [table for table, _, _ in self._last_written].index(self._told.table)
-            asked = f'WITH "{self._told.table}" AS (SELECT * FROM part_{place}) '  # noqa: S608  our own statements
-            asked += shifted(self._told.sql, len(parameters))
-            result += f", ARRAY(SELECT told FROM ({asked}) AS told)"  # noqa: S608  as above
-            parameters.extend(self._told.parameters)
-        sql = written_together(counted, result)
-        self._note([Written(sql, ())])
-        stopped = await to_the_end(self._carry_out(sql, parameters))
-        self.done = True
-        if stopped is not None:
-            raise stopped
-
-    async def _carry_out(self, sql: str, parameters: Sequence[Any]) -> None:
-        try:
-            answer = await self._straight.fetchrow(sql, *parameters)
-            if self._told is not None:
-                self._told.rows = answer[-1]
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            state = getattr(error, "sqlstate", None) or "08"
-            if state[:2] in _ABOUT_THE_SERVER and state != _CANCELED:
-                # Whether it was done, nobody knows, as where the connection is lost in the middle of a commit.
-                raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=True) from error
-            raise Overtaken(str(error)) from error
+            heads.append(Head(table, key, writer, change))
+        if len(heads) != 2:
+            raise Overtaken("one of them does not exist")
+        others = [statement for statement in self._put if all(statement is not head.change for head in heads)]
+        claim = None if self._request is None else self._request.name
+        return Writing((heads[0], heads[1]), others, claim, self._told)
 
 
 class _Foresight:
     """Everything that an action asks, as one question."""
 
-    def __init__(self, asked: Sequence[tuple[Query, str, Query]], dialect: Dialect) -> None:
-        """`asked` as which question, about what, and in which words."""
+    def __init__(self, heads: tuple[str, str], asked: Sequence[tuple[Query, str, Query]], dialect: Dialect) -> None:
+        """`heads` are the tables that the first two questions are about.
+
+        All that is `asked`, as which question, about what, and in which words.
+        """
+        self.heads = heads
         some: Mapping[str, Any] = {"ids": ("",)}
         self.questions = [(query, about, words.on(dialect, some)) for query, about, words in asked]
         self._about = [(compiled, "memo" if about == "currency" else about) for _, about, compiled in self.questions]
@@ -252,7 +218,7 @@ def _foresight(prefix: str, also: tuple[Query, ...], requested: bool, dialect: D
     ]
     if requested:
         asked.append((OUTCOME, "request", OUTCOME))
-    return _Foresight(asked, dialect)
+    return _Foresight(("credit_memos", kind.head.name), asked, dialect)
 
 
 def _memo_currency() -> Query:

@@ -51,7 +51,8 @@ async def delete(session: Session, table: Table, ids: Sequence[str]) -> None:
         if session.dialect == "sqlite":
             await session.put(Written(f"{statement}?", [(key,) for key in chunk]), apart=True)
         else:
-            await session.put(Written(f"{statement}ANY($1::text[])", (chunk,)), apart=True)
+            sql = f"{statement}ANY($1::text[])"
+            await session.put(Written(sql, (chunk,), several=sql), apart=True)
         session.wrote(len(chunk))
 
 
@@ -99,7 +100,8 @@ class _Writer:
         key = [column.name for column in table.primary_key]
         values = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
         insert = cls.inserting(table, names, dialect)
-        return cls(insert._columns, f"{insert._one} ON CONFLICT ({_listed(key)}) DO UPDATE SET {values}", insert._many)
+        over = f"ON CONFLICT ({_listed(key)}) DO UPDATE SET {values}"
+        return cls(insert._columns, f"{insert._one} {over}", insert._many and f"{insert._many} {over}")
 
     @classmethod
     @lru_cache(maxsize=256)
@@ -120,9 +122,11 @@ class _Writer:
             row = rows[0]
             values = [row[name] if convert is None else convert(row[name]) for name, convert in self._columns]
             changed = None if self._changes is None else (self._changes, row["id"])
-            return Written(self._one, values if self._many else [values], changed)
+            return Written(self._one, values if self._many else [values], changed, self._many)
         columns = [_values(name, convert, rows) for name, convert in self._columns]
-        return Written(self._many, columns) if self._many else Written(self._one, list(zip(*columns, strict=True)))
+        if self._many is None:
+            return Written(self._one, list(zip(*columns, strict=True)))
+        return Written(self._many, columns, several=self._many)
 
 
 def _values(name: str, convert: Converter | None, rows: Sequence[Row]) -> list[Any]:

@@ -27,6 +27,7 @@ from cm_graphql.store.connections import Connections
 from cm_graphql.store.errors import Conflict, typed
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.groups import Writers, to_the_end
+from cm_graphql.store.trips import Trips
 from cm_graphql.store.types import to_json
 from cm_graphql.store.underway import Underway
 
@@ -70,6 +71,8 @@ class Database:
         """What PostgreSQL's driver is told when it is used without SQLAlchemy."""
         self.straight: Connections | None = None
         """PostgreSQL's connections for what needs no transaction (see `at_once`)."""
+        self.trips: Trips | None = None
+        """What goes on these connections, where several may go together."""
         self.told: set[str] = set()
         """The questions that are answered with what is written (see `at_once`)."""
         self.listeners: list[Callable[[Sequence[str]], None]] = []
@@ -127,6 +130,7 @@ class Database:
         database.driver_options = _driver_options(lock_timeout, statement_timeout, prepared_statements)
         if prepared_statements:  # a pooler forgets between statements how long one may wait for a lock
             database.straight = Connections(database.plain_url, database.driver_options, pool_size, _read_json)
+            database.trips = Trips(database.straight)
         return database
 
     def usage(self) -> dict[str, tuple[int, int]]:

@@ -27,7 +27,7 @@ LONGEST: Final = 0.05
 log = structlog.get_logger("cm_graphql.store")
 
 
-async def to_the_end(commit: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+async def to_the_end(commit: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.CancelledError | None:
     """Commit without being stopped halfway; give back the cancellation that came meanwhile."""
     task = asyncio.ensure_future(commit)
     stopped: asyncio.CancelledError | None = None

@@ -14,7 +14,7 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.memos import head_values, line_ids, target_values
 from cm_graphql.store.session import Session
-from cm_graphql.store.statements import Among, Query, given
+from cm_graphql.store.statements import CLAIM, Among, Query, given
 
 IDEMPOTENCY_HOURS = 24
 """How long an outcome is kept for repeats of its request (api.md, idempotencyKey)."""
@@ -202,10 +202,6 @@ class IdempotentRequest:
     def identity(self) -> dict[str, str]:
         """What `OUTCOME` asks for."""
         return {"viewer": self.viewer_id, "field": self.field, "key": self.key}
-
-
-CLAIM: Final = "pg_try_advisory_xact_lock(hashtextextended({}, 7))"
-"""Claims the request of this name for a transaction, unless another is at it."""
 
 
 async def lock_request(session: Session, request: IdempotentRequest) -> bool:

@@ -156,6 +156,10 @@ def _only(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 _AMONG: Final[dict[str, Among]] = {"postgresql": _among_array, "sqlite": _among_json}
 
 
+CLAIM: Final = "pg_try_advisory_xact_lock(hashtextextended({}, 7))"
+"""PostgreSQL's claim of an idempotent request's name for a transaction, unless another has claimed it."""
+
+
 class Written(NamedTuple):
     """A writing statement as the driver takes it: on SQLite with one set of parameters for each run."""
 
@@ -163,6 +167,8 @@ class Written(NamedTuple):
     parameters: Sequence[Any]
     changes: tuple[str, str] | None = None
     """The table and the id of the only row that it changes, where it does no more, and ends with naming it."""
+    several: str | None = None
+    """On PostgreSQL the statement that does the same for several rows, and takes a list for each parameter."""
 
 
 @dataclass(slots=True)
@@ -250,6 +256,18 @@ def written_together(statements: Counted, result: str) -> str:
     """One statement of many writing ones, which answers a result that may refer to them as part_0, part_1 and so on."""
     named = ", ".join(f"part_{place} AS ({part})" for place, part in enumerate(_numbered_on(statements)))
     return f"WITH {named} SELECT {result}"
+
+
+@lru_cache(maxsize=256)
+def for_each(selection: str, parameters: int) -> str:
+    """A selection of what stands in no table, asked for each of several sets of parameters, all of which are texts.
+
+    It takes a list for each parameter, and answers a row for each set, in their order.
+    """
+    # As in `bulk`, the sub-selects hide from PostgreSQL how long the lists are.
+    lists = ", ".join(f"(SELECT ${place}::text[])" for place in range(1, parameters + 1))
+    names = ", ".join(f"p{place}" for place in range(1, parameters + 1))
+    return f"{_MARK.sub(lambda mark: f'asked.p{mark[1]}', selection)} FROM unnest({lists}) AS asked ({names})"
 
 
 def _numbered_on(statements: Counted) -> tuple[str, ...]:

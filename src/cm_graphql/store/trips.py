@@ -1,0 +1,377 @@
+"""Round trips to PostgreSQL that several movements of money share.
+
+What a statement costs there hardly grows with a few rows more: it is begun, looks up every constraint of every table
+that it writes, and waits for the disk, once for all of them. So whoever comes while others are under way waits until
+some of them are back, and goes with all who came meanwhile: one statement reads for all of them, each thinks for
+itself, and one statement, which is one transaction, writes for all. Whoever comes alone goes alone, and waits for
+nobody. Who is refused stays behind. Where somebody else was faster with one of the documents, or has it locked, nothing
+is written, and each of them goes on its own.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from cm_graphql.store.connections import Connections
+from cm_graphql.store.groups import to_the_end
+from cm_graphql.store.statements import CLAIM, Told, Written, for_each, shifted, written_together
+
+UNDER_WAY: Final = 2
+"""Trips at a time that others wait for: PostgreSQL works for one while the others think."""
+
+MOST_TOGETHER: Final = 32
+"""Movements that share a trip at most."""
+
+_ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
+"""Classes of SQLSTATE that tell of a lost connection or of a server in trouble; all others say what was not done."""
+_CANCELED: Final = "57014"
+
+_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+
+
+class Overtaken(Exception):
+    """Nothing was done: somebody was faster, or more is asked than can be done at once."""
+
+
+class Parted(Overtaken):
+    """Nothing was done, for all that is known because of another one on the same trip."""
+
+
+class Words(Protocol):
+    """In which words a kind of movements asks for all that it wants to know."""
+
+    sql: str
+
+    def parameters(self, values: Any) -> list[Any]:
+        """The parameters, all of them texts, given what the question is about."""
+        ...
+
+
+@dataclass(frozen=True)
+class Head:
+    """The row of a document, which changes with anything that belongs to it."""
+
+    table: str
+    id: str
+    writer: int
+    """The transaction that had written it last when it was read."""
+    change: Written
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a movement comes to."""
+
+    heads: tuple[Head, Head]
+    """In the order of locks."""
+    others: Sequence[Written]
+    claim: str | None
+    """The name of the request that it answers, which nobody else may be at."""
+    told: Told | None
+
+
+class Passenger:
+    """A movement on its way."""
+
+    def __init__(self, words: Words, values: Any, documents: frozenset[str], note: Callable[[str], None]) -> None:
+        """`documents` are the ids of those that it changes; `note` is told of statements."""
+        loop = asyncio.get_running_loop()
+        self.words = words
+        self.values = values
+        self.documents = documents
+        self.note = note
+        self.read: asyncio.Future[tuple[Trip, Any]] = loop.create_future()
+        """On which trip it is, and what was read for it."""
+        self.wrote: asyncio.Future[None] = loop.create_future()
+        self.writing: Writing | None = None
+
+
+class Trips:
+    """All that are under way from this process to one database."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._lines: dict[Words, _Line] = {}
+        self._changing: dict[str, Passenger] = {}
+        """Who changes which document."""
+
+    async def join(self, passenger: Passenger, *, alone: bool) -> tuple["Trip", Any]:
+        """Set out, alone or with whoever there is, and tell the trip, and what was read; raises Overtaken.
+
+        Who has joined either says on that trip what is to be written, or leaves it.
+        """
+        # Whoever reads what another one is changing finds itself overtaken, and spoils the trip for all others.
+        while others := {self._changing[key].wrote for key in passenger.documents if key in self._changing}:
+            await asyncio.wait(others)
+        self._changing.update(dict.fromkeys(passenger.documents, passenger))
+        passenger.wrote.add_done_callback(lambda _wrote: [self._changing.pop(key) for key in passenger.documents])
+        line = self._lines.get(passenger.words)
+        if line is None:
+            line = self._lines[passenger.words] = _Line(self._connections)
+        line.come(passenger, alone=alone)
+        try:
+            return await passenger.read
+        except BaseException:
+            if not passenger.read.done() or passenger.read.cancelled() or passenger.read.exception() is not None:
+                passenger.wrote.cancel()
+            else:  # it was stopped in the moment that it could have gone on
+                passenger.read.result()[0].leave(passenger)
+            raise
+
+
+class _Line:
+    """Those who ask in the same words."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._waiting: deque[Passenger] = deque()
+        self._under_way: set[Trip] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shapes: dict[str, int] = {}
+        """What those who shared a trip have written so far: statements, with the number of their parameters.
+
+        Every shared trip has all of them, some without rows, so that there are few different ones whose plans
+        PostgreSQL keeps on each connection.
+        """
+
+    def come(self, passenger: Passenger, *, alone: bool) -> None:
+        """Take a passenger along, now or as soon as others are back."""
+        if alone:
+            self._set_out(Trip(self._connections, [passenger], self._shapes))
+        elif len(self._under_way) < UNDER_WAY:
+            self._set_out_with([passenger])
+        else:
+            self._waiting.append(passenger)
+
+    def _set_out_with(self, passengers: list[Passenger]) -> None:
+        trip = Trip(self._connections, passengers, self._shapes)
+        self._under_way.add(trip)
+        self._set_out(trip).add_done_callback(lambda _task: self._back(trip))
+
+    def _set_out(self, trip: "Trip") -> "asyncio.Task[None]":
+        task = asyncio.create_task(trip.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _back(self, trip: "Trip") -> None:
+        self._under_way.discard(trip)
+        waiting = [passenger for passenger in self._waiting if not passenger.read.done()]
+        # All trips of the same size keep PostgreSQL and this process busy alike.
+        everybody = len(waiting) + sum(len(other.passengers) for other in self._under_way)
+        together = min(-(-everybody // UNDER_WAY), MOST_TOGETHER)
+        self._waiting = deque(waiting[together:])
+        if waiting:
+            self._set_out_with(waiting[:together])
+
+
+class Trip:
+    """A way there and back, twice: to read, and to write."""
+
+    def __init__(self, connections: Connections, passengers: list[Passenger], shapes: dict[str, int]) -> None:
+        self.passengers = passengers
+        self._connections = connections
+        self._shapes = shapes
+        self._thinking = len(passengers)
+        self._thought: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Read for all, wait until each has thought, and write for those who want to."""
+        try:
+            async with self._connections.one() as connection:
+                await self._read(connection)
+                await self._thought
+                going = [passenger for passenger in self.passengers if passenger.writing is not None]
+                if going:
+                    await self._write(connection, going)
+        except _FAILURES as error:  # it could not even be read
+            self._end(Overtaken(str(error)))
+        except BaseException as error:
+            self._end(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._end(None)
+
+    def leave(self, passenger: Passenger) -> None:
+        """Go on without one that has nothing to write."""
+        passenger.wrote.cancel()
+        self._has_thought()
+
+    async def write(self, passenger: Passenger, writing: Writing) -> asyncio.CancelledError | None:
+        """Write this too, which nobody can stop any more; gives back the cancellation that came meanwhile.
+
+        Raises Overtaken where nothing was written, and DBAPIError where nobody knows.
+        """
+        passenger.writing = writing
+        self._has_thought()
+        return await to_the_end(passenger.wrote)
+
+    def _has_thought(self) -> None:
+        self._thinking -= 1
+        if not self._thinking and not self._thought.done():
+            self._thought.set_result(None)
+
+    async def _read(self, connection: Any) -> None:
+        words, together = self.passengers[0].words, len(self.passengers) > 1
+        asked = [words.parameters(passenger.values) for passenger in self.passengers]
+        sql = for_each(words.sql, len(asked[0])) if together else words.sql
+        self.passengers[0].note(sql)
+        rows = await connection.fetch(sql, *(_turned(asked) if together else asked[0]))
+        for passenger, row in zip(self.passengers, rows, strict=True):
+            if passenger.read.done():  # nobody waits for it any more
+                self.leave(passenger)
+            else:
+                passenger.read.set_result((self, row))
+
+    async def _write(self, connection: Any, going: Sequence[Passenger]) -> None:
+        writings = [passenger.writing for passenger in going if passenger.writing is not None]
+        together = len(writings) > 1
+        sql, parameters = _several(writings, self._shapes) if together else _one(writings[0])
+        going[0].note(sql)
+        try:
+            rows = await connection.fetch(sql, *parameters)
+        except _FAILURES as error:
+            state = getattr(error, "sqlstate", None) or "08"
+            if state[:2] in _ABOUT_THE_SERVER and state != _CANCELED:
+                # Whether it was done, nobody knows, as where the connection is lost in the middle of a commit.
+                raise DBAPIError(None, None, error, hide_parameters=True, connection_invalidated=True) from error
+            raise (Parted if together else Overtaken)(str(error)) from error
+        if len(rows[0]) > 1:
+            asked = writings[0].told
+            for writing, row in zip(writings, rows, strict=True):
+                if writing.told is not None and asked is not None and writing.told.sql == asked.sql:
+                    writing.told.rows = row[-1]
+
+    def _end(self, error: BaseException | None) -> None:
+        for passenger in self.passengers:
+            if error is None:
+                if not passenger.wrote.done():
+                    passenger.wrote.set_result(None)
+                continue
+            waited_for: asyncio.Future[Any]
+            for waited_for in (passenger.read, passenger.wrote):
+                if not waited_for.done():
+                    waited_for.set_exception(error)
+                    waited_for.exception()  # there may be nobody left to hear it
+
+
+def _turned(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+# --- what writes ------------------------------------------------------------------------------------------------------
+
+
+def _one(writing: Writing) -> tuple[str, list[Any]]:
+    """The statement that writes for one movement if both heads are as they were, else fails."""
+    guarded: list[Written] = []
+    told = writing.told
+    for head in writing.heads:
+        # The second waits for the first, so that they are locked in the one order that all keep to.
+        after = " AND EXISTS (SELECT FROM part_0)" if guarded else ""
+        back = f'"{head.table}".*' if told is not None and told.table == head.table else "1"
+        mark = len(head.change.parameters) + 1
+        sql = f'{head.change.sql} AND "xmin" = ${mark}{after} RETURNING {back}'
+        guarded.append(Written(sql, [*head.change.parameters, head.writer]))
+    every = [*guarded, *writing.others]
+    parameters = [value for statement in every for value in statement.parameters]
+    # Dividing by the number of heads that were as they were fails everything when that is none.
+    result = "1 / (SELECT count(*) FROM part_1)"
+    if writing.claim is not None:
+        parameters.append(writing.claim)
+        # Nor may anybody be at the same request; who comes later finds the outcome.
+        result += f", 1 / {CLAIM.format(f'${len(parameters)}')}::int"
+    if told is not None:
+        place = [head.table for head in writing.heads].index(told.table)
+        result += f", {_told_by(told, f'part_{place}', len(parameters))}"
+        parameters.extend(told.parameters)
+    return written_together(_counted(every), result), parameters
+
+
+def _several(writings: Sequence[Writing], shapes: dict[str, int]) -> tuple[str, list[Any]]:
+    """The statement that writes for several movements if all their heads are as they were, else fails.
+
+    A head that somebody has locked counts as changed, so that nobody waits for those whom another one waits for.
+    """
+    number = len(writings)
+    rows: dict[str, list[list[Any]]] = {sql: [[] for _ in range(count)] for sql, count in shapes.items()}
+    for writing in writings:
+        for statement in (*(head.change for head in writing.heads), *writing.others):
+            _gather(rows, statement)
+    shapes.update((sql, len(columns)) for sql, columns in rows.items())
+    seen = [[writing.heads[place] for writing in writings] for place in (0, 1)]
+    every = [_as_they_were(seen[0]), _as_they_were(seen[1], after=number)]
+    places: dict[str, int] = {}
+    """Of each table of heads in which part it is written."""
+    for sql, columns in rows.items():
+        table = next((heads[0].table for heads in seen if heads[0].change.several == sql), None)
+        if table is None:
+            every.append(Written(sql, columns))
+            continue
+        places[table] = len(every)
+        # Not before both are locked.
+        locked = f"{_number_of('part_1')} = ${len(columns) + 1}"
+        every.append(Written(f'{sql} AND {locked} RETURNING "{table}".*', [*columns, number]))
+    parameters = [value for statement in every for value in statement.parameters]
+    parameters.append(number)
+    mark = f"${len(parameters)}"
+    held = [f"{_number_of(part)} = {mark}" for part in ("part_0", "part_1")]
+    if writings[0].claim is not None:
+        parameters.append([writing.claim for writing in writings])
+        claimed = f"unnest(${len(parameters)}::text[]) AS request (name) WHERE {CLAIM.format('name')}"
+        held.append(f"{_number_of(claimed)} = {mark}")
+    result = f"1 / ({' AND '.join(held)})::int"
+    told = writings[0].told
+    if told is not None and all(isinstance(value, str) for value in told.parameters):
+        nothing = [""] * len(told.parameters)
+        alike = [_parameters_of(other.told, told.sql) or nothing for other in writings]
+        asked = for_each(_told_by(told, f"part_{places[told.table]}", 0), len(nothing))
+        result += f", {shifted(asked, len(parameters))}"
+        parameters.extend(_turned(alike))
+    return written_together(_counted(every), result), parameters
+
+
+def _gather(rows: dict[str, list[list[Any]]], statement: Written) -> None:
+    """Add the rows of a statement to those of the others of its kind, column by column."""
+    if statement.several is None:
+        raise Parted("it is written in words that know of no others")
+    columns = rows.setdefault(statement.several, [[] for _ in statement.parameters])
+    lists = statement.sql == statement.several
+    for column, value in zip(columns, statement.parameters, strict=True):
+        column.extend(value if lists else (value,))
+
+
+def _as_they_were(heads: Sequence[Head], after: int | None = None) -> Written:
+    """Locks those heads that are as they were, and that nobody has locked; `after` so many of the first kind are."""
+    table = f'"{heads[0].table}"'
+    lists = "unnest((SELECT $1::text[]), (SELECT $2::xid[])) AS seen (id, writer)"
+    same = f'{table}."id" = seen.id AND {table}."xmin" = seen.writer'
+    first = "" if after is None else f" WHERE {_number_of('part_0')} = $3"
+    sql = f'SELECT FROM {table} JOIN {lists} ON {same}{first} ORDER BY {table}."id"'
+    values = [[head.id for head in heads], [head.writer for head in heads]]
+    return Written(f"{sql} FOR NO KEY UPDATE OF {table} SKIP LOCKED", values if after is None else [*values, after])
+
+
+def _number_of(rows: str) -> str:
+    return f"(SELECT count(*) FROM {rows})"  # noqa: S608  our own names
+
+
+def _parameters_of(told: Told | None, sql: str) -> Sequence[Any] | None:
+    return None if told is None or told.sql != sql else told.parameters
+
+
+def _told_by(told: Told, part: str, before: int) -> str:
+    """The answer to a question as of a row that is being written; its parameters have so many others `before` them."""
+    # The name of the table means the row as it is written, not the table, which is still as it was.
+    asked = f'WITH "{told.table}" AS (SELECT * FROM {part}) {shifted(told.sql, before)}'  # noqa: S608  our own names
+    return f"ARRAY(SELECT told FROM ({asked}) AS told)"  # noqa: S608  as above
+
+
+def _counted(statements: Sequence[Written]) -> tuple[tuple[str, int], ...]:
+    return tuple((statement.sql, len(statement.parameters)) for statement in statements)
