@@ -1,6 +1,7 @@
 """Movements of money that come at the same time: on PostgreSQL they share their statements, on SQLite their commit."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -339,3 +340,23 @@ async def _applied_over_http(http: httpx.AsyncClient, place: int, memo: str, inv
         left.append(payload["creditMemo"]["unappliedAmount"])
     (told_of,) = ids
     return told_of, left
+
+
+async def test_whoever_has_been_served_is_forgotten_at_once(desk: Desk) -> None:
+    made = await pairs(desk, 8)
+    asked = [applying(*pair, "1.00") for pair in made]
+    await all_at_once(desk, asked)
+    gc.collect()
+
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.disable()
+        await all_at_once(desk, asked)
+        gc.collect()
+        left = [kept for kept in gc.garbage if type(kept).__module__.startswith(("cm_graphql.", "asyncpg."))]
+    finally:
+        gc.enable()
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+    assert left == [], "what refers to itself is kept until Python looks for such things, for which all others wait"

@@ -10,7 +10,7 @@ who come at the same time share both statements (see `trips`).
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from sqlalchemy import literal_column, select
@@ -22,7 +22,7 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database, announced_on
 from cm_graphql.store.holds import HOLDERS
 from cm_graphql.store.records import OUTCOME, IdempotentRequest
-from cm_graphql.store.session import CURRENCY, Session
+from cm_graphql.store.session import CURRENCY, Session, show
 from cm_graphql.store.statements import Compiled, Query, Told, Written, asked_together, given
 from cm_graphql.store.targets import KINDS, Kind
 from cm_graphql.store.trips import Head, Overtaken, Parted, Passenger, Writing
@@ -126,7 +126,7 @@ class AtOnce(Session):
             "request": {} if request is None else request.identity,
         }
         self.passenger = Passenger(
-            foresight, self._values, frozenset((memo_id, target_id)), lambda sql: self._note([Written(sql, ())])
+            foresight, self._values, frozenset((memo_id, target_id)), partial(show, self._watchers)
         )
         self._request = request
         self._told = told

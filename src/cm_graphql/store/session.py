@@ -20,6 +20,12 @@ DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for cu
 """The decimals of each ISO 4217 currency; none has more than four."""
 
 
+def show(watchers: Any, sql: str, connection: Any = None) -> None:
+    """Let those see a statement who watch SQLAlchemy's."""
+    for listener in watchers.before_cursor_execute:
+        listener(connection, None, sql, (), None, False)
+
+
 class UnknownCurrency(ValueError):
     """A code that ISO 4217 does not have."""
 
@@ -121,9 +127,8 @@ class Session:
 
     def _note(self, statements: Sequence[Any]) -> None:
         """Let those see the `sql` of statements who watch SQLAlchemy's."""
-        for listener in self._watchers.before_cursor_execute:
-            together = "; ".join(statement.sql for statement in statements)
-            listener(self.connection.sync_connection, None, together, (), None, False)
+        if self._watchers.before_cursor_execute:
+            show(self._watchers, "; ".join(statement.sql for statement in statements), self.connection.sync_connection)
 
     async def _fail(self, error: Exception) -> NoReturn:
         """Raise the driver's error as SQLAlchemy would have."""

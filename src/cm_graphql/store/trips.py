@@ -249,6 +249,7 @@ class Trip:
                     writing.told.rows = row[-1]
 
     def _end(self, error: BaseException | None) -> None:
+        """Tell all what became of them, and forget them: each of them knows the trip, and would be kept by it."""
         for passenger in self.passengers:
             if error is None:
                 if not passenger.wrote.done():
@@ -259,6 +260,7 @@ class Trip:
                 if not waited_for.done():
                     waited_for.set_exception(error)
                     waited_for.exception()  # there may be nobody left to hear it
+        self.passengers.clear()
 
 
 def _turned(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
