@@ -34,6 +34,7 @@ from cm_graphql.operations.registered import hash_of, register
 from cm_graphql.operations.viewer import LOCAL, SCOPES
 from cm_graphql.settings import Settings
 from cm_graphql.store.database import Database
+from collecting import left_to_the_collector
 from in_process import a_key
 from inventing import Inventor, flawed
 from reading import plain
@@ -357,6 +358,25 @@ async def test_requests_that_wait_for_their_turn_take_the_short_way_too(url: str
         assert {answer.status_code for answer in answers} == {200}
         assert server.shortcut.answered == before + 20
         assert not server.shortcut._traffic._turns, "every turn was given back"
+
+
+async def test_requests_on_the_short_way_leave_nothing_to_the_collector(url: str, tmp_path: Path) -> None:
+    key, number, _ = await a_memo(url)
+    change = {"memos": [{"key": number, "comment": "again"}]}
+    bodies = [
+        {"query": MEMO, "variables": {"key": key}},
+        {"query": LIST, "variables": {"named": True}},
+        {"query": EACH, "variables": change},
+    ]
+    async with served(url, tmp_path) as server:
+        for body in bodies * 2:
+            await server.over_socket.post("/graphql", json=body)
+
+        with left_to_the_collector("cm_graphql", "graphql") as left:
+            for body in bodies:
+                await asyncio.gather(*(server.over_socket.post("/graphql", json=body) for _ in range(5)))
+
+    assert left == []
 
 
 async def test_what_could_be_heavy_takes_the_short_way_as_long_as_it_reads_few_rows(url: str, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Movements of money that come at the same time: on PostgreSQL they share their statements, on SQLite their commit."""
 
 import asyncio
-import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +24,7 @@ from cm_graphql.operations.ports import SystemClock
 from cm_graphql.operations.unit import Unit
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database
+from collecting import left_to_the_collector
 from jobbing import money
 from operating import TODAY, Desk, a_desk, applying
 
@@ -346,17 +346,8 @@ async def test_whoever_has_been_served_is_forgotten_at_once(desk: Desk) -> None:
     made = await pairs(desk, 8)
     asked = [applying(*pair, "1.00") for pair in made]
     await all_at_once(desk, asked)
-    gc.collect()
 
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        gc.disable()
+    with left_to_the_collector("cm_graphql", "asyncpg") as left:
         await all_at_once(desk, asked)
-        gc.collect()
-        left = [kept for kept in gc.garbage if type(kept).__module__.startswith(("cm_graphql.", "asyncpg."))]
-    finally:
-        gc.enable()
-        gc.set_debug(0)
-        gc.garbage.clear()
 
-    assert left == [], "what refers to itself is kept until Python looks for such things, for which all others wait"
+    assert left == []

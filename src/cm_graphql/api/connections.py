@@ -446,18 +446,23 @@ class Connection(Impatient, HttpToolsProtocol):
         return b"\r\n".join((*lines, b"", b""))
 
 
+class Unheard:
+    """An event that nobody waits for: there is no more of the request."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
 class Underway:
     """Stands where uvicorn looks for the state of a request, as long as the short way answers it."""
+
+    message_event = Unheard()
 
     def __init__(self) -> None:
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
         self.response_started = False
-        self.message_event = self
-
-    def set(self) -> None:
-        """Nobody waits for more of the request."""
 
 
 @lru_cache(20)
