@@ -7,14 +7,16 @@ worker which slept through the end of its lease changes nothing any more (docs/d
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import Row, and_, delete, func, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, or_, select, update
 
 from cm_graphql.domain.enums import JobOperation, JobStatus
 from cm_graphql.store import holds
 from cm_graphql.store import tables as t
 from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Query
 
 FINAL = frozenset({JobStatus.PROCESSED, JobStatus.ERROR, JobStatus.CANCELED})
 """Where a job ends."""
@@ -50,8 +52,11 @@ async def now(session: Session) -> datetime:
     """This moment by the clock that all workers share: the database's, or the machine's on SQLite."""
     if session.dialect != "postgresql":
         return datetime.now(UTC)
-    moment: datetime = await session.scalar(select(func.clock_timestamp()))
+    moment: datetime = (await session.ask(_NOW))[0].now
     return moment.astimezone(UTC)
+
+
+_NOW: Final = Query(lambda _among: select(func.clock_timestamp().label("now")))
 
 
 async def add(
@@ -98,7 +103,7 @@ async def counted(session: Session) -> list[tuple[JobStatus, int, datetime]]:
     return [(row.status, row.number, row.oldest) for row in rows]
 
 
-def _free(moment: datetime, operations: Collection[JobOperation]) -> Any:
+def _free(moment: Any, operations: Collection[JobOperation]) -> Any:
     """The condition of jobs that a worker may claim: those waiting, and those whose worker is not heard of any more."""
     return and_(
         _c.operation_type.in_(sorted(operations)),
@@ -111,8 +116,15 @@ def _free(moment: datetime, operations: Collection[JobOperation]) -> Any:
 
 async def is_any_free(session: Session, operations: Collection[JobOperation]) -> bool:
     """Whether there is something to claim; asks without a lock."""
-    moment = await now(session)
-    return await session.scalar(select(_c.id).where(_free(moment, operations)).limit(1)) is not None
+    found: bool = (await session.ask(_any_free(frozenset(operations)), moment=await now(session)))[0].found
+    return found
+
+
+@lru_cache(maxsize=32)
+def _any_free(operations: frozenset[JobOperation]) -> Query:
+    """The question of `is_any_free`, which every worker asks each second for each of its lanes."""
+    moment = bindparam("moment", None, _c.run_after.type)
+    return Query(lambda _among: select(select(_c.id).where(_free(moment, operations)).exists().label("found")))
 
 
 async def claim(session: Session, worker_id: str, lease: timedelta, operations: Collection[JobOperation]) -> Job | None:
