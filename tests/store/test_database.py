@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.store.database import Database
 from cm_graphql.store.errors import Conflict, Contention, LockTimeout, StatementTimeout
+from cm_graphql.store.session import CURRENCY, Session
 from cm_graphql.store.tables import contacts, sequences
 from databases import Databases, chosen_kinds
 from store.rows import insert
@@ -94,6 +95,28 @@ async def test_a_cancelled_writer_leaves_nothing_behind_and_gives_up_its_turn(da
         await writer
 
     assert await database.transact(_take_number) == 1
+
+
+async def test_what_is_committed_after_somebody_was_stopped_while_beginning_is_committed(database_url: str) -> None:
+    database, other = Database.open(database_url, pool_size=1), Database.open(database_url)
+
+    async def take_a_number() -> None:
+        async with database.write() as connection:
+            await Session(connection, database.dialect).ask(CURRENCY, code="USD")  # begins straight on the driver
+            await _take_number(connection)
+
+    for moments in range(24):
+        await take_a_number()  # on the only connection that there is
+        stopped = asyncio.create_task(take_a_number())
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        stopped.cancel()
+        await asyncio.wait([stopped])
+        before = await _next_number(other)
+        await take_a_number()
+        assert await _next_number(other) == before + 1, moments
+    await database.dispose()
+    await other.dispose()
 
 
 @pytest.mark.parametrize("kind", POSTGRESQL)

@@ -380,7 +380,7 @@ def _postgresql_engine(
         if prepared_statements
         else _unprepared() | {"server_settings": settings},
     )
-    event.listen(engine.sync_engine, "checkout", _replace_closed)
+    event.listen(engine.sync_engine, "checkout", _replace_unusable)
     if not prepared_statements:
         # A pooler refuses limits at connect, and forgets them between transactions: say them in each.
         set_limits = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
@@ -417,7 +417,12 @@ def _unprepared() -> dict[str, Any]:
     }
 
 
-def _replace_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
-    """Have the pool replace a connection that the server closed meanwhile; asking it costs no round trip."""
-    if dbapi_connection.driver_connection.is_closed():
+def _replace_unusable(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    """Have the pool replace a connection that is not as it was made; asking it costs no round trip."""
+    driver = dbapi_connection.driver_connection
+    if driver.is_closed():
         raise DisconnectionError("the server closed this connection")
+    # SQLAlchemy does not know of a transaction that somebody was stopped in beginning. The driver does, and would take
+    # the next one for a part of it: what is committed then is a savepoint, and is lost.
+    if driver._top_xact is not None or driver.is_in_transaction():
+        raise DisconnectionError("somebody was stopped while beginning a transaction on this connection")
