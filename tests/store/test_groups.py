@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cm_graphql.store import bulk
 from cm_graphql.store.database import Database, announce
 from cm_graphql.store.errors import LockTimeout
+from cm_graphql.store.groups import to_the_end
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Query, given
 from cm_graphql.store.tables import accounts, contacts
@@ -310,3 +311,18 @@ def main(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     main(sys.argv)
+
+
+async def test_who_was_stopped_is_told_so_also_where_the_commit_fails() -> None:
+    async def commit() -> None:
+        await asyncio.sleep(0.02)
+        raise LockTimeout("another action has been writing for too long")
+
+    task = asyncio.create_task(to_the_end(commit()))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    with pytest.raises(LockTimeout):
+        await to_the_end(commit())

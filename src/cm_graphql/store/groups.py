@@ -28,7 +28,10 @@ log = structlog.get_logger("cm_graphql.store")
 
 
 async def to_the_end(commit: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.CancelledError | None:
-    """Commit without being stopped halfway; give back the cancellation that came meanwhile."""
+    """Commit without being stopped halfway; give back the cancellation that came meanwhile.
+
+    Raises what kept it from being done, or the cancellation, since nobody is left who would try anything else.
+    """
     task = asyncio.ensure_future(commit)
     stopped: asyncio.CancelledError | None = None
     while not task.done():
@@ -36,7 +39,14 @@ async def to_the_end(commit: Coroutine[Any, Any, None] | asyncio.Future[None]) -
             await asyncio.shield(task)
         except asyncio.CancelledError as error:
             stopped = error
-    task.result()
+        except Exception:
+            break  # of which the result tells
+    try:
+        task.result()
+    except Exception:
+        if stopped is None:
+            raise
+        raise stopped from None
     return stopped
 
 
@@ -56,20 +66,8 @@ class Group:
         return self.members >= MOST_TOGETHER or monotonic() - self._since > LONGEST
 
     async def committed(self) -> asyncio.CancelledError | None:
-        """Wait until all of it is safe; raises what kept it from being so.
-
-        Gives back the cancellation that came meanwhile.
-        """
-        stopped: asyncio.CancelledError | None = None
-        while not self._committed.done():
-            try:
-                await asyncio.shield(self._committed)
-            except asyncio.CancelledError as error:
-                stopped = error
-            except Exception:
-                break  # of which the result tells
-        self._committed.result()
-        return stopped
+        """Wait until all of it is safe, as `to_the_end` does."""
+        return await to_the_end(self._committed)
 
     async def commit(self) -> None:
         """Make all of it safe. SQLAlchemy knows of the transaction only if somebody has used it."""
