@@ -222,6 +222,70 @@ async def test_nobody_waits_for_a_lock_that_only_another_one_needs(desk: Desk) -
     await audit(desk.database)
 
 
+async def test_who_waits_for_a_lock_alone_keeps_nobody_else_waiting(desk: Desk) -> None:
+    only_on_postgresql(desk)
+    made = await pairs(desk, 6)
+    async with desk.database.writers.connect() as holder:
+        locked = t.credit_memos.c.id.in_([memo for memo, _ in made[:2]])
+        await holder.execute(select(t.credit_memos.c.id).where(locked).with_for_update())
+        stuck = [asyncio.create_task(desk.ask(settlement.apply, applying(*pair, "1.00"))) for pair in made[:2]]
+        await asyncio.sleep(0.05)  # until each of them has set out, which is all that others wait for
+        answers = await asyncio.wait_for(all_at_once(desk, [applying(*pair, "1.00") for pair in made[2:]]), 3)
+        assert not any(task.done() for task in stuck)
+        await holder.rollback()
+
+    assert {answer.faults for answer in (*answers, *await asyncio.gather(*stuck))} == {()}
+
+
+async def test_who_wants_two_documents_that_others_want_too_gets_its_turn(desk: Desk) -> None:
+    only_on_postgresql(desk)
+    memo, invoice = await desk.posted("50.00"), await desk.invoice("50.00")
+    busy = [(memo, await desk.invoice("50.00")) for _ in range(3)]
+    busy += [(await desk.posted("50.00"), invoice) for _ in range(3)]
+    times, over = 0, asyncio.Event()
+
+    async def again_and_again(pair: Pair) -> None:
+        nonlocal times
+        while not over.is_set():
+            await desk.apply_to(*pair, "0.01")
+            times += 1
+
+    others = [asyncio.create_task(again_and_again(pair)) for pair in busy]
+    await asyncio.sleep(0.1)
+    before = times
+    await asyncio.wait_for(desk.apply_to(memo, invoice, "0.01"), 10)
+    over.set()
+    await asyncio.gather(*others)
+
+    assert times - before <= 3 * len(busy), "those before it, and their next ones"
+    await audit(desk.database)
+
+
+async def test_who_gives_up_tries_nothing_else_where_the_writing_fails(desk: Desk, database_url: str) -> None:
+    only_on_postgresql(desk)
+    memo, invoice = (await pairs(desk, 1))[0]
+    impatient = Desk(Gate(Database.open(database_url, lock_timeout=0.5), SystemClock(TODAY)))
+    tries = 0
+
+    async def counted(unit: Unit, command: ApplyCreditMemo) -> Outcome:
+        nonlocal tries
+        tries += 1
+        return await settlement.apply.run(unit, command)
+
+    async with desk.database.writers.connect() as holder:
+        await holder.execute(select(t.credit_memos.c.id).where(t.credit_memos.c.id == memo).with_for_update())
+        what = replace(settlement.apply, run=counted)
+        task = asyncio.create_task(impatient.ask(what, applying(memo, invoice, "1.00")))
+        await asyncio.sleep(0.3)  # until it waits for the lock
+        task.cancel()
+        await asyncio.wait([task])
+        await holder.rollback()
+    await impatient.database.dispose()
+
+    assert (task.cancelled(), tries) == (True, 1)
+    assert (await desk.memo(memo)).applied == 0
+
+
 @pytest.mark.parametrize("after", [0.0, 0.001, 0.003, 0.006, 0.01, 0.02])
 async def test_who_gives_up_stops_nobody_else(desk: Desk, after: float) -> None:
     made = await pairs(desk, 12)

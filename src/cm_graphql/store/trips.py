@@ -24,6 +24,9 @@ from cm_graphql.store.statements import CLAIM, Told, Written, for_each, shifted,
 UNDER_WAY: Final = 2
 """Trips at a time that others wait for: PostgreSQL works for one while the others think."""
 
+LATE: Final = 0.2
+"""Seconds after which nobody waits for a trip any more: it may be waiting for a lock, or have lost its way."""
+
 MOST_TOGETHER: Final = 32
 """Movements that share a trip at most."""
 
@@ -31,7 +34,9 @@ _ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
 """Classes of SQLSTATE that tell of a lost connection or of a server in trouble; all others say what was not done."""
 _CANCELED: Final = "57014"
 
-_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What the driver raises; an internal error of its own where it has been told of the end of a connection, but sees it
+a moment later."""
 
 
 class Overtaken(Exception):
@@ -98,18 +103,14 @@ class Trips:
         self._connections = connections
         self._lines: dict[Words, _Line] = {}
         self._changing: dict[str, Passenger] = {}
-        """Who changes which document."""
+        """Who came last of those who change a document."""
 
     async def join(self, passenger: Passenger, *, alone: bool) -> tuple["Trip", Any]:
         """Set out, alone or with whoever there is, and tell the trip, and what was read; raises Overtaken.
 
         Who has joined either says on that trip what is to be written, or leaves it.
         """
-        # Whoever reads what another one is changing finds itself overtaken, and spoils the trip for all others.
-        while others := {self._changing[key].wrote for key in passenger.documents if key in self._changing}:
-            await asyncio.wait(others)
-        self._changing.update(dict.fromkeys(passenger.documents, passenger))
-        passenger.wrote.add_done_callback(lambda _wrote: [self._changing.pop(key) for key in passenger.documents])
+        await self._turn(passenger)
         line = self._lines.get(passenger.words)
         if line is None:
             line = self._lines[passenger.words] = _Line(self._connections)
@@ -122,6 +123,30 @@ class Trips:
             else:  # it was stopped in the moment that it could have gone on
                 passenger.read.result()[0].leave(passenger)
             raise
+
+    async def _turn(self, passenger: Passenger) -> None:
+        """Wait for all who came before and change one of the same documents.
+
+        Whoever reads what another one is changing finds itself overtaken, and spoils the trip for all others. Each
+        waits for those before it alone, else who wants two documents could wait for ever until both are free.
+        """
+        before = {self._changing[key].wrote for key in passenger.documents if key in self._changing}
+        self._changing.update(dict.fromkeys(passenger.documents, passenger))
+        passenger.wrote.add_done_callback(lambda _wrote: self._is_back(passenger))
+        if not before:
+            return
+        all_back = asyncio.gather(*before, return_exceptions=True)
+        try:
+            await asyncio.shield(all_back)
+        except BaseException:
+            # Whoever comes after it still has to wait for those before it.
+            all_back.add_done_callback(lambda _back: passenger.wrote.cancel())
+            raise
+
+    def _is_back(self, passenger: Passenger) -> None:
+        for key in passenger.documents:
+            if self._changing.get(key) is passenger:
+                del self._changing[key]
 
 
 class _Line:
@@ -151,7 +176,10 @@ class _Line:
     def _set_out_with(self, passengers: list[Passenger]) -> None:
         trip = Trip(self._connections, passengers, self._shapes)
         self._under_way.add(trip)
-        self._set_out(trip).add_done_callback(lambda _task: self._back(trip))
+        late = asyncio.get_running_loop().call_later(LATE, self._back, trip)
+        task = self._set_out(trip)
+        task.add_done_callback(lambda _task: late.cancel())
+        task.add_done_callback(lambda _task: self._back(trip))
 
     def _set_out(self, trip: "Trip") -> "asyncio.Task[None]":
         task = asyncio.create_task(trip.run())
@@ -160,7 +188,10 @@ class _Line:
         return task
 
     def _back(self, trip: "Trip") -> None:
-        self._under_way.discard(trip)
+        """Have the next ones set out, once for each trip: when it is back, or late."""
+        if trip not in self._under_way:
+            return
+        self._under_way.remove(trip)
         waiting = [passenger for passenger in self._waiting if not passenger.read.done()]
         # All trips of the same size keep PostgreSQL and this process busy alike.
         everybody = len(waiting) + sum(len(other.passengers) for other in self._under_way)
