@@ -172,7 +172,10 @@ async def test_a_process_whose_line_was_cut_hears_once_what_it_missed(postgresql
 
             assert await next_heard(far) == missed
             assert await job.heard(0.5) == [], "nothing is known of jobs"
-            assert await next_heard(near) == [told, *missed]
+            heard = await next_heard(near)
+            while len(heard) < 1 + len(missed):  # its line may be there again after the other one's
+                heard += await next_heard(near)
+            assert heard == [told, *missed]
             later = await happen(database)
             assert await next_heard(far) == await next_heard(near) == [later]
     await nobody.dispose()
