@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,10 @@ Kind = Literal["sqlite", "postgresql"]
 
 TEMPLATE = "migrated"
 
+MEMORY = Path("/dev/shm")
+ENOUGH_MEMORY = 3 << 30
+"""Several times what the databases of a run take at once. Containers are often given no more than 64 MB."""
+
 
 def chosen_kinds() -> list[Kind]:
     """Return the databases to test on: both, or the one named by CM_GRAPHQL_TEST_DATABASES."""
@@ -31,8 +36,18 @@ def chosen_kinds() -> list[Kind]:
     return [chosen]
 
 
+def memory() -> Path | None:
+    """Return a directory in memory with room for the databases, if there is one.
+
+    On a disk each transaction on SQLite waits for it. And a database on PostgreSQL is five hundred files: ext4 passes
+    over the places of files that were removed within the last minutes, one after the other for each that it makes, so
+    that where databases come and go it takes half a second for one.
+    """
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ENOUGH_MEMORY else None
+
+
 class Databases:
-    """The databases of one test run.
+    """The databases of one test run, in memory where there is room.
 
     All workers of the run share `directory`: the first that needs a server or a template makes it, under a lock.
     CM_GRAPHQL_TEST_POSTGRESQL_URL names a server to use instead of one of our own (`postgresql://...`, a superuser's).
@@ -54,8 +69,7 @@ class Databases:
     @contextmanager
     def _fresh_sqlite(self) -> Iterator[str]:
         template = self._migrated_sqlite()
-        home = self.directory / uuid.uuid4().hex
-        home.mkdir()
+        home = Path(tempfile.mkdtemp(prefix="cm-graphql-sqlite-", dir=memory() or self.directory))
         shutil.copyfile(template, home / "test.db")
         try:
             yield f"sqlite+aiosqlite:///{home}/test.db"
@@ -94,7 +108,8 @@ class Databases:
             known = self.directory / "postgresql.url"
             with self._lock("postgresql"):
                 if not known.exists():
-                    server = os.environ.get("CM_GRAPHQL_TEST_POSTGRESQL_URL") or postgres.start(self.run_pid)
+                    given = os.environ.get("CM_GRAPHQL_TEST_POSTGRESQL_URL")
+                    server = given or postgres.start(self.run_pid, data_in=memory())
                     template = f"{TEMPLATE}_{self.run_pid}"
                     _finish(execute(server, f'DROP DATABASE IF EXISTS "{template}"'))
                     _finish(execute(server, f'CREATE DATABASE "{template}"'))

@@ -36,16 +36,26 @@ WATCH = """
 while kill -0 "$1"; do sleep 1; done
 server=$(head -n 1 "$2/data/postmaster.pid") && kill -QUIT "$server"
 for _ in 1 2 3 4 5; do kill -0 "$server" || break; sleep 1; done
-rm -rf "$2"
+rm -rf "$(readlink -f "$2/data")" "$2"
 """
 
 
-def start(run_pid: int, settings: Mapping[str, str] = SETTINGS) -> str:
-    """Start a server that ends with the process `run_pid`, and return the URL of its `postgres` database."""
+def start(run_pid: int, settings: Mapping[str, str] = SETTINGS, data_in: Path | None = None) -> str:
+    """Start a server that ends with the process `run_pid`, and return the URL of its `postgres` database.
+
+    Its data lies in a new directory inside of `data_in`, and with the rest of it unless that is given.
+    """
     home = Path(tempfile.mkdtemp(prefix="cm-graphql-postgres-"))
+    data = home / "data"
+    # A link, as `initdb` and the server ask only that what they are told is an empty directory of theirs.
+    if data_in is None:
+        data.mkdir()
+    else:
+        data.symlink_to(tempfile.mkdtemp(prefix=home.name, dir=data_in))
     try:
         port = _start_in(home, settings)
     except BaseException:
+        shutil.rmtree(data.resolve(), ignore_errors=True)
         shutil.rmtree(home, ignore_errors=True)
         raise
     subprocess.Popen(
@@ -109,7 +119,8 @@ def _unprivileged(home: Path) -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
-    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    for theirs in (home, home / "data"):
+        os.chown(theirs, nobody.pw_uid, nobody.pw_gid)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
