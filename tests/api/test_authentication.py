@@ -439,32 +439,25 @@ async def test_little_is_heard_of_a_stranger_and_much_of_who_is_known(guarded: G
     await known.close()
 
 
-async def test_a_socket_is_closed_when_its_token_ends(guarded: Guarded) -> None:
+async def test_a_socket_and_a_stream_of_events_end_when_their_token_ends(guarded: Guarded) -> None:
     key, text = await asyncio.to_thread(guarded.key)
+    watching = {"query": "subscription { creditMemoChanged { event { id } } }"}
     opened = await socket(guarded, {"authorization": f"Bearer {text}"})
     await opened.recv()
-    watching = {"query": "subscription { creditMemoChanged { event { id } } }"}
     await opened.send(json.dumps({"type": "subscribe", "id": "1", "payload": watching}))
-
-    await asyncio.to_thread(guarded.revoke, key.id)
-
-    with pytest.raises(ConnectionClosed):
-        await asyncio.wait_for(opened.recv(), 20)
-    assert opened.close_code == 4403
-
-
-async def test_a_stream_of_events_ends_when_its_token_ends(guarded: Guarded) -> None:
-    key, text = await asyncio.to_thread(guarded.key)
-    query = {"query": "subscription { creditMemoChanged { event { id } } }"}
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {text}"}
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-        refused(await client.post(f"{guarded.url}/graphql", json=query, headers={"accept": "text/event-stream"}))
+        refused(await client.post(f"{guarded.url}/graphql", json=watching, headers={"accept": "text/event-stream"}))
         with suppress(httpx.RemoteProtocolError):  # it ends in the middle
-            async with client.stream("POST", f"{guarded.url}/graphql", json=query, headers=headers) as stream:
+            async with client.stream("POST", f"{guarded.url}/graphql", json=watching, headers=headers) as stream:
                 assert stream.status_code == 200
                 await asyncio.to_thread(guarded.revoke, key.id)
                 async for _ in stream.aiter_lines():
                     pass
+
+    with pytest.raises(ConnectionClosed):
+        await asyncio.wait_for(opened.recv(), 20)
+    assert opened.close_code == 4403
 
 
 def test_other_machines_are_served_only_with_authentication() -> None:
