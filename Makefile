@@ -10,7 +10,9 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # Test processes: one for each processor, hyper-threads included. A module's tests stay together, as they share a server.
-PYTEST_PARALLEL ?= --numprocesses logical --maxprocesses 8 --dist loadscope
+# Modules come in the order of the tree: sorted by their number of tests, as they would be, those of few long tests came
+# last, and one process waited for another.
+PYTEST_PARALLEL ?= --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 # Stamps: what is installed is installed once, and again when its list changes.
 CREATED := $(VENV)/.created
