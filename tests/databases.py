@@ -20,6 +20,8 @@ import postgres
 Kind = Literal["sqlite", "postgresql"]
 
 TEMPLATE = "migrated"
+SQLITE = "cm-graphql-sqlite-"
+"""How a directory with a database begins; the process of its run follows."""
 
 MEMORY = Path("/dev/shm")
 ENOUGH_MEMORY = 3 << 30
@@ -69,7 +71,7 @@ class Databases:
     @contextmanager
     def _fresh_sqlite(self) -> Iterator[str]:
         template = self._migrated_sqlite()
-        home = Path(tempfile.mkdtemp(prefix="cm-graphql-sqlite-", dir=memory() or self.directory))
+        home = Path(tempfile.mkdtemp(prefix=f"{SQLITE}{self.run_pid}-", dir=memory() or self.directory))
         shutil.copyfile(template, home / "test.db")
         try:
             yield f"sqlite+aiosqlite:///{home}/test.db"
@@ -93,6 +95,7 @@ class Databases:
             template = self.directory / f"{TEMPLATE}.db"
             with self._lock("sqlite"):
                 if not template.exists():
+                    _tidy()
                     making = template.with_suffix(".making")
                     _finish(_upgrade(f"sqlite+aiosqlite:///{making}"))
                     with sqlite3.connect(making) as connection:
@@ -124,6 +127,14 @@ class Databases:
         with (self.directory / f"{name}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _tidy() -> None:
+    """Remove from memory the SQLite databases of runs that were killed."""
+    for left in MEMORY.glob(f"{SQLITE}*-*"):
+        run_pid = left.name.removeprefix(SQLITE).partition("-")[0]
+        if not Path("/proc", run_pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def asyncpg_url(server: str, database: str) -> str:
