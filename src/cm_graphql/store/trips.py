@@ -27,7 +27,7 @@ UNDER_WAY: Final = 2
 LATE: Final = 0.2
 """Seconds after which nobody waits for a trip any more: it may be waiting for a lock, or have lost its way."""
 
-MOST_TOGETHER: Final = 32
+MOST_TOGETHER: Final = 16
 """Movements that share a trip at most."""
 
 _ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
