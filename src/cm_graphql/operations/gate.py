@@ -32,7 +32,7 @@ from cm_graphql.store.keys import MalformedId
 from cm_graphql.store.records import IdempotentRequest
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Query, Told
-from cm_graphql.store.trips import Overtaken
+from cm_graphql.store.writing import Overtaken
 
 log = structlog.get_logger("cm_graphql.operations")
 

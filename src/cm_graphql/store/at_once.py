@@ -25,7 +25,8 @@ from cm_graphql.store.records import OUTCOME, IdempotentRequest
 from cm_graphql.store.session import CURRENCY, Session, show
 from cm_graphql.store.statements import Compiled, Query, Told, Written, asked_together, given
 from cm_graphql.store.targets import KINDS, Kind
-from cm_graphql.store.trips import Head, Overtaken, Parted, Passenger, Writing
+from cm_graphql.store.trips import Passenger
+from cm_graphql.store.writing import Head, Overtaken, Parted, Writing
 
 Result = TypeVar("Result")
 
