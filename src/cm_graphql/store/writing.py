@@ -70,6 +70,9 @@ def several(writings: Sequence[Writing], shapes: dict[str, int]) -> tuple[str, l
     A head that somebody has locked counts as changed, so that nobody waits for those whom another one waits for.
     """
     number = len(writings)
+    told = writings[0].told
+    if told is not None and not all(isinstance(value, str) for value in told.parameters):
+        told = None  # it is read after the commit
     rows: dict[str, list[list[Any]]] = {sql: [[] for _ in range(count)] for sql, count in shapes.items()}
     for writing in writings:
         for statement in (*(head.change for head in writing.heads), *writing.others):
@@ -87,7 +90,8 @@ def several(writings: Sequence[Writing], shapes: dict[str, int]) -> tuple[str, l
         places[table] = len(every)
         # Not before both are locked.
         locked = f"{_number_of('part_1')} = ${len(columns) + 1}"
-        every.append(Written(f'{sql} AND {locked} RETURNING "{table}".*', [*columns, number]))
+        back = f' RETURNING "{table}".*' if told is not None and told.table == table else ""
+        every.append(Written(f"{sql} AND {locked}{back}", [*columns, number]))
     parameters = [value for statement in every for value in statement.parameters]
     parameters.append(number)
     mark = f"${len(parameters)}"
@@ -97,8 +101,7 @@ def several(writings: Sequence[Writing], shapes: dict[str, int]) -> tuple[str, l
         claimed = f"unnest(${len(parameters)}::text[]) AS request (name) WHERE {CLAIM.format('name')}"
         held.append(f"{_number_of(claimed)} = {mark}")
     result = f"1 / ({' AND '.join(held)})::int"
-    told = writings[0].told
-    if told is not None and all(isinstance(value, str) for value in told.parameters):
+    if told is not None:
         nothing = [""] * len(told.parameters)
         alike = [_parameters_of(other.told, told.sql) or nothing for other in writings]
         asked = for_each(_told_by(told, f"part_{places[told.table]}", 0), len(nothing))
