@@ -126,9 +126,9 @@ class AtOnce(Session):
             "targets": {"ids": [target_id]},
             "request": {} if request is None else request.identity,
         }
-        self.passenger = Passenger(
-            foresight, self._values, frozenset((memo_id, target_id)), partial(show, self._watchers)
-        )
+        asked = foresight.parameters(self._values)
+        documents = frozenset((memo_id, target_id))
+        self.passenger = Passenger(foresight.sql, asked, documents, partial(show, self._watchers))
         self._request = request
         self._told = told
         self._put: list[Written] = []

@@ -11,7 +11,7 @@ is written, and each of them goes on its own.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError
@@ -39,24 +39,19 @@ _FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Inter
 a moment later."""
 
 
-class Words(Protocol):
-    """In which words a kind of movements asks for all that it wants to know."""
-
-    sql: str
-
-    def parameters(self, values: Any) -> list[Any]:
-        """The parameters, all of them texts, given what the question is about."""
-        ...
-
-
 class Passenger:
     """A movement on its way."""
 
-    def __init__(self, words: Words, values: Any, documents: frozenset[str], note: Callable[[str], None]) -> None:
-        """`documents` are the ids of those that it changes; `note` is told of statements."""
+    def __init__(
+        self, asks: str, parameters: Sequence[str], documents: frozenset[str], note: Callable[[str], None]
+    ) -> None:
+        """What it `asks` is one statement; `documents` are the ids of those that it changes.
+
+        `note` is told of statements.
+        """
         loop = asyncio.get_running_loop()
-        self.words = words
-        self.values = values
+        self.asks = asks
+        self.parameters = parameters
         self.documents = documents
         self.note = note
         self.read: asyncio.Future[tuple[Trip, Any]] = loop.create_future()
@@ -70,7 +65,7 @@ class Trips:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._lines: dict[Words, _Line] = {}
+        self._lines: dict[str, _Line] = {}
         self._changing: dict[str, Passenger] = {}
         """Who came last of those who change a document."""
 
@@ -80,9 +75,9 @@ class Trips:
         Who has joined either says on that trip what is to be written, or leaves it.
         """
         await self._turn(passenger)
-        line = self._lines.get(passenger.words)
+        line = self._lines.get(passenger.asks)
         if line is None:
-            line = self._lines[passenger.words] = _Line(self._connections)
+            line = self._lines[passenger.asks] = _Line(self._connections)
         line.come(passenger, alone=alone)
         try:
             return await passenger.read
@@ -218,10 +213,10 @@ class Trip:
             self._thought.set_result(None)
 
     async def _read(self, connection: Any) -> None:
-        words, together = self.passengers[0].words, len(self.passengers) > 1
-        asked = [words.parameters(passenger.values) for passenger in self.passengers]
-        sql = for_each(words.sql, len(asked[0])) if together else words.sql
-        self.passengers[0].note(sql)
+        first, together = self.passengers[0], len(self.passengers) > 1
+        asked = [passenger.parameters for passenger in self.passengers]
+        sql = for_each(first.asks, len(asked[0])) if together else first.asks
+        first.note(sql)
         rows = await connection.fetch(sql, *(turned(asked) if together else asked[0]))
         for passenger, row in zip(self.passengers, rows, strict=True):
             if passenger.read.done():  # nobody waits for it any more
