@@ -23,7 +23,7 @@ from graphql import (
 from cm_graphql.api.schema import schema
 from cm_graphql.domain import enums
 from cm_graphql.domain.errors import ErrorCode
-from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.fields.declare import PREFIXES
 
 CORE = schema._schema
 PRINTED = Path(__file__).parent.parent / "schema.graphql"

@@ -22,9 +22,9 @@ from cm_graphql.api.context import Api, Context
 from cm_graphql.api.documents import Document
 from cm_graphql.api.errors import ExecutionErrors
 from cm_graphql.api.schema import schema
-from cm_graphql.engine.declare import PREFIXES
 from cm_graphql.engine.operations import operations_of
 from cm_graphql.engine.runner import Engine
+from cm_graphql.fields.declare import PREFIXES
 from cm_graphql.operations.ports import new_id
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from cm_graphql.store import tables as t

@@ -15,8 +15,8 @@ from cm_graphql.api.context import Api, Context
 from cm_graphql.api.federation import MOST, as_subgraph, subgraph_sdl
 from cm_graphql.api.http import GraphQLOverHTTP
 from cm_graphql.api.schema import schema
-from cm_graphql.engine.declare import PREFIXES
 from cm_graphql.engine.runner import Engine
+from cm_graphql.fields.declare import PREFIXES
 from cm_graphql.operations.viewer import ADMIN, LOCAL, Viewer
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database

@@ -31,11 +31,11 @@ from cm_graphql.api.documents import Document, Documents
 from cm_graphql.api.errors import DocumentRefused, ExecutionErrors
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.schema import schema
-from cm_graphql.engine.declare import PREFIXES
 from cm_graphql.engine.operations import MOST_VARIANTS, Operation, operations_of
 from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.roots import ListRoot
 from cm_graphql.engine.runner import Engine
+from cm_graphql.fields.declare import PREFIXES
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from cm_graphql.store.database import Database
 from cm_graphql.store.direct import open_direct

@@ -273,7 +273,7 @@ def test_sqlite_goes_as_far_as_it_must_for_rare_rows_and_for_those_at_the_other_
 ) -> None:
     if planner.direct.name != "sqlite":
         pytest.skip("PostgreSQL goes by its statistics")
-    monkeypatch.setattr("cm_graphql.engine.pages.FAR", 500)
+    monkeypatch.setattr("cm_graphql.fields.pages.FAR", 500)
     oldest = {"createdDate": {"lt": "2026-01-01T18:20:00Z"}}  # 1,100 memos; to walk to them would be 170,000 steps
 
     for field in SORTS:

@@ -12,7 +12,7 @@ from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, 
 
 from cm_graphql.api import summary
 from cm_graphql.api.schema import schema
-from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.fields.declare import PREFIXES
 from reading import Reader, reading
 from rows import NOW, TODAY, Rows
 from world import an_account_with_everything

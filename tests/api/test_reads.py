@@ -14,7 +14,7 @@ from graphql import (
 )
 
 from cm_graphql.api.schema import schema
-from cm_graphql.engine.declare import PREFIXES
+from cm_graphql.fields.declare import PREFIXES
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from databases import Databases, chosen_kinds
 from reading import Reader, reading

@@ -10,10 +10,10 @@ from graphql import OperationType
 
 from cm_graphql.api.links import Links
 from cm_graphql.domain.errors import Fault, Refusal
-from cm_graphql.engine.errors import BadUserInput, RequestError
-from cm_graphql.engine.loaders import Committed, Loaders, Pinned
 from cm_graphql.engine.operations import Operation
 from cm_graphql.engine.runner import Engine, Foretold, Planned, ReadyChange, RootField
+from cm_graphql.fields.errors import BadUserInput, RequestError
+from cm_graphql.fields.loaders import Committed, Loaders, Pinned
 from cm_graphql.operations.document_ports import DocumentPorts
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Gate, Outcome, Rehearsal, Tell
 from cm_graphql.operations.ports import SystemClock, TaxEngine

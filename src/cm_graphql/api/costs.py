@@ -32,8 +32,8 @@ from graphql import (
 )
 from graphql.type import GraphQLField, get_nullable_type
 
-from cm_graphql.engine.declare import Derived, Embedded, Stored
-from cm_graphql.engine.resolve import ListSpec
+from cm_graphql.fields.declare import Derived, Embedded, Stored
+from cm_graphql.fields.resolve import ListSpec
 
 WEIGHTS: Final[Mapping[str, int]] = {
     "CreditMemo.availableActions": 10,

@@ -9,7 +9,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 from cm_graphql.api.error_codes import ERROR_CODES
 from cm_graphql.domain import enums as e
 from cm_graphql.domain.errors import ErrorCode
-from cm_graphql.engine.declare import NAMES
+from cm_graphql.fields.declare import NAMES
 
 
 def _enum(vocabulary: type[StrEnum], description: str, words: Mapping[str, str], *, name: str | None = None) -> None:

@@ -18,11 +18,11 @@ from graphql import (
     print_schema,
 )
 
-from cm_graphql.engine.declare import PREFIXES, NodeType
-from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.ids import id_of
-from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.wire import storable
+from cm_graphql.fields.declare import PREFIXES, NodeType
+from cm_graphql.fields.errors import BadUserInput
+from cm_graphql.fields.ids import id_of
+from cm_graphql.fields.loaders import Loaders
+from cm_graphql.fields.wire import storable
 
 MOST: Final = 1_000
 """Entities that a router may ask for at once."""

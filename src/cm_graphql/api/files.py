@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from cm_graphql.api.context import Context
 from cm_graphql.api.errors import ApiError, Code, RequestRefused, from_api_error
 from cm_graphql.api.traffic import Traffic, address_of
-from cm_graphql.engine.errors import RequestError
+from cm_graphql.fields.errors import RequestError
 from cm_graphql.store import documents as store
 from cm_graphql.store.documents import StoredFile
 from cm_graphql.store.session import Session

@@ -31,10 +31,10 @@ from strawberry.types.field import StrawberryField
 from cm_graphql.api.uploads import Upload
 from cm_graphql.domain.commands import base
 from cm_graphql.engine.arguments import TAKERS, Make, Take, has_variables, taker
-from cm_graphql.engine.declare import NAMES, typed
-from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.ids import id_of
-from cm_graphql.engine.scalars import Json
+from cm_graphql.fields.declare import NAMES, typed
+from cm_graphql.fields.errors import BadUserInput
+from cm_graphql.fields.ids import id_of
+from cm_graphql.fields.scalars import Json
 
 ID_FIELDS: Mapping[str, tuple[str, ...]] = {
     "credit_memo_item_id": ("cmi",),

@@ -15,9 +15,9 @@ from cm_graphql.api.execution import Finished
 from cm_graphql.api.inputs import command_of, input_of, maker_of
 from cm_graphql.domain.errors import ErrorCode, Fault, field_name
 from cm_graphql.engine.arguments import Make
-from cm_graphql.engine.declare import NAMES, Acts, Elements, Index, Named, Refused, typed
-from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.resolve import find
+from cm_graphql.fields.declare import NAMES, Acts, Elements, Index, Named, Refused, typed
+from cm_graphql.fields.loaders import Loaders
+from cm_graphql.fields.resolve import find
 from cm_graphql.operations.gate import Action, Answer, BulkAction, Outcome
 
 

@@ -9,9 +9,9 @@ from cm_graphql.api.summary import CreditMemoSummary, credit_memo_summary
 from cm_graphql.api.types.credit_memos import CreditMemo
 from cm_graphql.api.types.pdf import CreditMemoPdfStatus, pdf_status_of
 from cm_graphql.api.types.settings import Settings, read_settings
-from cm_graphql.engine.declare import Node
-from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.resolve import by_id, by_key, connection, find_by_key, loaders_of, node_field, nodes_field
+from cm_graphql.fields.declare import Node
+from cm_graphql.fields.errors import BadUserInput
+from cm_graphql.fields.resolve import by_id, by_key, connection, find_by_key, loaders_of, node_field, nodes_field
 
 MOST_PDF_STATUSES = 50
 """Memos whose PDF status one field tells (domain.md 1.5)."""

@@ -8,8 +8,8 @@ from cm_graphql.api import types, uploads
 from cm_graphql.api.mutations import Mutation
 from cm_graphql.api.query import Query
 from cm_graphql.api.subscriptions import Subscription
-from cm_graphql.engine.declare import PREFIXES
-from cm_graphql.engine.scalars import SCALARS
+from cm_graphql.fields.declare import PREFIXES
+from cm_graphql.fields.scalars import SCALARS
 
 __all__ = ["schema", "types"]
 

@@ -14,10 +14,10 @@ from cm_graphql.api.context import Context
 from cm_graphql.api.errors import ApiError, Code
 from cm_graphql.api.types.credit_memos import CreditMemo
 from cm_graphql.api.types.history import CreditMemoEvent, CreditMemoJob
-from cm_graphql.engine.declare import NAMES
-from cm_graphql.engine.filters import condition, filter_input
-from cm_graphql.engine.ids import id_of
-from cm_graphql.engine.loaders import Source
+from cm_graphql.fields.declare import NAMES
+from cm_graphql.fields.filters import condition, filter_input
+from cm_graphql.fields.ids import id_of
+from cm_graphql.fields.loaders import Source
 from cm_graphql.store import tables as t
 from cm_graphql.store.bus import Listener, TooSlow
 from cm_graphql.store.jobs import FINAL

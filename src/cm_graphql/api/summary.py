@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, case, extract, func, select
 from cm_graphql.api.types.accounts import Account, split_sum, whole_sum
 from cm_graphql.api.types.credit_memos import CreditMemo
 from cm_graphql.domain.enums import MemoStatus
-from cm_graphql.engine.errors import RequestError
-from cm_graphql.engine.filters import condition, filter_input
-from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.resolve import loaders_of, one_of_object
-from cm_graphql.engine.wire import show_amount
+from cm_graphql.fields.errors import RequestError
+from cm_graphql.fields.filters import condition, filter_input
+from cm_graphql.fields.loaders import Loaders
+from cm_graphql.fields.resolve import loaders_of, one_of_object
+from cm_graphql.fields.wire import show_amount
 from cm_graphql.store import tables as t
 
 if TYPE_CHECKING:

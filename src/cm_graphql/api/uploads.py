@@ -20,7 +20,7 @@ from cm_graphql.api.errors import Code, RequestRefused
 from cm_graphql.api.limits import Limits
 from cm_graphql.domain import limits as rules
 from cm_graphql.domain.commands.base import UploadedFile
-from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.fields.errors import BadUserInput
 
 Upload = NewType("Upload", object)
 """A file of the request."""

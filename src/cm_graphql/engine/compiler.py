@@ -37,24 +37,6 @@ from sqlalchemy import ColumnElement
 from strawberry.types.field import StrawberryField
 
 from cm_graphql.engine.code import Code
-from cm_graphql.engine.declare import (
-    NAMES,
-    PREFIXES,
-    Acts,
-    Computed,
-    Derived,
-    Elements,
-    Embedded,
-    Index,
-    Loaded,
-    Named,
-    NodeType,
-    One,
-    Refused,
-    Stored,
-)
-from cm_graphql.engine.ids import id_of, kind_of, read_key
-from cm_graphql.engine.pages import Chosen
 from cm_graphql.engine.plan import (
     Finding,
     Lists,
@@ -70,8 +52,26 @@ from cm_graphql.engine.plan import (
     View,
 )
 from cm_graphql.engine.raw import is_read_as_text, leaf, processor, python_values, row_reader
-from cm_graphql.engine.resolve import ById, ByKey, ListSpec
 from cm_graphql.engine.roots import Change, IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
+from cm_graphql.fields.declare import (
+    NAMES,
+    PREFIXES,
+    Acts,
+    Computed,
+    Derived,
+    Elements,
+    Embedded,
+    Index,
+    Loaded,
+    Named,
+    NodeType,
+    One,
+    Refused,
+    Stored,
+)
+from cm_graphql.fields.ids import id_of, kind_of, read_key
+from cm_graphql.fields.pages import Chosen
+from cm_graphql.fields.resolve import ById, ByKey, ListSpec
 
 Details = Sequence[FieldDetails]
 

@@ -19,12 +19,13 @@ from sqlalchemy import ColumnElement, Select, String, Table, and_, bindparam, se
 from sqlalchemy.sql.visitors import iterate
 
 from cm_graphql.engine.arguments import Convert, UsualArguments
-from cm_graphql.engine.declare import NodeType, Order
-from cm_graphql.engine.filters import all_of, named
-from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.pages import Chosen, Slice, among, count, counts, near, page, pages, shown, write_cursor
-from cm_graphql.engine.prepared import ACCOUNTS, KEY, KEYS, Statements
-from cm_graphql.engine.resolve import Asked, ListSpec
+from cm_graphql.engine.prepared import KEY, Statements
+from cm_graphql.fields.declare import NodeType, Order
+from cm_graphql.fields.filters import all_of, named
+from cm_graphql.fields.loaders import Loaders
+from cm_graphql.fields.pages import Chosen, Slice, count, counts, near, page, pages, shown, write_cursor
+from cm_graphql.fields.resolve import Asked, ListSpec
+from cm_graphql.store.lists import ACCOUNTS, KEYS, among
 from cm_graphql.store.types import JsonText
 
 Row: TypeAlias = Sequence[Any]

@@ -5,18 +5,13 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from sqlalchemy import Select
 from sqlalchemy.engine import Dialect
 
-KEYS = "keys"
-"""The name of the parameter that takes the keys of the parents."""
+from cm_graphql.store.lists import ACCOUNTS, KEYS, LIST_TEXTS
 
 KEY = "key"
 """The name of the parameter that takes the key of a single row."""
-
-ACCOUNTS = "accounts"
-"""The name of the parameter that takes the accounts that the caller is limited to."""
 
 LISTS = (KEYS, ACCOUNTS)
 """Parameters that take a list of texts as one value."""
@@ -95,20 +90,3 @@ def prepare(statement: Select[Any], dialect: Dialect, own: Collection[str]) -> P
         else:
             constants.append(values[name] if process is None else process(values[name]))
     return Prepared(str(compiled), tuple(constants), tuple(changing))
-
-
-def json_text(texts: Sequence[str]) -> str:
-    """A list as SQLite takes it."""
-    return orjson.dumps(texts).decode()
-
-
-def array_text(texts: Sequence[str]) -> str:
-    """A list as PostgreSQL takes it; its driver would ask four questions about each text of an array."""
-    quoted = '","'.join(texts)
-    if "\\" in quoted or quoted.count('"') > 2 * (len(texts) - 1):
-        quoted = '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return f'{{"{quoted}"}}' if texts else "{}"
-
-
-LIST_TEXTS: Mapping[str, Callable[[Sequence[str]], str]] = {"sqlite": json_text, "postgresql": array_text}
-"""How a list of texts becomes one parameter, by the kind of database."""

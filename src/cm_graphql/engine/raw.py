@@ -10,8 +10,8 @@ from sqlalchemy import Boolean, ColumnElement, Date, Numeric, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.type_api import TypeEngine
 
-from cm_graphql.engine.declare import NodeType, Order
-from cm_graphql.engine.wire import nullable
+from cm_graphql.fields.declare import NodeType, Order
+from cm_graphql.fields.wire import nullable
 from cm_graphql.store.session import DECIMALS
 from cm_graphql.store.types import Amount, JsonText, Scaled, Timestamp
 

@@ -14,7 +14,6 @@ from graphql import (
 )
 
 from cm_graphql.engine.arguments import Make
-from cm_graphql.engine.declare import PREFIXES, Acts
 from cm_graphql.engine.plan import (
     Ask,
     Lists,
@@ -27,6 +26,7 @@ from cm_graphql.engine.plan import (
     ask_key,
     by_ids,
 )
+from cm_graphql.fields.declare import PREFIXES, Acts
 from cm_graphql.store.direct import Extent
 
 

@@ -4,7 +4,7 @@ import strawberry
 
 from cm_graphql.api.payloads import mutation
 from cm_graphql.api.types.pdf import CreditMemoPdfStatus, read_pdf_status
-from cm_graphql.engine.declare import NAMES
+from cm_graphql.fields.declare import NAMES
 from cm_graphql.operations import documents
 
 NAMES["CreditMemoPdfStatus"] = CreditMemoPdfStatus

@@ -7,9 +7,9 @@ from sqlalchemy import Select, func, select
 
 from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, CurrencyAmount
 from cm_graphql.domain.enums import MemoStatus
-from cm_graphql.engine.declare import Node, Order, column, loaded, many, node, one
-from cm_graphql.engine.pages import among
+from cm_graphql.fields.declare import Node, Order, column, loaded, many, node, one
 from cm_graphql.store import tables as t
+from cm_graphql.store.lists import among
 
 __all__ = ["Account", "Contact", "PaymentMethod"]
 

@@ -7,7 +7,7 @@ import strawberry
 from cm_graphql.api.context import Context
 from cm_graphql.domain.enums import MemoAction
 from cm_graphql.domain.errors import ErrorCode
-from cm_graphql.engine.loaders import Loaders
+from cm_graphql.fields.loaders import Loaders
 from cm_graphql.operations.actions import ActionState, available
 from cm_graphql.operations.viewer import Viewer
 

@@ -23,7 +23,7 @@ from cm_graphql.api.types.shared import (
     CustomRate,
     shown_number,
 )
-from cm_graphql.engine.declare import Behind, Node, Order, column, computed, loaded, many, node, one
+from cm_graphql.fields.declare import Behind, Node, Order, column, computed, loaded, many, node, one
 from cm_graphql.store import tables as t
 
 __all__ = ["CreditMemo", "CreditMemoFile", "CreditMemoItem", "CreditMemoTaxationItem"]

@@ -13,7 +13,7 @@ from cm_graphql.api.types.shared import (
     TAX,
     TAX_FINANCE,
 )
-from cm_graphql.engine.declare import Behind, Node, Order, column, many, node, one
+from cm_graphql.fields.declare import Behind, Node, Order, column, many, node, one
 from cm_graphql.store import tables as t
 
 __all__ = ["DebitMemo", "DebitMemoItem", "DebitMemoTaxationItem"]

@@ -8,9 +8,9 @@ import strawberry
 from sqlalchemy import select
 
 from cm_graphql.api.types.shared import shown_number
-from cm_graphql.engine.declare import Node, Order, column, node, one
-from cm_graphql.engine.resolve import one_of_object
-from cm_graphql.engine.wire import show_amount
+from cm_graphql.fields.declare import Node, Order, column, node, one
+from cm_graphql.fields.resolve import one_of_object
+from cm_graphql.fields.wire import show_amount
 from cm_graphql.store import tables as t
 from cm_graphql.store.underway import told
 

@@ -13,7 +13,7 @@ from cm_graphql.api.types.shared import (
     TAX_FINANCE,
 )
 from cm_graphql.domain.enums import MemoStatus
-from cm_graphql.engine.declare import Behind, Node, Order, column, derived, many, node, one
+from cm_graphql.fields.declare import Behind, Node, Order, column, derived, many, node, one
 from cm_graphql.store import tables as t
 from cm_graphql.store.targets import AD_HOC
 from cm_graphql.store.types import Amount

@@ -9,11 +9,11 @@ from sqlalchemy import Row, Select, desc, select
 
 from cm_graphql.api.types.shared import shown_number
 from cm_graphql.domain.enums import JobStatus, PdfGenerationStatus
-from cm_graphql.engine.declare import Loaded, Node
-from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.pages import among
-from cm_graphql.engine.resolve import find, one_of_object
+from cm_graphql.fields.declare import Loaded, Node
+from cm_graphql.fields.loaders import Loaders
+from cm_graphql.fields.resolve import find, one_of_object
 from cm_graphql.store import tables as t
+from cm_graphql.store.lists import among
 
 if TYPE_CHECKING:
     from cm_graphql.api.types.credit_memos import CreditMemo

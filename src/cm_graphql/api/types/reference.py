@@ -8,9 +8,9 @@ import strawberry
 from sqlalchemy import Select, select
 
 from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, FINANCE
-from cm_graphql.engine.declare import Node, Order, column, loaded, node
-from cm_graphql.engine.pages import among
+from cm_graphql.fields.declare import Node, Order, column, loaded, node
 from cm_graphql.store import tables as t
+from cm_graphql.store.lists import among
 
 __all__ = ["AccountingPeriod", "ProductRatePlanCharge", "ProductRatePlanChargePrice", "ReasonCode"]
 

@@ -10,9 +10,9 @@ import strawberry
 from sqlalchemy import and_, select
 
 from cm_graphql.domain.enums import ApplicationRule, AvailableToCreditRule, RoundingMode
-from cm_graphql.engine.declare import NAMES
-from cm_graphql.engine.loaders import Loaders
-from cm_graphql.engine.wire import show_amount
+from cm_graphql.fields.declare import NAMES
+from cm_graphql.fields.loaders import Loaders
+from cm_graphql.fields.wire import show_amount
 from cm_graphql.store import tables as t
 from cm_graphql.store.reference import settings_of
 from cm_graphql.store.session import DECIMALS

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, ORGANIZATION, CustomRate, RefundNetSuite
-from cm_graphql.engine.declare import Node, Order, column, embedded, group, many, node, one
+from cm_graphql.fields.declare import Node, Order, column, embedded, group, many, node, one
 from cm_graphql.store import tables as t
 
 __all__ = ["CreditMemoItemPart", "CreditMemoPart", "Refund", "RefundFinanceInformation", "RefundItemPart", "RefundPart"]

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import strawberry
 
-from cm_graphql.engine.declare import Declared, column, embedded, group, one
-from cm_graphql.engine.wire import show_amount
+from cm_graphql.fields.declare import Declared, column, embedded, group, one
+from cm_graphql.fields.wire import show_amount
 from cm_graphql.store.memos import NO_NUMBER
 
 

@@ -1,7 +1,7 @@
-"""Ids as the engine asks for them: whatever is malformed is the request's fault."""
+"""Ids as requests ask for them: whatever is malformed is the request's fault."""
 
-from cm_graphql.engine.declare import PREFIXES, NodeType
-from cm_graphql.engine.errors import BadUserInput
+from cm_graphql.fields.declare import PREFIXES, NodeType
+from cm_graphql.fields.errors import BadUserInput
 from cm_graphql.store import keys
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.conftest import COUNT
-from engine.oracle import matches
-from engine.things import AMOUNTS, DAYS, MOMENTS, RANKS, RATES, WORDS, Colour, box_ids, some_things
+from fields.conftest import COUNT
+from fields.oracle import matches
+from fields.things import AMOUNTS, DAYS, MOMENTS, RANKS, RATES, WORDS, Colour, box_ids, some_things
 from reading import Reader
 
 ROWS = list(some_things(COUNT))

@@ -10,11 +10,12 @@ from sqlalchemy import ColumnElement, Select, and_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from strawberry.dataloader import DataLoader
 
-from cm_graphql.engine.declare import Loaded, NodeType
-from cm_graphql.engine.errors import RequestError
-from cm_graphql.engine.filters import all_of
-from cm_graphql.engine.pages import Slice, among, count, counts, owned, page, pages
+from cm_graphql.fields.declare import Loaded, NodeType
+from cm_graphql.fields.errors import RequestError
+from cm_graphql.fields.filters import all_of
+from cm_graphql.fields.pages import Slice, count, counts, page, pages
 from cm_graphql.store.database import Database
+from cm_graphql.store.lists import among, owned
 from cm_graphql.store.session import Session
 
 MOST_KEYS = 5_000

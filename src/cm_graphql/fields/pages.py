@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
-    ARRAY,
     BinaryExpression,
     Boolean,
     Column,
@@ -22,13 +21,10 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
-    Text,
     UniqueConstraint,
     and_,
-    any_,
     bindparam,
     case,
-    cast,
     false,
     func,
     literal_column,
@@ -43,11 +39,11 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import AsBoolean, BooleanClauseList, False_, True_
 from sqlalchemy.sql.type_api import TypeEngine
 
-from cm_graphql.engine.declare import NodeType, Order
-from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.filters import all_of
-from cm_graphql.engine.prepared import array_text, json_text
-from cm_graphql.engine.wire import moment_text, nullable, storable
+from cm_graphql.fields.declare import NodeType, Order
+from cm_graphql.fields.errors import BadUserInput
+from cm_graphql.fields.filters import all_of
+from cm_graphql.fields.wire import moment_text, nullable, storable
+from cm_graphql.store.lists import among, keys_table
 from cm_graphql.store.types import Amount, EnumText, Scaled, Timestamp, from_scaled, to_scaled
 
 LONGEST_CURSOR = 4_000
@@ -499,33 +495,6 @@ def _within(node_type: NodeType, where: ColumnElement[bool], wanted: Slice) -> C
     if wanted.before is not None:
         conditions.append(beyond(node_type, wanted.orders, wanted.before, after=False))
     return and_(*conditions)
-
-
-def keys_table(dialect: str, keys: Sequence[str]) -> tuple[FromClause, ColumnElement[str]]:
-    """The keys as a table of one parameter, so that the statement is the same for any number of them."""
-    if dialect == "sqlite":
-        table = func.json_each(bindparam("keys", json_text(keys))).table_valued("value", name="parents")
-        return table, table.c.value
-    unnested = func.unnest(_array("keys", keys)).table_valued("value", name="parents").render_derived()
-    return unnested, unnested.c.value
-
-
-def _array(name: str, texts: Sequence[str]) -> ColumnElement[Any]:
-    return cast(bindparam(name, array_text(texts), type_=Text()), ARRAY(Text(collation="C")))
-
-
-def owned(dialect: str, owner: ColumnElement[Any], accounts: Sequence[str]) -> ColumnElement[bool]:
-    """Whether the account that a row belongs to is one of these; they are one parameter, `accounts`."""
-    if dialect == "sqlite":
-        table = func.json_each(bindparam("accounts", json_text(accounts))).table_valued("value", name="allowed")
-        return owner.in_(select(table.c.value))
-    return owner == any_(_array("accounts", accounts))
-
-
-def among(dialect: str, source: ColumnElement[Any], keys: Sequence[str]) -> ColumnElement[bool]:
-    """Whether a column's value is one of the keys."""
-    table, value = keys_table(dialect, keys)
-    return source.in_(select(value).select_from(table))
 
 
 def pages(

@@ -12,7 +12,7 @@ from strawberry import UNSET
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.declare import (
+from cm_graphql.fields.declare import (
     NAMES,
     PREFIXES,
     Computed,
@@ -24,18 +24,18 @@ from cm_graphql.engine.declare import (
     Order,
     RowObject,
 )
-from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.filters import Shape, all_of, built, filter_input, orders, shape_and_values, sort_input
-from cm_graphql.engine.ids import id_of, kind_of, read_key
-from cm_graphql.engine.loaders import Loaders, Page
-from cm_graphql.engine.pages import Slice, read_cursor, write_cursor
-from cm_graphql.engine.wire import reader, storable
+from cm_graphql.fields.errors import BadUserInput
+from cm_graphql.fields.filters import Shape, all_of, built, filter_input, orders, shape_and_values, sort_input
+from cm_graphql.fields.ids import id_of, kind_of, read_key
+from cm_graphql.fields.loaders import Loaders, Page
+from cm_graphql.fields.pages import Slice, read_cursor, write_cursor
+from cm_graphql.fields.wire import reader, storable
 
 T = TypeVar("T")
 
 
 class HasLoaders(Protocol):
-    """What the engine asks of a request's context."""
+    """What resolvers ask of a request's context."""
 
     loaders: Loaders
 

@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from typing import Any
 
 from cm_graphql.store.fold import fold_text
-from engine.things import things
+from fields.things import things
 
 Row = dict[str, Any]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cm_graphql.engine.errors import BadValue
-from cm_graphql.engine.scalars import parse_date, parse_decimal, parse_moment, show_decimal, show_moment
-from cm_graphql.engine.wire import show_amount
+from cm_graphql.fields.errors import BadValue
+from cm_graphql.fields.scalars import parse_date, parse_decimal, parse_moment, show_decimal, show_moment
+from cm_graphql.fields.wire import show_amount
 from reading import Reader
 
 DECIMALS: tuple[tuple[object, str], ...] = (

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, FromClause, Select, select
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.wire import Read, Row, graphql_type, reader
+from cm_graphql.fields.wire import Read, Row, graphql_type, reader
 
 NAMES: dict[str, Any] = {}
 """Every declared type by its name, so that types of different modules can name each other."""
@@ -240,7 +240,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeType:
-    """Everything the engine knows of one type: its table, what is selected of it, and how values are read."""
+    """Everything known of one type: its table, what is selected of it, and how values are read."""
 
     cls: type
     prefix: str
@@ -460,7 +460,7 @@ def typed(cls: C, fields: Mapping[str, tuple[StrawberryField, Any]], make: Calla
 
 def _fields(cls: type, node_type: NodeType) -> dict[str, tuple[StrawberryField, Any]]:
     """The Strawberry field and annotation of each declaration."""
-    from cm_graphql.engine.resolve import (
+    from cm_graphql.fields.resolve import (
         computed_resolver,
         derived_resolver,
         embedded_resolver,

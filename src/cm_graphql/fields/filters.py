@@ -30,10 +30,10 @@ from sqlalchemy.sql.elements import True_
 from sqlalchemy.sql.type_api import TypeEngine
 from strawberry.types.field import StrawberryField
 
-from cm_graphql.engine.declare import NAMES, Behind, NodeType, One, Order, Stored, typed
-from cm_graphql.engine.errors import BadUserInput
-from cm_graphql.engine.ids import id_of
-from cm_graphql.engine.wire import nullable, storable
+from cm_graphql.fields.declare import NAMES, Behind, NodeType, One, Order, Stored, typed
+from cm_graphql.fields.errors import BadUserInput
+from cm_graphql.fields.ids import id_of
+from cm_graphql.fields.wire import nullable, storable
 from cm_graphql.store.fold import fold, fold_text
 from cm_graphql.store.types import SCALE_DIGITS, SCALED_LIMIT, Amount, EnumText, Id, PlainText, Scaled, Timestamp
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from cm_graphql.engine.pages import keys_table
-from engine.conftest import COUNT
-from engine.oracle import ordered
-from engine.things import FIELDS, NO_NULLS, box_ids, some_things, things
+from cm_graphql.store.lists import keys_table
+from fields.conftest import COUNT
+from fields.oracle import ordered
+from fields.things import FIELDS, NO_NULLS, box_ids, some_things, things
 from reading import Reader
 
 ROWS = list(some_things(COUNT))

@@ -10,7 +10,7 @@ import strawberry
 from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode
 from graphql.pyutils import inspect
 
-from cm_graphql.engine.errors import BadValue
+from cm_graphql.fields.errors import BadValue
 
 Json = NewType("Json", object)
 """Any JSON value."""

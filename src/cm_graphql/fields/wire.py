@@ -9,7 +9,7 @@ import strawberry
 from sqlalchemy import Boolean, ColumnElement, Date, Integer, Text, func, literal_column
 from sqlalchemy.sql.type_api import TypeEngine
 
-from cm_graphql.engine.scalars import Json, show_decimal, show_moment
+from cm_graphql.fields.scalars import Json, show_decimal, show_moment
 from cm_graphql.store.session import DECIMALS
 from cm_graphql.store.types import Amount, EnumText, Id, JsonText, Scaled, Timestamp
 

@@ -1,11 +1,11 @@
-"""The engine with a schema of its own upon both databases."""
+"""Declared fields in a schema of their own upon both databases."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from cm_graphql.engine.declare import PREFIXES
-from engine.things import Box, Thing, fill, schema
+from cm_graphql.fields.declare import PREFIXES
+from fields.things import Box, Thing, fill, schema
 from reading import Reader, reading
 
 COUNT = 60
@@ -13,7 +13,7 @@ COUNT = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def known() -> Iterator[None]:
-    """Let the engine know the types of these tests and no others, for as long as they run."""
+    """Know the types of these tests and no others, for as long as they run."""
     others = dict(PREFIXES)
     PREFIXES.clear()
     PREFIXES.update(thg=Thing.__node__, box=Box.__node__)

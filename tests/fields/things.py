@@ -1,4 +1,4 @@
-"""A type with a column of every kind, with and without null, in boxes: what the engine is tried on."""
+"""A type with a column of every kind, with and without null, in boxes: what fields are tried on."""
 
 import random
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import strawberry
 from sqlalchemy import Boolean, Column, Date, ForeignKey, Integer, MetaData, Table, type_coerce
 from strawberry.schema.config import StrawberryConfig
 
-from cm_graphql.engine.declare import PREFIXES, Node, Order, column, derived, many, node, one
-from cm_graphql.engine.resolve import connection
-from cm_graphql.engine.scalars import SCALARS
+from cm_graphql.fields.declare import PREFIXES, Node, Order, column, derived, many, node, one
+from cm_graphql.fields.resolve import connection
+from cm_graphql.fields.scalars import SCALARS
 from cm_graphql.store.database import Database
 from cm_graphql.store.types import Amount, EnumText, Id, JsonText, PlainText, Scaled, Timestamp
 

@@ -1,0 +1,1 @@
+"""What a GraphQL field is in the store, said once, and what follows: scalars, filters, pages, loaders, resolvers."""
