@@ -237,6 +237,24 @@ async def test_who_waits_for_a_lock_alone_keeps_nobody_else_waiting(desk: Desk) 
     assert {answer.faults for answer in (*answers, *await asyncio.gather(*stuck))} == {()}
 
 
+async def test_who_waits_for_locks_takes_no_connection_from_those_who_need_none(desk: Desk, database_url: str) -> None:
+    only_on_postgresql(desk)
+    made = await pairs(desk, 6)
+    small = Desk(Gate(Database.open(database_url, pool_size=2), SystemClock(TODAY)))
+    async with desk.database.writers.connect() as holder:
+        locked = t.invoices.c.id.in_([invoice for _, invoice in made[:4]])
+        await holder.execute(select(t.invoices.c.id).where(locked).with_for_update())
+        stuck = [asyncio.create_task(small.ask(settlement.apply, applying(*pair, "1.00"))) for pair in made[:4]]
+        await asyncio.sleep(0.05)  # until each of them has set out
+        answers = await asyncio.wait_for(all_at_once(small, [applying(*pair, "1.00") for pair in made[4:]]), 3)
+        assert not any(task.done() for task in stuck)
+        await holder.rollback()
+
+    assert {answer.faults for answer in (*answers, *await asyncio.gather(*stuck))} == {()}
+    await small.database.dispose()
+    await audit(desk.database)
+
+
 async def test_who_wants_two_documents_that_others_want_too_gets_its_turn(desk: Desk) -> None:
     only_on_postgresql(desk)
     memo, invoice = await desk.posted("50.00"), await desk.invoice("50.00")
@@ -264,23 +282,24 @@ async def test_who_wants_two_documents_that_others_want_too_gets_its_turn(desk: 
 async def test_who_gives_up_tries_nothing_else_where_the_writing_fails(desk: Desk, database_url: str) -> None:
     only_on_postgresql(desk)
     memo, invoice = (await pairs(desk, 1))[0]
-    impatient = Desk(Gate(Database.open(database_url, lock_timeout=0.5), SystemClock(TODAY)))
-    tries = 0
+    elsewhere = Desk(Gate(Database.open(database_url), SystemClock(TODAY)))
+    tries, thought = 0, asyncio.Event()
 
     async def counted(unit: Unit, command: ApplyCreditMemo) -> Outcome:
         nonlocal tries
         tries += 1
+        thought.set()
         return await settlement.apply.run(unit, command)
 
     async with desk.database.writers.connect() as holder:
         await holder.execute(select(t.credit_memos.c.id).where(t.credit_memos.c.id == memo).with_for_update())
         what = replace(settlement.apply, run=counted)
-        task = asyncio.create_task(impatient.ask(what, applying(memo, invoice, "1.00")))
-        await asyncio.sleep(0.3)  # until it waits for the lock
+        task = asyncio.create_task(elsewhere.ask(what, applying(memo, invoice, "1.00")))
+        await thought.wait()  # now it writes, and waits for the lock
         task.cancel()
         await asyncio.wait([task])
         await holder.rollback()
-    await impatient.database.dispose()
+    await elsewhere.database.dispose()
 
     assert (task.cancelled(), tries) == (True, 1)
     assert (await desk.memo(memo)).applied == 0

@@ -37,6 +37,11 @@ Result = TypeVar("Result")
 DEFAULT_LOCK_TIMEOUT: Final = 5.0
 """Seconds that a writer waits for a lock, and anybody for a connection."""
 
+PATIENCE_AT_ONCE: Final = 0.05
+"""Seconds that whoever moves money without locks waits for those who have them: a commit's time. Whoever holds them for
+longer, as a large job does, would have all connections of `at_once` wait for it, and those who need no lock with them;
+under locks, one waits on others."""
+
 IDLE: Final = 2
 """How many times as long as one statement may take a transaction may say nothing: then PostgreSQL undoes it."""
 
@@ -131,7 +136,8 @@ class Database:
         database = cls(dialect, reading, writing, lock_timeout)
         database.driver_options = _driver_options(lock_timeout, statement_timeout, prepared_statements)
         if prepared_statements:  # a pooler forgets between statements how long one may wait for a lock
-            database.straight = Connections(database.plain_url, database.driver_options, pool_size, _read_json)
+            soon = _driver_options(min(lock_timeout, PATIENCE_AT_ONCE), statement_timeout, prepared_statements)
+            database.straight = Connections(database.plain_url, soon, pool_size, _read_json)
             database.trips = Trips(database.straight)
         return database
 
