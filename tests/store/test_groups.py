@@ -250,6 +250,22 @@ async def test_one_who_gives_up_waiting_passes_the_turn_on(path: Path) -> None:
     await database.dispose()
 
 
+async def test_who_gives_up_as_its_turn_comes_is_told_that_it_was_stopped(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+
+    async with database.write() as connection:
+        await insert(connection, contacts, id="con_first")
+        stopped = asyncio.create_task(add(database, "con_stopped"))
+        patient = asyncio.create_task(add(database, "con_patient"))
+        await asyncio.sleep(0)
+        stopped.cancel()  # the turn is passed on before it can take itself out of the line
+    await asyncio.wait([stopped, patient])
+
+    assert (stopped.cancelled(), patient.exception()) == (True, None)
+    assert await kept(database) == {"con_first", "con_patient"}
+    await database.dispose()
+
+
 # --- a power cut ------------------------------------------------------------------------------------------------------
 
 

@@ -171,7 +171,7 @@ class Writers:
         except BaseException as error:
             if turn.done() and not turn.cancelled():
                 self._pass_on()  # it came in the moment that it was no longer waited for
-            else:
+            elif turn in self._waiting:  # else it has been passed over
                 self._waiting.remove(turn)
             if isinstance(error, TimeoutError):
                 raise LockTimeout("another action has been writing for too long") from None
