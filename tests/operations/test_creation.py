@@ -335,6 +335,28 @@ async def test_a_failing_database_stops_one_of_many_only(desk: Desk) -> None:
     assert len(await desk.rows(t.credit_memos)) == 45
 
 
+async def test_who_loses_the_database_in_a_commit_is_not_told_that_nothing_was_done(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge = await desk.charge()
+    dialect = desk.database.writers.sync_engine.dialect
+    if dialect.name == "sqlite":
+        pytest.skip("SQLite has no connection that could be lost")
+    commit = dialect.do_commit
+
+    def committed_and_lost(connection: Any) -> None:
+        commit(connection)
+        raise ConnectionResetError
+
+    with monkeypatch.context() as losing:
+        losing.setattr(dialect, "do_commit", committed_and_lost)
+        (answer,) = await desk.each(creation.create_each, CreateCreditMemos(memos=(from_charges(desk, line(charge)),)))
+
+    assert len(await desk.rows(t.credit_memos)) == 1
+    assert [fault.code for fault in answer.faults] == [ErrorCode.INTERNAL_ERROR]
+    assert "look whether this was done" in answer.faults[0].message
+
+
 async def break_for_the_comment(desk: Desk) -> None:
     """Let the database fail where a memo's comment is `boom`, after the row was written."""
     async with desk.database.write() as connection:

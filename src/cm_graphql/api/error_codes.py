@@ -121,6 +121,7 @@ ERROR_CODES: Mapping[str, str] = {
     "IDEMPOTENCY_IN_PROGRESS": "The first request with this idempotency key is still running. Try again in a moment.",
     "IDEMPOTENCY_MISMATCH": "The idempotency key was used with another input. Take a new key for a new request.",
     "INTERNAL_ERROR": (
-        "A bug of ours ended this element of a bulk action; it changed nothing. Report it with the request id."
+        "A bug of ours, or a database that was lost, ended this element of a bulk action. Look whether it was done "
+        "before you ask anew, and report it with the request id."
     ),
 }

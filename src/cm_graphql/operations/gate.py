@@ -467,11 +467,14 @@ class _Refused(Exception):
 
 
 def _failed(error: Exception, try_: _Try, index: int) -> Answer:
-    """What became of an element of a bulk action that did not even get refused in order."""
+    """What became of an element of a bulk action that did not even get refused in order.
+
+    It may be done all the same, where the connection was lost in the middle of the commit.
+    """
     if isinstance(error, Forbidden):
         return Answer(faults=(Fault(ErrorCode.PERMISSION_DENIED, str(error)),))
     log.error("bulk_element_failed", action=try_.name, index=index, request_id=try_.request_id, exc_info=error)
-    reason = f"An unexpected error occurred; nothing was changed. Request {try_.request_id}."
+    reason = f"An unexpected error occurred: look whether this was done before you ask anew. Request {try_.request_id}."
     return Answer(faults=(Fault(ErrorCode.INTERNAL_ERROR, reason),))
 
 
