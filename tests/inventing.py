@@ -69,6 +69,15 @@ class Inventor:
         used = ", ".join(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)
         return f"query Made{f'({used})' if used else ''} {text}"
 
+    def single(self, name: str, argument: str) -> str:
+        """A document that asks for one thing, which the variable `$key` names."""
+        root = self._schema.query_type
+        assert root is not None
+        text = f"{{ r: {name}({argument}: $key) {self._selection(root.fields[name].type, 1)} }}"
+        text += " ".join(self._fragments)
+        inputs = ["$key: ID!", *(f"{name}: {type_}" for name, type_ in VARIABLES.items() if name in text)]
+        return f"query Made({', '.join(inputs)}) {text}"
+
     def mutation(self, *names: str) -> str:
         """A document with these mutations, the input of each a variable, that asks for what they answer."""
         root = self._schema.mutation_type

@@ -279,7 +279,7 @@ class Shortcut:
             if isinstance(ready, ReadyChange):
                 result = await self._changed(ready, asked)
             else:
-                data = await self._engine.read(ready, asked.context)
+                data = await self._engine.read(ready, asked.context, asked.context.viewer)
                 if data is None or asked.context.response_extensions:
                     return None
                 result = {"data": data}

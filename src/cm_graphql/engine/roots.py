@@ -11,6 +11,9 @@ from graphql import (
     GraphQLError,
     OperationDefinitionNode,
     SelectionSetNode,
+    VariableNode,
+    Visitor,
+    visit,
 )
 
 from cm_graphql.engine.arguments import Make
@@ -41,6 +44,21 @@ class Root:
         raise AssertionError("made by the kinds of roots")
 
 
+class SingleRoot(Root):
+    """A root field that may ask for one thing by its id."""
+
+    site: Site
+    argument: str
+
+    def only(self, run: Run) -> str | None:
+        """The id of the only thing that is asked for, if that is how; raises GraphQLError for a malformed one."""
+        raise AssertionError("made by the kinds of roots")
+
+    def several(self, keys: Collection[str], run: Run) -> Ask:
+        """By their ids, the objects of those of these things that there are."""
+        raise AssertionError("made by the kinds of roots")
+
+
 @dataclass
 class ListRoot(Root):
     """A connection of a whole table."""
@@ -58,7 +76,7 @@ class ListRoot(Root):
 
 
 @dataclass
-class IdRoot(Root):
+class IdRoot(SingleRoot):
     """Things asked for by ids: one, or several in order."""
 
     site: Site
@@ -73,15 +91,25 @@ class IdRoot(Root):
     def answer(self, run: Run) -> Ask:
         """The object of the id, or the objects of the ids; null where nothing has one."""
         keys = self.keys(run)
+        found = yield from self.several(keys, run)
+        if any(key.partition("_")[0] not in PREFIXES for key in keys):
+            raise Unplanned
+        objects = [found.get(key) for key in keys]
+        return objects[0] if self.most is None else objects
+
+    def several(self, keys: Collection[str], run: Run) -> Ask:
+        """By their ids, the objects of those of these things that there are."""
         found: dict[str, Any] = {}
         for prefix, view in self.views.items():
             wanted = sorted({key for key in keys if key.startswith(f"{prefix}_")})
             if wanted:
                 found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
-        if any(key.partition("_")[0] not in PREFIXES for key in keys):
-            raise Unplanned
-        objects = [found.get(key) for key in keys]
-        return objects[0] if self.most is None else objects
+        return found
+
+    def only(self, run: Run) -> str | None:
+        """The id of the only thing that is asked for, if it is of a kind that there is."""
+        (key,) = self.keys(run) if self.most is None else ("",)
+        return key if key.partition("_")[0] in PREFIXES else None
 
     def keys(self, run: Run) -> list[str]:
         """The ids asked for in a request."""
@@ -94,7 +122,7 @@ class IdRoot(Root):
 
 
 @dataclass
-class KeyRoot(Root):
+class KeyRoot(SingleRoot):
     """A thing asked for by its id or its number."""
 
     site: Site
@@ -102,6 +130,7 @@ class KeyRoot(Root):
     number: str
     identity: int
     read: Callable[[str], tuple[str | None, str | None]]
+    argument: str = "key"
 
     def answer(self, run: Run) -> Ask:
         """The object of the key, or null."""
@@ -113,9 +142,17 @@ class KeyRoot(Root):
 
     def ask(self, run: Run) -> Statement:
         """The statement that reads the thing."""
-        found, text = self.read(run.arguments(self.site)["key"])
+        found, text = self.read(run.arguments(self.site)[self.argument])
         column = self.view.rowset.kind.sources[self.number if found is None else "id"]
         return ask_key(self.view, column, (self.identity, found is None), found or text or "", run)
+
+    def only(self, run: Run) -> str | None:
+        """The id of the thing, unless it is asked for by its number."""
+        return self.read(run.arguments(self.site)[self.argument])[0]
+
+    def several(self, keys: Collection[str], run: Run) -> Ask:
+        """By their ids, the objects of those of these things that there are."""
+        return by_ids(self.view, (self.identity,), sorted(keys), run)
 
 
 @dataclass
@@ -163,6 +200,25 @@ class Rest:
         )
         return DocumentNode(definitions=(operation, *self.fragments))
 
+    def varies_only_in(self, root: SingleRoot) -> bool:
+        """Whether all that a request says beside its document is the argument of this root field."""
+        variables = _Variables()
+        for node in (self.operation, *self.fragments):
+            visit(node, variables)
+        given = [one.value for one in root.site.node.arguments or () if one.name.value == root.argument]
+        # The only variable stands where it is defined, and there.
+        return variables.found == 2 and isinstance(given[0], VariableNode)
+
+
+class _Variables(Visitor):
+    """Counts the places where variables stand."""
+
+    found = 0
+
+    def enter_variable(self, *_args: Any) -> None:
+        """Count one."""
+        self.found += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -201,6 +257,8 @@ class Plan:
     """How it is carried out, where it is a mutation that needs no resolver for anything."""
     is_whole: bool = field(init=False)
     """Whether nothing is left to resolvers, as far as one can tell before it runs."""
+    single: SingleRoot | None = field(init=False)
+    """The only root field, where requests differ in nothing but the id that it is asked for."""
     long_runs: int = 0
     """How many of the next runs should not be made at once, since one took too long."""
     told_by: dict[bool, str | None] = field(default_factory=dict)
@@ -210,6 +268,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.is_whole = bool(self.roots) and len(self.roots) + len(self.constants) == len(self.rest.nodes)
+        root = next(iter(self.roots.values()), None)
+        self.single = None
+        if self.is_whole and len(self.roots) == 1 and isinstance(root, SingleRoot) and self.rest.varies_only_in(root):
+            self.single = root
 
     def in_order(self, data: Object) -> Object:
         """The whole answer, given what is not the same for everybody."""

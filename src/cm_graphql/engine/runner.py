@@ -1,7 +1,7 @@
 """Runs the plans of operations, and tells what of them is left to resolvers."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from cm_graphql.engine.operations import Operation
 from cm_graphql.engine.plan import Ask, Mutated, Object, Run, Unplanned, told_by
 from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.roots import Change, NamedRoot, Plan
+from cm_graphql.engine.together import Crowds
 from cm_graphql.fields.resolve import HasLoaders
 from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
 from cm_graphql.store.statements import Told
@@ -102,6 +103,8 @@ class Engine:
         self._scalars = schema.schema_converter.scalar_registry
         self._direct = direct
         self._statements = Statements(direct.dialect)
+        # SQLite is read in this process, one after the other.
+        self._crowds = None if direct.name == "sqlite" else Crowds(direct)
         self.counted: Counter[str] = Counter()
         """How many queries were answered by plans: `planned` altogether, `partly`, or not at all (`unplanned`); and how
         many mutations needed no resolver (`changes`), or had something of their payload read by a plan (`payloads`)."""
@@ -144,11 +147,17 @@ class Engine:
             return None
         return Ready(plan, values)
 
-    async def read(self, ready: Ready, context: HasLoaders) -> dict[str, Any] | None:
-        """All data of such a query; None where it is not short, or resolvers must answer some of it after all."""
-        plan = ready.plan
+    async def read(self, ready: Ready, context: HasLoaders, who: Hashable) -> dict[str, Any] | None:
+        """All data of such a query; None where it is not short, or resolvers must answer some of it after all.
+
+        Those who are the same `who` may see the same.
+        """
+        plan, run = ready.plan, self._run(ready.values, context)
         try:
-            data = await self._read(plan, self._run(ready.values, context), only_short=True)
+            if plan.single is None or self._crowds is None:
+                data = await self._read(plan, run, only_short=True)
+            else:
+                data = await self._crowds.read(plan, run, who, lambda: self._read(plan, run, only_short=True))
         except ReadingFailed:
             return None
         if len(data) < len(plan.roots):

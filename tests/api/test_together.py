@@ -1,0 +1,192 @@
+"""Those who ask for single things at the same time are read for in one go, and answered as if each were alone."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from graphql import parse, validate
+from sqlalchemy import text
+
+from cm_graphql import seeding
+from cm_graphql.api.schema import schema
+from cm_graphql.store.database import Database
+from in_process import a_key
+from inventing import Inventor
+from over_socket import Server, served
+from reading import asked_of, unsigned
+
+ANYBODY: dict[str, str] = {}
+READING = ("credit_memos:read", "documents:read")
+MEMO = "query ($key: ID!) { __typename memo: creditMemo(key: $key) { id number amount } }"
+WHOLE = """query ($key: ID!) { creditMemo(key: $key) {
+  number account { name } items { nodes { amount taxationItems { nodes { name } } } } parts { nodes { amount } } } }"""
+NODE = "query ($key: ID!) { node(id: $key) { __typename ... on CreditMemo { number } ... on Account { name } } }"
+TWICE = """query ($key: ID!) {
+  account(key: $key) { number creditMemos(filter: { accountId: { eq: $key } }) { totalCount nodes { number } } } }"""
+
+
+@pytest.fixture(scope="module")
+def url(module_database_url: str) -> str:
+    """A database with forty memos."""
+
+    async def seed() -> None:
+        database = Database.open(module_database_url)
+        await seeding.seed(database, memos=40, seed=7, progress=lambda *_: None)
+        await database.dispose()
+
+    asyncio.run(seed())
+    return module_database_url
+
+
+async def memos_of(url: str) -> list[tuple[str, str, str]]:
+    """Of each memo its id, its number and its account."""
+    database = Database.open(url)
+    async with database.read() as connection:
+        rows = (await connection.execute(text("SELECT id, number, account_id FROM credit_memos ORDER BY id"))).all()
+    await database.dispose()
+    return [tuple(row) for row in rows]
+
+
+Asked = Sequence[tuple[str, dict[str, str]]]
+"""The keys that are asked for, each with the headers of who asks."""
+
+
+async def one_by_one(server: Server, query: str, asked: Asked) -> list[Any]:
+    """What each is answered who asks alone, the long way."""
+    return [answered(await ask(server.direct, query, *one)) for one in asked]
+
+
+async def at_once(server: Server, query: str, asked: Asked) -> list[Any]:
+    """What each is answered where all ask at the same time."""
+    return [answered(one) for one in await asyncio.gather(*(ask(server.over_socket, query, *one) for one in asked))]
+
+
+async def ask(client: httpx.AsyncClient, query: str, key: str, headers: dict[str, str]) -> httpx.Response:
+    return await client.post("/graphql", json={"query": query, "variables": {"key": key}}, headers=headers)
+
+
+def answered(response: httpx.Response) -> Any:
+    """An answer without what is never the same."""
+    return response.status_code, unsigned(response.content)
+
+
+@pytest.mark.parametrize("query", [MEMO, WHOLE, NODE], ids=["one level", "several levels", "any kind"])
+async def test_things_asked_for_at_the_same_time_are_read_in_few_statements(
+    url: str, tmp_path: Path, query: str
+) -> None:
+    memos = [(memo, ANYBODY) for memo, _, _ in await memos_of(url)]
+    async with served(url, tmp_path) as server:
+        direct = server.shortcut._engine._direct
+        await one_by_one(server, query, memos[:1])
+        with asked_of(direct) as needed:
+            alone = await one_by_one(server, query, memos)
+        with asked_of(direct) as asked:
+            together = await at_once(server, query, memos)
+
+    assert together == alone
+    if direct.name == "sqlite":
+        assert len(asked) == len(needed), "each is read for as it comes"
+    else:
+        assert len(asked) <= len(needed) / 3
+
+
+async def test_whatever_single_things_are_asked_for_at_the_same_time_are_answered_as_if_alone(
+    url: str, tmp_path: Path
+) -> None:
+    found = await memos_of(url)
+    wrong = ["CM-none", f"cm_{'0' * 32}", found[0][2], "nothing_0", "", found[0][0].removeprefix("cm_")]
+    async with served(url, tmp_path) as server:
+        for seed in range(12):
+            dice = Random(seed)
+            name, argument = dice.choice([("creditMemo", "key"), ("node", "id"), ("account", "key")])
+            query = Inventor(schema._schema, dice, [found[0][2]], []).single(name, argument)
+            if validate(schema._schema, parse(query)):
+                continue
+            some = dice.choices(found, k=8)
+            keys = [one[2 if name == "account" else 0] for one in some] + dice.sample(wrong, k=2) + [some[0][1]]
+            asked = [(key, ANYBODY) for key in keys]
+
+            assert await at_once(server, query, asked) == await one_by_one(server, query, asked), query
+
+
+async def test_nobody_is_read_for_with_others_who_may_see_something_else(url: str, tmp_path: Path) -> None:
+    found = await memos_of(url)
+    accounts = sorted({account for _, _, account in found})
+    callers = [
+        (await a_key(url, *READING))[1],
+        *[(await a_key(url, *READING, accounts=[account]))[1] for account in accounts[:3]],
+        (await a_key(url, *READING, accounts=accounts[:2]))[1],
+        (await a_key(url, "credit_memos:read"))[1],
+    ]
+    asked = [(memo, caller) for memo, _, _ in found[:12] for caller in callers]
+    async with served(url, tmp_path, auth="keys") as server:
+        for query in (MEMO, WHOLE):
+            assert await at_once(server, query, asked) == await one_by_one(server, query, asked)
+
+
+async def test_where_something_else_depends_on_the_key_each_is_read_for_alone(url: str, tmp_path: Path) -> None:
+    asked = [(account, ANYBODY) for _, _, account in await memos_of(url)]
+    async with served(url, tmp_path) as server:
+        alone = await one_by_one(server, TWICE, asked)
+
+        assert await at_once(server, TWICE, asked) == alone
+        assert all(b'"number":"CM' in content for _, content in alone)
+
+
+async def test_who_asks_after_a_change_sees_it_whoever_is_being_read_for(url: str, tmp_path: Path) -> None:
+    (memo, _, _), *_ = await memos_of(url)
+    change = "mutation ($key: ID!, $comment: String) {\n"
+    change += "  updateCreditMemo(input: { key: $key, comment: $comment }) { creditMemo { id } } }"
+    query = "query ($key: ID!) { creditMemo(key: $key) { comment items { nodes { id } } } }"
+    async with served(url, tmp_path) as server:
+        reading: set[asyncio.Task[httpx.Response]] = set()
+        for turn in range(10):
+            reading |= {asyncio.create_task(ask(server.over_socket, query, memo, ANYBODY)) for _ in range(6)}
+            body = {"query": change, "variables": {"key": memo, "comment": f"{turn}"}}
+            await server.over_socket.post("/graphql", json=body)
+
+            found = await ask(server.over_socket, query, memo, ANYBODY)
+            assert found.json()["data"]["creditMemo"]["comment"] == f"{turn}"
+        await asyncio.gather(*reading)
+
+
+async def test_who_hangs_up_while_others_wait_keeps_nobody_waiting(url: str, tmp_path: Path) -> None:
+    asked = [(memo, ANYBODY) for memo, _, _ in await memos_of(url)]
+    async with served(url, tmp_path) as server:
+        alone = await one_by_one(server, WHOLE, asked)
+        staying = [asyncio.create_task(ask(server.over_socket, WHOLE, *one)) for one in asked[::2]]
+        leaving = [asyncio.create_task(ask(server.over_socket, WHOLE, *one)) for one in asked[1::2]]
+        await asyncio.sleep(0.005)
+        for one in leaving:
+            one.cancel()
+
+        assert [answered(await one) for one in staying] == alone[::2]
+        assert await at_once(server, WHOLE, asked) == alone
+        crowds = server.shortcut._engine._crowds
+        assert crowds is None or not crowds._crowds, "nothing is kept of them"
+
+
+async def test_where_a_reading_of_several_fails_each_is_answered_all_the_same(url: str, tmp_path: Path) -> None:
+    asked = [(memo, ANYBODY) for memo, _, _ in await memos_of(url)]
+    async with served(url, tmp_path) as server:
+        alone = await one_by_one(server, WHOLE, asked)
+        if server.shortcut._engine._direct.name == "sqlite":
+            pytest.skip("SQLite is read by each alone")
+        killing = asyncio.create_task(end_connections(url))
+
+        assert await at_once(server, WHOLE, asked) == alone
+        await killing
+
+
+async def end_connections(url: str) -> None:
+    """End all other connections to a database."""
+    database = Database.open(url)
+    await asyncio.sleep(0.01)
+    async with database.read() as connection:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        await connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+    await database.dispose()
