@@ -274,6 +274,23 @@ async def test_a_connection_that_the_server_closed_is_replaced(databases: Databa
 
 
 @pytest.mark.parametrize("kind", POSTGRESQL)
+async def test_however_many_statements_move_money_a_connection_keeps_two_hundred(
+    databases: Databases, kind: str
+) -> None:
+    assert kind == "postgresql"
+    with databases.fresh("postgresql") as url:
+        database = Database.open(url, pool_size=1)
+        assert database.straight is not None
+        async with database.straight.one() as connection:
+            for number in range(250):
+                await connection.fetch(f"SELECT {number}")
+            kept = await connection.fetchval("SELECT count(*) FROM pg_prepared_statements")
+        await database.dispose()
+
+    assert kept == 200
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
 @pytest.mark.parametrize("prepared", [True, False])
 async def test_limits_hold_with_and_without_prepared_statements(
     databases: Databases, kind: str, prepared: bool

@@ -42,6 +42,13 @@ PATIENCE_AT_ONCE: Final = 0.05
 longer, as a large job does, would have all connections of `at_once` wait for it, and those who need no lock with them;
 under locks, one waits on others."""
 
+STATEMENTS: Final = 1_000
+"""So many different statements stand prepared on a connection that reads by plans."""
+
+STATEMENTS_AT_ONCE: Final = 200
+"""So many on one that moves money without locks: the server keeps 0.3 MB for each of those that write everything, and
+there are some fifty of them for each payload that clients word."""
+
 IDLE: Final = 2
 """How many times as long as one statement may take a transaction may say nothing: then PostgreSQL undoes it."""
 
@@ -137,6 +144,7 @@ class Database:
         database.driver_options = _driver_options(lock_timeout, statement_timeout, prepared_statements)
         if prepared_statements:  # a pooler forgets between statements how long one may wait for a lock
             soon = _driver_options(min(lock_timeout, PATIENCE_AT_ONCE), statement_timeout, prepared_statements)
+            soon["statement_cache_size"] = STATEMENTS_AT_ONCE
             database.straight = Connections(database.plain_url, soon, pool_size, _read_json)
             database.trips = Trips(database.straight)
         return database
@@ -405,7 +413,7 @@ def _driver_options(lock_timeout: float, statement_timeout: float | None, prepar
     if statement_timeout is not None:
         limits["statement_timeout"] = str(int(statement_timeout * 1000))
     settings = {"application_name": "cm-graphql-plans", "timezone": "UTC", "jit": "off", **limits}
-    return {"statement_cache_size": 1_000, "server_settings": settings}
+    return {"statement_cache_size": STATEMENTS, "server_settings": settings}
 
 
 async def _read_json(connection: Any) -> None:
