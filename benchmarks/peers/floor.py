@@ -1,4 +1,4 @@
-"""The hand-written floor: Starlette, orjson and a driver, with statements and answers spelled out for five requests.
+"""The hand-written floor: Starlette, orjson and a driver, with statements and answers spelled out for six requests.
 
 It reads the same HTTP bodies as the GraphQL servers and knows an operation by its name. It checks nothing: no caller,
 no document, no limit. What it answers in is about the least time that Python can answer in.
@@ -204,8 +204,19 @@ async def listed(store: Store, given: dict[str, Any]) -> Any:
 
 
 async def nested(store: Store, given: dict[str, Any]) -> Any:
-    """A page of memos with their accounts, lines, taxes and parts: a statement for each level."""
+    """A page of memos with their accounts, lines, taxes and parts."""
     memos, info = await _page(store, PAGED, given)
+    return {"creditMemos": {"nodes": await _whole(store, memos), "pageInfo": info}}
+
+
+async def whole(store: Store, given: dict[str, Any]) -> Any:
+    """One memo with its account, lines, taxes and parts."""
+    rows = await store.rows(f"SELECT {PAGED} FROM credit_memos WHERE id = $1", given["key"])
+    return {"creditMemo": (await _whole(store, rows))[0] if rows else None}
+
+
+async def _whole(store: Store, memos: Sequence[Row]) -> list[Any]:
+    """Memos with what belongs to them: a statement for each level."""
     memo_ids = [row[0] for row in memos]
     accounts = await store.rows(
         "SELECT id, number, name, currency FROM accounts WHERE id {keys}", list({row[7] for row in memos})
@@ -258,7 +269,7 @@ async def nested(store: Store, given: dict[str, Any]) -> Any:
         parts_of[owner].append(
             {"id": key, "amount": money(amount, currency), "invoiceId": invoice, "createdDate": moment(created)}
         )
-    nodes = [
+    return [
         {
             "id": key,
             "number": number,
@@ -273,7 +284,6 @@ async def nested(store: Store, given: dict[str, Any]) -> Any:
         }
         for key, number, status, on, currency, amount, unapplied, account in memos
     ]
-    return {"creditMemos": {"nodes": nodes, "pageInfo": info}}
 
 
 async def apply(store: Store, given: dict[str, Any]) -> Any:
@@ -286,6 +296,7 @@ async def apply(store: Store, given: dict[str, Any]) -> Any:
 
 ANSWERS: dict[str, Callable[[Store, dict[str, Any]], Awaitable[Any]]] = {
     "Memo": memo,
+    "Whole": whole,
     "List": listed,
     "Nested": nested,
     "Apply": apply,
