@@ -93,18 +93,24 @@ async def test_a_second_upgrade_changes_nothing(database_url: str, database: Dat
     assert numbers == [7] * len(DocumentType)
 
 
-def _downgrade(connection: Connection) -> list[str]:
+def _downgrade(connection: Connection, revision: str) -> list[str]:
     settings = migrations.config()
     settings.attributes["connection"] = connection
-    command.downgrade(settings, "base")
+    command.downgrade(settings, revision)
     return inspect(connection).get_table_names()
 
 
-async def _empty(database_url: str) -> None:
+async def _take_back(database_url: str, revision: str) -> list[str]:
+    """Undo the migrations after that revision, and answer which tables are left."""
     engine = migration_engine(database_url)
     async with engine.begin() as connection:
-        assert await connection.run_sync(_downgrade) == ["alembic_version"]
+        left = await connection.run_sync(_downgrade, revision)
     await engine.dispose()
+    return left
+
+
+async def _empty(database_url: str) -> None:
+    assert await _take_back(database_url, "base") == ["alembic_version"]
 
 
 async def test_a_database_can_be_taken_back_to_nothing_and_up_again(database_url: str) -> None:
@@ -143,6 +149,53 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database_url: str) -
     await database.dispose()
     assert sorted(names) == ["alembic_version", "refunds"]
     assert await migrations.current(database_url) is None
+
+
+INVALID = text("SELECT count(*) FROM pg_constraint WHERE NOT convalidated")
+WAITING = text(
+    "SELECT count(*) FROM pg_locks JOIN pg_database AS here ON here.oid = database"
+    " WHERE datname = current_database() AND mode = 'AccessExclusiveLock' AND NOT granted"
+)
+
+
+async def test_constraints_that_a_migration_left_to_be_validated_are_at_the_next_start(database_url: str) -> None:
+    database = Database.open(database_url)
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has no constraints that hold of new rows only")
+    async with database.write() as connection:
+        await connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT ck_accounts_status"))
+        await connection.execute(
+            text("ALTER TABLE accounts ADD CONSTRAINT ck_accounts_status CHECK (status <> '') NOT VALID")
+        )
+        assert await connection.scalar(INVALID) == 1
+
+    await migrations.upgrade(database_url)
+
+    async with database.read() as connection:
+        assert await connection.scalar(INVALID) == 0
+    await database.dispose()
+
+
+async def test_a_migration_begins_anew_after_a_deadlock_with_those_who_are_at_work(database_url: str) -> None:
+    database = Database.open(database_url)
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    await _take_back(database_url, "0012")
+
+    async with database.write() as connection:
+        await connection.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # so that it is the other that is ended
+        await connection.execute(text("LOCK TABLE credit_memos IN ROW EXCLUSIVE MODE"))
+        migration = asyncio.create_task(migrations.upgrade(database_url))
+        async with asyncio.timeout(30):
+            while not await connection.scalar(WAITING):  # noqa: ASYNC110 - a lock tells nobody
+                await asyncio.sleep(0.02)
+        await connection.execute(text("LOCK TABLE credit_memo_items IN ROW EXCLUSIVE MODE"))
+    await migration
+
+    assert await migrations.current(database_url) == migrations.head()
+    async with database.read() as connection:
+        assert await connection.scalar(INVALID) == 0
+    await database.dispose()
 
 
 async def test_a_tenant_starts_with_numbers_reason_codes_and_settings(database: Database) -> None:
