@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,11 +17,13 @@ from cm_graphql.domain.enums import EventAction, GatewayState, LedgerKind, Payme
 from cm_graphql.domain.errors import ErrorCode
 from cm_graphql.domain.refunds import GatewayAnswer
 from cm_graphql.operations import lifecycle, refunds, settlement
-from cm_graphql.operations.gate import Gate
+from cm_graphql.operations.gate import Gate, Outcome
 from cm_graphql.operations.gateways import SimulatedGateway
 from cm_graphql.operations.ports import GatewayRefund, GatewayUnreachable, SystemClock
+from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Viewer
 from cm_graphql.store import tables as t
+from cm_graphql.store.database import Database
 from operating import TODAY, Desk, applying, lines, money
 
 NOW = timedelta(0)
@@ -363,6 +366,37 @@ async def test_two_requests_for_the_same_money_send_it_once(desk: Desk, gateway:
     assert codes <= {ErrorCode.LOCK_CONTENTION, ErrorCode.AMOUNT_EXCEEDS_UNAPPLIED}
     assert list(gateway.sent.values()) == [300_000]
     assert money(await desk.memo(memo)) == ("30.00", "0.00", "0.00", "30.00")
+
+
+async def test_who_finds_no_connection_to_ask_the_gateway_is_told_not_to_ask_anew(
+    desk: Desk, gateway: Gateway, database_url: str
+) -> None:
+    memo = await desk.posted("30.00")
+    command = await electronic(desk, memo, "12.00", idempotency_key="refund 1")
+    narrow = Database.open(database_url, pool_size=1, lock_timeout=0.2)
+    others: list[asyncio.Task[None]] = []
+    over = asyncio.Event()
+
+    async def read() -> None:
+        async with narrow.read():
+            await over.wait()
+
+    async def then_others_read(unit: Unit, command: RefundCreditMemo) -> Outcome:
+        others.append(asyncio.create_task(read()))  # before its own turn to read comes
+        await asyncio.sleep(0.01)
+        return await refunds.refund.run(unit, command)
+
+    what = replace(refunds.refund, run=then_others_read)
+    answer, _ = await Gate(narrow, SystemClock(TODAY), gateway=gateway).act(what, command, desk.viewer)
+    over.set()
+    await asyncio.gather(*others)
+    await narrow.dispose()
+
+    assert [fault.code for fault in answer.faults] == [ErrorCode.LOCK_CONTENTION]
+    assert "do not ask anew" in answer.faults[0].message
+    await desk.do(refunds.refund, command)
+    assert list(gateway.sent.values()) == [120_000]
+    assert money(await desk.memo(memo)) == ("30.00", "0.00", "18.00", "12.00")
 
 
 async def test_a_refusal_of_the_gateway_is_not_kept_for_repeats(desk: Desk, gateway: Gateway) -> None:

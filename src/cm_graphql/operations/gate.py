@@ -436,10 +436,6 @@ class Gate:
 
     async def _run(self, errand: Errand, subject: str, request: IdempotentRequest | None, try_: _Try) -> Answer:
         """Ask outside, then conclude in a transaction of its own, with the outcome that repeats of the request get."""
-        try:
-            reply = await errand.ask(self, subject)
-        except Refusal as refusal:
-            return Answer(faults=refusal.faults)
 
         async def conclude(connection: AsyncConnection) -> Answer:
             session = Session(connection, self.database.dialect)
@@ -452,7 +448,10 @@ class Gate:
             return answer
 
         try:
+            reply = await errand.ask(self, subject)
             return await self.database.transact(conclude)
+        except Refusal as refusal:
+            return Answer(faults=refusal.faults)
         except Contention as contention:
             message = f"The outcome could not be recorded yet, {contention}; that is done later, so do not ask anew."
             return Answer(faults=(Fault(ErrorCode.LOCK_CONTENTION, message),))
