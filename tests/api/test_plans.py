@@ -32,13 +32,13 @@ from cm_graphql.api.errors import DocumentRefused, ExecutionErrors
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.schema import schema
 from cm_graphql.engine.operations import MOST_VARIANTS, Operation, operations_of
-from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.roots import ListRoot
 from cm_graphql.engine.runner import Engine
 from cm_graphql.fields.declare import PREFIXES
 from cm_graphql.operations.viewer import ADMIN, Viewer
 from cm_graphql.store.database import Database
 from cm_graphql.store.direct import open_direct
+from cm_graphql.store.prepared import Statements
 from inventing import Inventor
 from reading import unsigned
 
@@ -355,7 +355,7 @@ def test_a_forgotten_document_leaves_nothing_to_the_collector(both: Both) -> Non
 
 
 def test_statements_are_kept_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cm_graphql.engine.prepared.MOST_CHARACTERS", 200)
+    monkeypatch.setattr("cm_graphql.store.prepared.MOST_CHARACTERS", 200)
     statements = Statements(sqlite.dialect())
 
     for i in range(50):

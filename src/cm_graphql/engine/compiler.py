@@ -51,7 +51,7 @@ from cm_graphql.engine.plan import (
     Unplanned,
     View,
 )
-from cm_graphql.engine.raw import is_read_as_text, leaf, processor, python_values, row_reader
+from cm_graphql.engine.raw import is_read_as_text, leaf, python_values
 from cm_graphql.engine.roots import Change, IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
 from cm_graphql.fields.declare import (
     NAMES,
@@ -72,6 +72,7 @@ from cm_graphql.fields.declare import (
 from cm_graphql.fields.ids import id_of, kind_of, read_key
 from cm_graphql.fields.pages import Chosen
 from cm_graphql.fields.resolve import ById, ByKey, ListSpec
+from cm_graphql.store.statements import converter, rows_of
 
 Details = Sequence[FieldDetails]
 
@@ -359,9 +360,9 @@ class _OfRow:
         compiler.needs(declared.scope)
         compiler.statements += 1
         places = [self._rowset.stored(needed) for needed in declared.needs]
-        readers = [processor(kind.sources[needed].type, compiler.dialect) for needed in declared.needs]
+        readers = [converter(kind.sources[needed].type, compiler.dialect) for needed in declared.needs]
         statement = declared.statement(compiler.dialect.name, ())
-        finding = Finding(declared.statement, row_reader(statement, compiler.dialect), next(_NUMBERS))
+        finding = Finding(declared.statement, rows_of(statement, compiler.dialect), next(_NUMBERS))
 
         def value(row: Row, found: Any) -> Any:
             given = (row[at] if read is None else read(row[at]) for at, read in zip(places, readers, strict=True))

@@ -19,13 +19,13 @@ from sqlalchemy import ColumnElement, Select, String, Table, and_, bindparam, se
 from sqlalchemy.sql.visitors import iterate
 
 from cm_graphql.engine.arguments import Convert, UsualArguments
-from cm_graphql.engine.prepared import KEY, Statements
 from cm_graphql.fields.declare import NodeType, Order
 from cm_graphql.fields.filters import all_of, named
 from cm_graphql.fields.loaders import Loaders
 from cm_graphql.fields.pages import Chosen, Slice, count, counts, near, page, pages, shown, write_cursor
 from cm_graphql.fields.resolve import Asked, ListSpec
 from cm_graphql.store.lists import ACCOUNTS, KEYS, among
+from cm_graphql.store.prepared import Statements
 from cm_graphql.store.types import JsonText
 
 Row: TypeAlias = Sequence[Any]
@@ -40,6 +40,9 @@ Ask: TypeAlias = Generator[Statement, Rows, Any]
 
 
 NO_VALUES: Mapping[str, Any] = {}
+
+KEY: Final = "key"
+"""The name of the parameter that takes the key of a single row."""
 
 CURSORS: Final = ("after", "before")
 """Arguments of lists that differ from page to page."""
@@ -293,16 +296,16 @@ class Finding:
     """A statement that finds something for many rows at once, beside their own columns."""
 
     statement: Callable[[str, Sequence[str]], Select[Any]]
-    read: Callable[[Row], Any]
-    """Turns a row as the driver gives it into what the declaration knows."""
+    read: Callable[[Rows], Rows]
+    """Turns rows as the driver gives them into what the declaration knows."""
     identity: int
 
     def rows(self, rows: Rows, run: Run) -> Ask:
         """Per id what was found, as a list."""
         grouped: dict[str, Rows] = {row[0]: [] for row in rows}
         if grouped:
-            for row in (yield self.ask(list(grouped), run)):
-                grouped[row[0]].append(self.read(row))
+            for row in self.read((yield self.ask(list(grouped), run))):
+                grouped[row[0]].append(row)
         return grouped
 
     def ask(self, keys: Sequence[str], run: Run) -> Statement:

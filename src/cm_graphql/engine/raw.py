@@ -1,18 +1,18 @@
 """Values as drivers give them, straight to the wire: what SQLAlchemy's result processing would do, at its cost."""
 
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
 import orjson
-from sqlalchemy import Boolean, ColumnElement, Date, Numeric, Select
+from sqlalchemy import Boolean, ColumnElement, Date
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.type_api import TypeEngine
 
 from cm_graphql.fields.declare import NodeType, Order
 from cm_graphql.fields.wire import nullable
 from cm_graphql.store.session import DECIMALS
+from cm_graphql.store.statements import converter
 from cm_graphql.store.types import Amount, JsonText, Scaled, Timestamp
 
 Constant = Callable[[Any], str]
@@ -96,26 +96,6 @@ AMOUNTS = {code: _Shown(_amount(decimals)) for code, decimals in DECIMALS.items(
 """Per currency how an amount is written."""
 
 
-def processor(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    """What turns a column's raw value into Python's, as SQLAlchemy would; None where they are the same."""
-    if isinstance(type_, Numeric):
-        return None  # sums: exact in both forms
-    process: Callable[[Any], Any] | None = type_.dialect_impl(dialect).result_processor(dialect, None)
-    return process
-
-
-def row_reader(statement: Select[Any], dialect: Dialect) -> Callable[[Sequence[Any]], Any]:
-    """Make the function that turns a raw row of a statement into one as SQLAlchemy would give it."""
-    columns = list(statement.selected_columns)
-    kind = namedtuple("Found", [column.key for column in columns], rename=True)  # type: ignore[misc]
-    processors = [processor(column.type, dialect) for column in columns]
-
-    def read(row: Sequence[Any]) -> Any:
-        return kind(*(value if make is None else make(value) for make, value in zip(processors, row, strict=True)))
-
-    return read
-
-
 def python_values(node_type: NodeType, dialect: Dialect) -> Callable[[Sequence[Any], Sequence[Order]], list[Any]]:
     """Make the function that turns raw sorted values into Python's, as SQLAlchemy would; cursors are made of those."""
     processors: dict[str, Any] = {}
@@ -124,7 +104,7 @@ def python_values(node_type: NodeType, dialect: Dialect) -> Callable[[Sequence[A
         found = []
         for value, term in zip(raw, orders, strict=False):
             if term.field not in processors:
-                processors[term.field] = processor(node_type.sources[term.field].type, dialect)
+                processors[term.field] = converter(node_type.sources[term.field].type, dialect)
             process = processors[term.field]
             found.append(value if process is None else process(value))
         return found

@@ -16,11 +16,11 @@ from cm_graphql.engine.compiler import Compiler
 from cm_graphql.engine.explain import Explanation, explained
 from cm_graphql.engine.operations import Operation
 from cm_graphql.engine.plan import Ask, Mutated, Object, Run, Unplanned, told_by
-from cm_graphql.engine.prepared import Statements
 from cm_graphql.engine.roots import Change, NamedRoot, Plan
 from cm_graphql.engine.together import Crowds
 from cm_graphql.fields.resolve import HasLoaders
 from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
+from cm_graphql.store.prepared import Statements
 from cm_graphql.store.statements import Told
 
 LONG_RUNS = 50

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from sqlalchemy import ARRAY, BindParameter, ColumnElement, CompoundSelect, Select, Text, bindparam, cast, func, select
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.type_api import TypeEngine
 from sqlalchemy.sql.visitors import iterate
 
 from cm_graphql.store.types import PlainText
@@ -85,16 +86,24 @@ class Compiled:
         self._parameters = [(name, processors.get(name)) for name in compiled.positiontup or ()]
         self.taken = len(self._parameters)
         """How many parameters it takes."""
-        columns = list(statement.selected_columns)
-        self.rows: Callable[[Sequence[Any]], list[Any]] = _maker(
-            record or namedtuple("Row", [column.key for column in columns]),  # type: ignore[misc]
-            [_converter(column, dialect) for column in columns],
-        )
-        """Makes of what the driver answered rows whose columns are attributes, with values as SQLAlchemy gives them."""
+        self.rows = rows_of(statement, dialect, record)
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order and the form that the driver takes them in."""
         return [values[name] if process is None else process(values[name]) for name, process in self._parameters]
+
+
+def rows_of(
+    statement: Select[Any] | CompoundSelect[Any], dialect: Dialect, record: Any = None
+) -> Callable[[Sequence[Any]], list[Any]]:
+    """Make the function that makes of what the driver answered rows whose columns are attributes, with values as
+    SQLAlchemy gives them.
+    """
+    columns = list(statement.selected_columns)
+    return _maker(
+        record or namedtuple("Row", [column.key for column in columns], rename=True),  # type: ignore[misc]
+        [converter(column.type, dialect) for column in columns],
+    )
 
 
 def _maker(kind: Any, converters: Sequence[Callable[[Any], Any] | None]) -> Callable[[Sequence[Any]], list[Any]]:
@@ -113,8 +122,9 @@ def _maker(kind: Any, converters: Sequence[Callable[[Any], Any] | None]) -> Call
     return made
 
 
-def _converter(column: ColumnElement[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    found: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
+def converter(type_: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """What turns a driver's value of a column into Python's, as SQLAlchemy would; None where they are the same."""
+    found: Callable[[Any], Any] | None = type_.dialect_impl(dialect).result_processor(dialect, None)
     return found
 
 

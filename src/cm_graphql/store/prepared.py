@@ -10,12 +10,6 @@ from sqlalchemy.engine import Dialect
 
 from cm_graphql.store.lists import ACCOUNTS, KEYS, LIST_TEXTS
 
-KEY = "key"
-"""The name of the parameter that takes the key of a single row."""
-
-LISTS = (KEYS, ACCOUNTS)
-"""Parameters that take a list of texts as one value."""
-
 MOST_CHARACTERS = 2_000_000
 """Of SQL kept; a million take about 11 MB with all that belongs to them."""
 
@@ -83,7 +77,7 @@ def prepare(statement: Select[Any], dialect: Dialect, own: Collection[str]) -> P
         # The members of an expanded IN are named after their list, whose processor is theirs.
         process = compiled._bind_processors.get(name) or compiled._bind_processors.get(name.rpartition("_")[0])
         if name in own:
-            if name in LISTS:
+            if name in (KEYS, ACCOUNTS):
                 process = LIST_TEXTS[dialect.name]
             changing.append(Parameter(at, name, process))
             constants.append(None)
