@@ -6,7 +6,7 @@ than a look, and arguments without variables are the same in each request. An in
 as those of mutations do for commands, says itself how it is taken (`TAKERS`).
 """
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import MISSING
 from typing import Any, Final, TypeAlias, cast
 
@@ -22,6 +22,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLString,
     ListValueNode,
+    Node,
     ObjectValueNode,
     Undefined,
     ValueNode,
@@ -38,7 +39,7 @@ from graphql import (
     visit,
 )
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
-from graphql.execution.values import VariableValues, VariableValueSource
+from graphql.execution.values import VariableValues, VariableValueSource, get_argument_values
 from graphql.type import get_nullable_type
 from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
 from strawberry.types.base import StrawberryMaybe, StrawberryOptional
@@ -71,7 +72,7 @@ class UsualVariables:
             if isinstance(signature, GraphQLError) or take is None or not _has_usual_default(signature, definition):
                 self._known = None
                 return
-            default = _default(signature, definition)
+            default = Undefined if definition.default_value is None else coerce_default_value(signature)
             needed = default is Undefined and is_non_null_type(signature.type)
             self._known.append((signature.name, signature, take, needed, default))
 
@@ -104,27 +105,26 @@ def _has_usual_default(signature: GraphQLVariableSignature, definition: Variable
     return definition.default_value is None or is_leaf_type(get_named_type(signature.type))
 
 
-def _default(signature: GraphQLVariableSignature, definition: VariableDefinitionNode) -> Any:
-    """The value of a variable that is not given; Undefined where it has none then."""
-    return Undefined if definition.default_value is None else coerce_default_value(signature)
+class Arguments:
+    """The arguments of one field in a document."""
 
-
-class UsualArguments:
-    """The arguments of one field in a document, as resolvers take them."""
-
-    def __init__(self, field: GraphQLField, node: FieldNode, apart: Collection[str] = ()) -> None:
-        """`apart` are arguments that differ from request to request where the others are the same."""
-        given = {argument.name.value: argument.value for argument in node.arguments or ()}
-        self._make = _mapping(field.args, given)
-        self.apart = {
-            name: value.name.value for name, value in given.items() if name in apart and isinstance(value, VariableNode)
+    def __init__(self, field: GraphQLField, node: FieldNode) -> None:
+        self._field = field
+        self._node = node
+        self.given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        """The value of each in the document."""
+        self._make = _mapping(field.args, self.given)
+        self.cursors = {
+            name: value.name.value
+            for name, value in self.given.items()
+            if name in ("after", "before") and isinstance(value, VariableNode)
         }
-        """Those of them that are variables, with the names of these."""
-        others = [value for name, value in given.items() if name not in self.apart]
+        """The arguments that differ from page to page, with the names of the variables that they are."""
+        others = [value for name, value in self.given.items() if name not in self.cursors]
         self._decide = tuple(dict.fromkeys(name for value in others for name in variables_in(value)))
 
     def decided_by(self, variables: VariableValues) -> tuple[Hashable, ...] | None:
-        """What decides in a request all arguments but those apart, of which it tells which are there; None where that
+        """What decides in a request all of them but the cursors, of which it tells which are there; None where that
         cannot be kept or graphql-core has to look at them.
         """
         if self._make is None:
@@ -132,7 +132,7 @@ class UsualArguments:
         values = variables.coerced
         key = (
             *(values.get(name, Undefined) for name in self._decide),
-            *(values.get(name) is None for name in self.apart.values()),
+            *(values.get(name) is None for name in self.cursors.values()),
         )
         try:
             hash(key)
@@ -140,10 +140,12 @@ class UsualArguments:
             return None
         return key
 
-    def in_request(self, variables: VariableValues) -> dict[str, Any] | None:
-        """The arguments in a request; None where graphql-core has to look at them."""
+    def in_request(self, variables: VariableValues, convert: Convert) -> dict[str, Any]:
+        """The arguments as resolvers take them; raises what is wrong with them."""
         found: Any = Undefined if self._make is None else self._make(variables.coerced)
-        return None if found is Undefined else found
+        if found is not Undefined:
+            return cast(dict[str, Any], found)
+        return convert(self._field, get_argument_values(self._field, self._node, variables))
 
 
 def _mapping(fields: Mapping[str, Any], given: Mapping[str, ValueNode]) -> Make | None:
@@ -297,10 +299,10 @@ class _Variables(Visitor):
         self.found.append(node.name.value)
 
 
-def variables_in(value: ValueNode) -> list[str]:
-    """The names of the variables that a value of a document depends on."""
+def variables_in(node: Node) -> list[str]:
+    """The name of the variable at each place below a node where one stands."""
     variables = _Variables()
-    visit(value, variables)
+    visit(node, variables)
     return variables.found
 
 

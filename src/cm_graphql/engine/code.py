@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from cm_graphql.engine.plan import Child, Shape
+    from cm_graphql.engine.plan import Child
 
 
 class Code:
@@ -26,11 +26,11 @@ class Code:
         self.children.append(child)
         return f"k{len(self.children) - 1}"
 
-    def shape(self, entries: str) -> "Shape":
+    def shape(self, entries: str) -> Callable[..., Any]:
         """The function that makes the objects of rows; response keys are in it as quoted literals only."""
         names = "".join(f"k{i}, " for i in range(len(self.children)))
         unpacked = f"    {names}= answers\n" if names else ""
-        return cast("Shape", self._made("rows, answers, context", f"{unpacked}    return [{entries} for r in rows]"))
+        return self._made("rows, answers, context", f"{unpacked}    return [{entries} for r in rows]")
 
     def function(self, parameters: str, value: str) -> Callable[..., Any]:
         """A function of some parameters that gives a value of this source."""

@@ -36,6 +36,7 @@ from graphql.execution.values import VariableValues
 from sqlalchemy import ColumnElement
 from strawberry.types.field import StrawberryField
 
+from cm_graphql.engine.arguments import Arguments
 from cm_graphql.engine.code import Code
 from cm_graphql.engine.plan import (
     Finding,
@@ -47,11 +48,11 @@ from cm_graphql.engine.plan import (
     Row,
     Rowset,
     RowView,
-    Site,
+    Things,
     Unplanned,
     View,
 )
-from cm_graphql.engine.raw import is_read_as_text, leaf, python_values
+from cm_graphql.engine.raw import is_read_as_text, leaf
 from cm_graphql.engine.roots import Change, IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Rest, Root
 from cm_graphql.fields.declare import (
     NAMES,
@@ -117,7 +118,7 @@ class Compiler:
         candidates: dict[str, Callable[[], Root]] = {}
         constants: dict[str, Any] = {}
         for key, details in collected.grouped_field_set.items():
-            name = details[0].node.name.value
+            name = _name(details)
             self._fields += 1
             if name == "__typename":
                 constants[key] = root_type.name
@@ -143,51 +144,50 @@ class Compiler:
     # --- roots --------------------------------------------------------------------------------------------------------
 
     def _root(self, root_type: GraphQLObjectType, details: Details) -> Root:
-        graphql_field = self._field(root_type, details[0].node.name.value)
-        site = Site(graphql_field, details[0].node)
+        graphql_field = self._field(root_type, details)
         declared = _declared(graphql_field)
         if isinstance(declared, ListSpec):
-            return ListRoot(self.lists(declared, site, details, 1))
+            return ListRoot(self.lists(declared, graphql_field, details, 1))
+        if not isinstance(declared, ById | ByKey):
+            raise Unplanned
+        arguments = Arguments(graphql_field, details[0].node)
         if isinstance(declared, ByKey):
             kind: NodeType = NAMES[declared.target].__node__
             view = self.row_view(Rowset(kind), details, 1)
-            return KeyRoot(site, view, declared.number, next(_NUMBERS), lambda key: read_key(key, kind.prefix))
-        if isinstance(declared, ById):
-            views = self._views_of(graphql_field, details, 1)
-            prefixes = list(views)
-            read: Callable[[str], str] = _checked if declared.target == "Node" else (lambda key: id_of(key, *prefixes))
-            return IdRoot(site, declared.argument, views, next(_NUMBERS), read, declared.most)
-        raise Unplanned
+            things = Things({kind.prefix: view}, next(_NUMBERS))
+            return KeyRoot(arguments, "key", things, view, declared.number, lambda key: read_key(key, kind.prefix))
+        things = self.things(graphql_field, details, 1)
+        prefixes = list(things.views)
+        read: Callable[[str], str] = _checked if declared.target == "Node" else (lambda key: id_of(key, *prefixes))
+        return IdRoot(arguments, declared.argument, things, read, declared.most)
 
     def _payload(
         self, key: str, place: str, parent: GraphQLObjectType, details: Details, rows: int = 1
     ) -> Iterator[tuple[str, Callable[[], Root]]]:
         """What may be planned below a field of a mutation: things that its outcome names, at their places."""
-        graphql_field = parent.fields.get(details[0].node.name.value)
-        declared = None if graphql_field is None else _declared(graphql_field)
-        named = None if graphql_field is None else get_named_type(graphql_field.type)
-        if graphql_field is None or not is_object_type(named):
+        if _name(details) == "__typename":
+            return
+        graphql_field = self._field(parent, details)
+        declared, named = _declared(graphql_field), get_named_type(graphql_field.type)
+        if not is_object_type(named):
             return
         if is_list_type(get_nullable_type(graphql_field.type)):
             rows *= MOST_OBJECTS
         if isinstance(declared, Named):
-            yield place, partial(self._named, key, declared.name, graphql_field, details, rows)
+            yield place, lambda: NamedRoot(key, declared.name, self.things(graphql_field, details, rows))
         elif declared is None or isinstance(declared, Acts | Elements):
             for label, inner in self.subfields(named, details).items():
                 yield from self._payload(key, f"{place}.{label}", named, inner, rows)
-
-    def _named(self, key: str, name: str, graphql_field: GraphQLField, details: Details, rows: int) -> Root:
-        return NamedRoot(key, name, self._views_of(graphql_field, details, rows), next(_NUMBERS))
 
     def _change(
         self, root_type: GraphQLObjectType, fields: Mapping[str, Details], roots: Mapping[str, Root]
     ) -> Change | None:
         """How a mutation is carried out without resolvers: one that does one thing, and of which all is planned."""
-        acting = [(key, details) for key, details in fields.items() if details[0].node.name.value != "__typename"]
+        acting = [(key, details) for key, details in fields.items() if _name(details) != "__typename"]
         if len(acting) != 1:
             return None
         ((key, details),) = acting
-        graphql_field, node = self._field(root_type, details[0].node.name.value), details[0].node
+        graphql_field, node = self._field(root_type, details), details[0].node
         declared = _declared(graphql_field)
         if not isinstance(declared, Acts):
             return None
@@ -197,7 +197,7 @@ class Compiler:
             return None
         code, payload = Code(), cast(GraphQLObjectType, get_named_type(graphql_field.type))
         try:
-            entries = self.entries(_OfOutcome(self, key, roots), payload, details, code)
+            entries = self.entries(_OfOutcome(self, code, key, roots).value, payload, details)
         except Unplanned:
             return None
         if code.children:
@@ -212,77 +212,53 @@ class Compiler:
         self.needs(rowset.kind.scope)
         self._rows = min(self._rows + rows, MOST_ROWS)
         self.statements += 1
-        view = self._view(_OfRow(self, rowset, rows), self._type(rowset.kind.name), details)
+        object_type = cast(GraphQLObjectType, self.schema.type_map[rowset.kind.name])
+        view = self.view(_OfRow(self, Code(), rows, rowset), object_type, details)
         return RowView(view.shape, view.children, rowset, rows)
 
-    def _view(self, source: "_OfRow | _OfObject", object_type: GraphQLObjectType, details: Details) -> View:
+    def view(self, source: "_OfRow | _OfObject", object_type: GraphQLObjectType, details: Details) -> View:
+        """How what the source is of becomes objects of what is selected below these fields."""
         self._views += 1
         if self._views > MOST_VIEWS:
             raise Unplanned
-        code = Code()
-        return View(code.shape(self.entries(source, object_type, details, code)), code.children)
+        entries = self.entries(source.value, object_type, details)
+        return View(source.code.shape(entries), source.code.children)
 
     def entries(
-        self, source: "_OfRow | _OfObject | _OfOutcome", object_type: GraphQLObjectType, details: Details, code: Code
+        self, value: Callable[[GraphQLField, Details], str], object_type: GraphQLObjectType, details: Details
     ) -> str:
-        """The source of a dictionary of the selected fields."""
+        """The source of a dictionary of the selected fields, given what makes the source of a field's value."""
         parts = []
         for key, inner in self.subfields(object_type, details).items():
-            name = inner[0].node.name.value
             self._fields += 1
-            value = (
-                repr(object_type.name)
-                if name == "__typename"
-                else source.value(self._field(object_type, name), inner, code)
-            )
-            parts.append(f"{key!r}: {value}")
+            is_name = _name(inner) == "__typename"
+            source = repr(object_type.name) if is_name else value(self._field(object_type, inner), inner)
+            parts.append(f"{key!r}: {source}")
         return "{" + ", ".join(parts) + "}"
 
-    def one(
-        self, key: Callable[[Any], Any], source: str, field: GraphQLField, inner: Details, code: Code, rows: int
-    ) -> str:
-        """The source of the row whose id `source` is the source of, and `key` takes from a row or object."""
-        child = code.child(OneChild(key, self._views_of(field, inner, rows), next(_NUMBERS)), _key(inner))
-        # A missing row under a non-null field is an error with a path, which graphql-core words.
-        return f"{child}[{source}]" if isinstance(field.type, GraphQLNonNull) else f"{child}.get({source})"
-
-    def _views_of(self, field: GraphQLField, inner: Details, rows: int) -> dict[str, RowView]:
-        """How at most so many things are shown, by the prefixes of their ids: of an interface those of all kinds."""
+    def things(self, field: GraphQLField, inner: Details, rows: int) -> Things:
+        """How at most so many things are found by their ids and shown: of an interface those of all kinds."""
         named = get_named_type(field.type)
         kinds = [k for k in PREFIXES.values() if k.name == named.name] if is_object_type(named) else PREFIXES.values()
-        return {kind.prefix: self.row_view(Rowset(kind), inner, rows) for kind in kinds}
+        views = {kind.prefix: self.row_view(Rowset(kind), inner, rows) for kind in kinds}
+        return Things(views, next(_NUMBERS))
 
-    def plain(
-        self,
-        make: Callable[[Row, Any], Any],
-        field: GraphQLField,
-        inner: Details,
-        code: Code,
-        rows: int,
-        finding: Finding | None = None,
-    ) -> str:
-        """The source of an object, or of a list of them, that `make` has ready in Python for a row."""
-        object_type = get_named_type(field.type)
-        if not is_object_type(object_type):
-            raise Unplanned
-        view = self._view(_OfObject(self, min(rows * MOST_OBJECTS, MOST_ROWS)), object_type, inner)
-        child = PlainChild(view, object_type.name, rows, make, finding)
-        return f"{code.child(child, _key(inner))}[r[0]]"
-
-    # --- lists --------------------------------------------------------------------------------------------------------
-
-    def lists(self, spec: ListSpec, site: Site, details: Details, rows: int) -> Lists:
-        connection = cast(GraphQLObjectType, get_named_type(site.field.type))
-        self.needs(spec.node_type.scope)
-        rowset = Rowset(spec.node_type)
-        rows = min(rows * _page_size(site.node, spec), MOST_ROWS)
-        page = _Connection(self, rowset, rows)
+    def lists(self, spec: ListSpec, field: GraphQLField, details: Details, rows: int) -> Lists:
+        """How a connection is read, of each of at most so many rows."""
+        connection, node = cast(GraphQLObjectType, get_named_type(field.type)), details[0].node
+        kind = spec.node_type
+        self.needs(kind.scope)
+        rowset = Rowset(kind)
+        page = _OfConnection(self, rowset, min(rows * _page_size(node, spec), MOST_ROWS))
         shape = page.shape(connection, details)
         self.statements += page.counts
-        values = python_values(spec.node_type, self.dialect)
+        sorted_by = {"id", *kind.sorts, *(term.field for term in kind.order)} if page.cursors else ()
+        converters = {name: converter(kind.sources[name].type, self.dialect) for name in sorted_by}
         chosen = Chosen(rowset.columns, rowset.at, page.cursors, rowset.texts)
-        identity = next(_NUMBERS)
-        return Lists(site, spec, rowset, chosen, page.views, shape, page.reads_rows, page.counts, identity, values)
+        arguments, identity = Arguments(field, node), next(_NUMBERS)
+        return Lists(
+            arguments, spec, rowset, chosen, page.views, shape, page.reads_rows, page.counts, identity, converters
+        )
 
     # --- the schema ---------------------------------------------------------------------------------------------------
 
@@ -291,11 +267,8 @@ class Compiler:
         if scope is not None:
             self._scopes.add(scope)
 
-    def _type(self, name: str) -> GraphQLObjectType:
-        return cast(GraphQLObjectType, self.schema.type_map[name])
-
-    def _field(self, object_type: GraphQLObjectType, name: str) -> GraphQLField:
-        found: GraphQLField | None = object_type.fields.get(name)
+    def _field(self, object_type: GraphQLObjectType, details: Details) -> GraphQLField:
+        found: GraphQLField | None = object_type.fields.get(_name(details))
         if found is None:
             raise Unplanned  # introspection
         return found
@@ -308,115 +281,136 @@ class Compiler:
         return cast(dict[str, Details], collected.grouped_field_set)
 
 
-class _OfRow:
-    """Compiles fields of a row `r` of a rowset, of which there are at most so many."""
+@dataclass
+class _Source:
+    """Compiles fields of objects, of which there are at most so many: gives the source of each field's value."""
 
-    def __init__(self, compiler: Compiler, rowset: Rowset, rows: int) -> None:
-        self._compiler = compiler
-        self._rowset = rowset
-        self._rows = rows
+    compiler: Compiler
+    code: Code
+    rows: int
 
-    def value(self, field: GraphQLField, inner: Details, code: Code) -> str:
+    def one(self, key: Callable[[Any], Any], source: str, field: GraphQLField, inner: Details) -> str:
+        """The source of the row whose id `source` is the source of, and `key` takes from a row or object."""
+        child = self.code.child(OneChild(key, self.compiler.things(field, inner, self.rows)), _key(inner))
+        # A missing row under a non-null field is an error with a path, which graphql-core words.
+        return f"{child}[{source}]" if isinstance(field.type, GraphQLNonNull) else f"{child}.get({source})"
+
+
+@dataclass
+class _OfRow(_Source):
+    """Compiles fields of a row `r` of a rowset."""
+
+    rowset: Rowset
+
+    def value(self, field: GraphQLField, inner: Details) -> str:
         """The source of one field's value."""
-        declared, name, rowset = _declared(field), _python_name(field), self._rowset
+        declared, name, rowset = _declared(field), _definition(field).python_name, self.rowset
         if declared is None and name == "id":
             return "r[0]"
         match declared:
             case Stored():
-                return self._stored(name, declared, field, inner, code)
+                return self._stored(name, declared, field, inner)
             case Derived():
-                return self._leaf(f"derived_{name}", declared.expression(rowset.kind.table), code)
+                return self._leaf(f"derived_{name}", declared.expression(rowset.kind.table), self.code)
             case Embedded():
                 target = cast(GraphQLObjectType, get_named_type(field.type))
-                return self._compiler.entries(self, target, inner, code)
+                return self.compiler.entries(self.value, target, inner)
             case One():
                 at = rowset.stored(declared.key or f"{name}_id")
-                return self._compiler.one(itemgetter(at), f"r[{at}]", field, inner, code, self._rows)
+                return self.one(itemgetter(at), f"r[{at}]", field, inner)
             case ListSpec():
-                lists = self._compiler.lists(declared, Site(field, inner[0].node), inner, self._rows)
-                return f"{code.child(ManyChild(lists), _key(inner))}[r[0]]"
+                lists = self.compiler.lists(declared, field, inner, self.rows)
+                return f"{self.code.child(ManyChild(lists), _key(inner))}[r[0]]"
             case Computed():
                 needs = ", ".join(f"r[{rowset.stored(needed)}]" for needed in declared.needs)
-                return f"{code.constant(declared.of)}(context, {needs})"
+                return f"{self.code.constant(declared.of)}(context, {needs})"
             case Loaded():
-                return self._loaded(declared, field, inner, code)
+                return self._loaded(declared, field, inner)
         raise Unplanned
 
-    def _stored(self, name: str, declared: Stored, field: GraphQLField, inner: Details, code: Code) -> str:
+    def _stored(self, name: str, declared: Stored, field: GraphQLField, inner: Details) -> str:
         is_leaf = is_leaf_type(get_named_type(field.type))
         # What is shown of a value can be an object, or a list of them; then it is made before the answer's objects.
-        place = code if is_leaf else Code()
-        value = self._leaf(name, self._rowset.kind.sources[name], place)
+        code = self.code if is_leaf else Code()
+        value = self._leaf(name, self.rowset.kind.sources[name], code)
         if declared.shown is not None:
-            currency = f", r[{self._rowset.stored('currency')}]" if declared.with_currency else ""
-            value = f"{place.constant(declared.shown)}({value}{currency})"
-        if is_leaf:
-            return value
-        make = place.function("r, found", value)
-        return self._compiler.plain(make, field, inner, code, self._rows)
+            currency = f", r[{self.rowset.stored('currency')}]" if declared.with_currency else ""
+            value = f"{code.constant(declared.shown)}({value}{currency})"
+        return value if is_leaf else self._plain(code.function("r, found", value), field, inner)
 
-    def _loaded(self, declared: Loaded, field: GraphQLField, inner: Details, code: Code) -> str:
-        compiler, kind = self._compiler, self._rowset.kind
+    def _loaded(self, declared: Loaded, field: GraphQLField, inner: Details) -> str:
+        compiler, kind = self.compiler, self.rowset.kind
         compiler.needs(declared.scope)
         compiler.statements += 1
-        places = [self._rowset.stored(needed) for needed in declared.needs]
-        readers = [converter(kind.sources[needed].type, compiler.dialect) for needed in declared.needs]
+        places = [self.rowset.stored(needed) for needed in declared.needs]
+        converters = [converter(kind.sources[needed].type, compiler.dialect) for needed in declared.needs]
         statement = declared.statement(compiler.dialect.name, ())
         finding = Finding(declared.statement, rows_of(statement, compiler.dialect), next(_NUMBERS))
 
         def value(row: Row, found: Any) -> Any:
-            given = (row[at] if read is None else read(row[at]) for at, read in zip(places, readers, strict=True))
+            given = (row[at] if make is None else make(row[at]) for at, make in zip(places, converters, strict=True))
             return declared.of(found[row[0]], *given)
 
-        return compiler.plain(value, field, inner, code, self._rows, finding)
+        return self._plain(value, field, inner, finding)
+
+    def _plain(
+        self, make: Callable[[Row, Any], Any], field: GraphQLField, inner: Details, finding: Finding | None = None
+    ) -> str:
+        """The source of an object, or of a list of them, that `make` has ready in Python for a row."""
+        object_type = get_named_type(field.type)
+        if not is_object_type(object_type):
+            raise Unplanned
+        source = _OfObject(self.compiler, Code(), min(self.rows * MOST_OBJECTS, MOST_ROWS))
+        view = self.compiler.view(source, object_type, inner)
+        child = PlainChild(view, object_type.name, self.rows, make, finding)
+        return f"{self.code.child(child, _key(inner))}[r[0]]"
 
     def _leaf(self, label: str, source: ColumnElement[Any], code: Code) -> str:
-        rowset = self._rowset
-        as_text = is_read_as_text(source.type, self._compiler.dialect.name)
-        at = rowset.text(label, source) if as_text else rowset.index(label, source)
+        rowset, dialect = self.rowset, self.compiler.dialect.name
+        at = rowset.text(label, source) if is_read_as_text(source.type, dialect) else rowset.index(label, source)
         currency = f"r[{rowset.stored('currency')}]" if "currency" in rowset.kind.sources else None
-        return leaf(source, self._compiler.dialect.name, f"r[{at}]", currency, code.constant)
+        return leaf(source, dialect, f"r[{at}]", currency, code)
 
 
-class _OfObject:
-    """Compiles fields of an object `r` that stands ready in Python, of which there are at most so many."""
+@dataclass
+class _OfObject(_Source):
+    """Compiles fields of an object `r` that stands ready in Python."""
 
-    def __init__(self, compiler: Compiler, objects: int) -> None:
-        self._compiler = compiler
-        self._objects = objects
-
-    def value(self, field: GraphQLField, inner: Details, code: Code) -> str:
+    def value(self, field: GraphQLField, inner: Details) -> str:
         """The source of one field's value."""
         declared, definition = _declared(field), _definition(field)
         if isinstance(declared, One):
             assert declared.key is not None
-            key = declared.key
-            return self._compiler.one(attrgetter(key), f"r.{key}", field, inner, code, self._objects)
+            return self.one(attrgetter(declared.key), f"r.{declared.key}", field, inner)
         named = get_named_type(field.type)
-        if definition is None or definition.base_resolver is not None or not is_leaf_type(named):
+        if definition.base_resolver is not None or not is_leaf_type(named):
             raise Unplanned
-        return f"{code.constant(_serialized)}(r.{definition.python_name}, {code.constant(named.serialize)})"
+        return _serializing(f"r.{definition.python_name}", named, self.code)
 
 
+@dataclass
 class _OfOutcome:
     """Compiles fields of a payload, of the `outcome` of an action, of what was `found` of it, and of its `faults`; of a
     bulk action each of the `elements` has those.
     """
 
-    def __init__(self, compiler: Compiler, key: str, roots: Mapping[str, Root]) -> None:
-        self._compiler = compiler
-        self._key = key
-        self._roots = roots
+    compiler: Compiler
+    code: Code
+    place: str
+    """Where the payload, or the element of it, stands in the answer."""
+    roots: Mapping[str, Root]
 
-    def value(self, field: GraphQLField, inner: Details, code: Code) -> str:
+    def value(self, field: GraphQLField, inner: Details) -> str:
         """The source of one field's value."""
         declared, named = _declared(field), cast(Any, get_named_type(field.type))
+        place = f"{self.place}.{_key(inner)}"
         if isinstance(declared, Refused) and is_object_type(named):
-            entries = self._compiler.entries(_OfObject(self._compiler, MOST_OBJECTS), named, inner, code)
-            return f"[{entries} for r in {code.constant(declared.of)}(faults)]"
+            of_fault = _OfObject(self.compiler, self.code, MOST_OBJECTS)
+            entries = self.compiler.entries(of_fault.value, named, inner)
+            return f"[{entries} for r in {self.code.constant(declared.of)}(faults)]"
         if isinstance(declared, Elements):
-            source = _OfOutcome(self._compiler, f"{self._key}.{_key(inner)}", self._roots)
-            entries = self._compiler.entries(source, named, inner, code)
+            of_element = _OfOutcome(self.compiler, self.code, place, self.roots)
+            entries = self.compiler.entries(of_element.value, named, inner)
             return f"[{entries} for index, (outcome, faults) in enumerate(elements)]"
         if isinstance(declared, Index):
             return "index"
@@ -424,84 +418,74 @@ class _OfOutcome:
             raise Unplanned
         value = f"outcome.get({declared.name!r})"
         if is_leaf_type(get_nullable_type(field.type)):
-            return f"{code.constant(_serialized)}({value}, {code.constant(named.serialize)})"
-        place = f"{self._key}.{_key(inner)}"
-        if place not in self._roots:
+            return _serializing(value, named, self.code)
+        if place not in self.roots:
             raise Unplanned
-        return f"{code.constant(_things)}(found, {place!r}, {value})"
+        return f"{self.code.constant(_things)}(found, {place!r}, {value})"
 
 
-class _Connection:
-    """Compiles what is selected of a connection. Its parent `p` has `rows`, and their objects for each view `o0`, `o1`
-    and so on; there may be `more`, and there are `totals`.
+@dataclass
+class _OfConnection:
+    """Compiles fields of a connection. Its parent `p` has `rows`, and their objects for each view `o0`, `o1` and so on;
+    there may be `more`, there are `totals`, and `cursor_of` makes a row's cursor.
     """
 
-    def __init__(self, compiler: Compiler, rowset: Rowset, rows: int) -> None:
-        self._compiler = compiler
-        self._rowset = rowset
-        self._rows = rows
-        self.views: list[RowView] = []
-        self.reads_rows = False
-        self.counts = False
-        self.cursors = False
+    compiler: Compiler
+    rowset: Rowset
+    rows: int
+    views: list[RowView] = field(default_factory=list)
+    reads_rows: bool = False
+    counts: bool = False
+    cursors: bool = False
 
     def shape(self, connection: GraphQLObjectType, details: Details) -> Callable[..., dict[Any, Any]]:
         """The function that makes the connections' objects of the pages of all parents."""
-        entries = self._entries(connection, details, self._field)
+        entries = self.compiler.entries(self._value, connection, details)
         objects = "".join(f", o{i}" for i in range(len(self.views)))
         value = f"{{p: {entries} for p, rows{objects} in zip(parents, pages, *objects)}}"
-        return Code().function("parents, pages, objects, more, totals, paging", value)
+        return Code().function("parents, pages, objects, more, totals, wanted, cursor_of", value)
 
-    def _entries(
-        self,
-        object_type: GraphQLObjectType,
-        details: Details,
-        source: Callable[[GraphQLField, str, Details], str],
-    ) -> str:
-        parts = []
-        for key, inner in self._compiler.subfields(object_type, details).items():
-            name = inner[0].node.name.value
-            value = repr(object_type.name) if name == "__typename" else source(object_type.fields[name], name, inner)
-            parts.append(f"{key!r}: {value}")
-        return "{" + ", ".join(parts) + "}"
-
-    def _field(self, field: GraphQLField, name: str, inner: Details) -> str:
+    def _value(self, field: GraphQLField, inner: Details) -> str:
+        object_type, name = get_named_type(field.type), _name(inner)
         if name == "totalCount":
             self.counts = True
             return "totals[p]"
         self.reads_rows = True
         if name == "nodes":
             return self._nodes(inner)
-        if name not in ("edges", "pageInfo"):
-            raise Unplanned
-        object_type = cast(GraphQLObjectType, get_named_type(field.type))
-        if name == "pageInfo":
-            return self._entries(object_type, inner, self._page_info)
-        return f"[{self._entries(object_type, inner, self._edge)} for i, row in enumerate(rows)]"
+        if name == "edges" and is_object_type(object_type):
+            return f"[{self.compiler.entries(self._edge, object_type, inner)} for i, row in enumerate(rows)]"
+        if name == "pageInfo" and is_object_type(object_type):
+            return self.compiler.entries(self._page_info, object_type, inner)
+        raise Unplanned
 
-    def _edge(self, _field: GraphQLField, name: str, inner: Details) -> str:
-        if name != "cursor":
+    def _edge(self, _field: GraphQLField, inner: Details) -> str:
+        if _name(inner) == "node":
             return f"{self._nodes(inner)}[i]"
         self.cursors = True
-        return "paging.cursor(row)"
+        return "cursor_of(row)"
 
-    def _page_info(self, _field: GraphQLField, name: str, _inner: Details) -> str:
-        source, has_cursor = _PAGE_INFO[name]
-        self.cursors = self.cursors or has_cursor
+    def _page_info(self, _field: GraphQLField, inner: Details) -> str:
+        source = _PAGE_INFO[_name(inner)]
+        self.cursors = self.cursors or "cursor_of" in source
         return source
 
     def _nodes(self, details: Details) -> str:
-        self.views.append(self._compiler.row_view(self._rowset, details, self._rows))
+        self.views.append(self.compiler.row_view(self.rowset, details, self.rows))
         return f"o{len(self.views) - 1}"
 
 
 _PAGE_INFO = {
-    "hasNextPage": ("paging.has_next(p in more)", False),
-    "hasPreviousPage": ("paging.has_previous(p in more)", False),
-    "startCursor": ("(paging.cursor(rows[0]) if rows else None)", True),
-    "endCursor": ("(paging.cursor(rows[-1]) if rows else None)", True),
+    "hasNextPage": "wanted.has_next(p in more)",
+    "hasPreviousPage": "wanted.has_previous(p in more)",
+    "startCursor": "(cursor_of(rows[0]) if rows else None)",
+    "endCursor": "(cursor_of(rows[-1]) if rows else None)",
 }
-"""The source of each field, and whether it shows a cursor."""
+"""The source of each field of a page."""
+
+
+def _name(details: Details) -> str:
+    return details[0].node.name.value
 
 
 def _key(details: Details) -> str:
@@ -509,21 +493,20 @@ def _key(details: Details) -> str:
     return (node.alias or node.name).value
 
 
-def _definition(graphql_field: GraphQLField) -> StrawberryField | None:
-    extensions: Any = getattr(graphql_field, "extensions", None)
-    return cast(StrawberryField | None, extensions.get("strawberry-definition") if extensions else None)
+def _definition(graphql_field: GraphQLField) -> StrawberryField:
+    found: StrawberryField | None = graphql_field.extensions.get("strawberry-definition")
+    if found is None:
+        raise Unplanned  # a field of federation's
+    return found
 
 
 def _declared(graphql_field: GraphQLField) -> Any:
-    definition = _definition(graphql_field)
-    return None if definition is None else cast(dict[str, Any], definition.metadata).get("declared")
+    return cast(dict[str, Any], _definition(graphql_field).metadata).get("declared")
 
 
-def _python_name(graphql_field: GraphQLField) -> str:
-    definition = _definition(graphql_field)
-    if definition is None:
-        raise Unplanned
-    return definition.python_name
+def _serializing(source: str, type_: Any, code: Code) -> str:
+    """The source of a value of a leaf type, or of a list of them, as it is shown."""
+    return f"{code.constant(_serialized)}({source}, {code.constant(type_.serialize)})"
 
 
 def _serialized(value: Any, serialize: Callable[[Any], Any]) -> Any:

@@ -1,6 +1,6 @@
 """Tells how a plan reads: its levels, with the columns, the statements and how many rows there can be."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from cm_graphql.engine.plan import (
     RowView,
     Run,
     Statement,
+    Things,
     View,
-    ask_ids,
 )
 from cm_graphql.engine.roots import IdRoot, KeyRoot, ListRoot, NamedRoot, Plan, Root
 
@@ -79,36 +79,22 @@ def explained(plan: Plan, run: Run) -> Explanation:
 def _of_root(key: str, root: Root, run: Run) -> Iterator[Level]:
     match root:
         case ListRoot():
-            asked = root.lists.asked(run)
-            soon = root.lists.ask_near(asked, run) if root.lists.reads_rows else None
-            reads = [*([soon] if soon else []), *([root.lists.ask_page(asked, run)] if root.lists.reads_rows else [])]
-            counts = [root.lists.ask_count(asked, run)] if root.lists.counts else []
-            yield from _of_list(key, root.lists, (*reads, *counts), run)
+            yield _of_list(key, root.lists, run)
         case KeyRoot():
             yield _of_rows(key, root.view, (root.ask(run),), run)
         case IdRoot():
-            keys = root.keys(run)
-            for prefix, view in root.views.items():
-                wanted = [given for given in keys if given.startswith(f"{prefix}_")]
-                if wanted:
-                    yield _of_rows(key, view, (ask_ids(view, (root.identity, prefix), wanted, run),), run)
+            yield from _of_things(key, root.things, root.things.by_prefix(root.keys(run)), run)
         case NamedRoot():
-            for prefix, view in root.views.items():
-                yield _of_rows(key, view, (ask_ids(view, (root.identity, prefix), SOME_KEY, run),), run)
+            yield from _of_things(key, root.things, dict.fromkeys(root.things.views, SOME_KEY), run)
 
 
 def _of_child(path: str, child: Child, run: Run) -> Iterator[Level]:
     path = f"{path}.{child.label}"
     match child:
         case OneChild():
-            for prefix, view in child.views.items():
-                statement = ask_ids(view, (child.identity, prefix), SOME_KEY, run)
-                yield _of_rows(path, view, (statement,), run)
+            yield from _of_things(path, child.things, dict.fromkeys(child.things.views, SOME_KEY), run)
         case ManyChild():
-            asked = child.lists.asked(run)
-            reads = [child.lists.ask_pages(asked, SOME_KEY, run)] if child.lists.reads_rows else []
-            counts = [child.lists.ask_counts(asked, SOME_KEY, run)] if child.lists.counts else []
-            yield from _of_list(path, child.lists, (*reads, *counts), run)
+            yield _of_list(path, child.lists, run)
         case PlainChild():
             below = tuple(_below(path, child.view, run))
             if child.found is not None:
@@ -117,16 +103,28 @@ def _of_child(path: str, child: Child, run: Run) -> Iterator[Level]:
                 yield from below
 
 
+def _of_things(path: str, things: Things, ids: Mapping[str, Sequence[str]], run: Run) -> Iterator[Level]:
+    for prefix, wanted in ids.items():
+        yield _of_rows(path, things.views[prefix], (things.ask(prefix, wanted, run),), run)
+
+
 def _of_rows(path: str, view: RowView, statements: tuple[Statement, ...], run: Run) -> Level:
     kind, columns = view.rowset.kind.name, tuple(view.rowset.at)
     return Level(path, kind, view.rows, columns, statements, tuple(_below(path, view, run)))
 
 
-def _of_list(path: str, lists: Lists, statements: tuple[Statement, ...], run: Run) -> Iterator[Level]:
+def _of_list(path: str, lists: Lists, run: Run) -> Level:
     """A list is read once, however many of `nodes` and `edges` show its rows."""
+    asked = lists.asked(run)
+    asks: list[Statement | None] = []
+    if lists.reads_rows:
+        asks += lists.ask_near(asked, run), lists.ask_page(asked, run, SOME_KEY)
+    if lists.counts:
+        asks.append(lists.ask_count(asked, run, SOME_KEY))
+    statements = tuple(statement for statement in asks if statement is not None)
     below = tuple(level for view in lists.views for level in _below(path, view, run))
     rows = max((view.rows for view in lists.views), default=0)
-    yield Level(path, lists.rowset.kind.name, rows, tuple(lists.rowset.at), statements, below)
+    return Level(path, lists.rowset.kind.name, rows, tuple(lists.rowset.at), statements, below)
 
 
 def _below(path: str, view: View, run: Run) -> Iterator[Level]:

@@ -8,19 +8,17 @@ the ordinary way, through resolvers.
 
 from collections.abc import Callable, Collection, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import chain
 from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
-from graphql import FieldNode, GraphQLField
-from graphql.execution.values import VariableValues, get_argument_values
-from sqlalchemy import ColumnElement, Select, String, Table, and_, bindparam, select, true
+from graphql.execution.values import VariableValues
+from sqlalchemy import ColumnElement, Select, Table, and_, select, true
 from sqlalchemy.sql.visitors import iterate
 
-from cm_graphql.engine.arguments import Convert, UsualArguments
-from cm_graphql.fields.declare import NodeType, Order
-from cm_graphql.fields.filters import all_of, named
+from cm_graphql.engine.arguments import Arguments, Convert
+from cm_graphql.fields.declare import NodeType
+from cm_graphql.fields.filters import all_of
 from cm_graphql.fields.loaders import Loaders
 from cm_graphql.fields.pages import Chosen, Slice, count, counts, near, page, pages, shown, write_cursor
 from cm_graphql.fields.resolve import Asked, ListSpec
@@ -38,14 +36,7 @@ Statement: TypeAlias = tuple[str, Sequence[Any]]
 Ask: TypeAlias = Generator[Statement, Rows, Any]
 """How a plan runs: it yields statements with their parameters and is sent the rows."""
 
-
 NO_VALUES: Mapping[str, Any] = {}
-
-KEY: Final = "key"
-"""The name of the parameter that takes the key of a single row."""
-
-CURSORS: Final = ("after", "before")
-"""Arguments of lists that differ from page to page."""
 
 MOST_KEPT: Final = 4
 """Ways to ask for a list that are kept where it stands in a document."""
@@ -73,14 +64,9 @@ class Run:
     mutated: "Mutated | None" = None
     """The root field of a mutation that was just carried out; only its payload is read then."""
 
-    def arguments(self, site: "Site") -> dict[str, Any]:
+    def arguments(self, of: Arguments) -> dict[str, Any]:
         """The arguments of a field in this request."""
-        if not site.field.args:
-            return {}
-        found = site.usual.in_request(self.variables)
-        if found is None:
-            found = self.convert(site.field, get_argument_values(site.field, site.node, self.variables))
-        return found
+        return of.in_request(self.variables, self.convert)
 
     def ask(
         self,
@@ -117,27 +103,11 @@ class Mutated:
     outcomes: Sequence[Mapping[str, Any]]
     """What is to be shown, by names: ids, lists of ids, or plain values."""
 
-    def ids(self, name: str, prefix: str) -> list[str]:
-        """The ids of one kind that stand under a name, in order."""
-        found: set[str] = set()
-        for outcome in self.outcomes:
-            value = outcome.get(name)
-            given = value if isinstance(value, list) else [value]
-            found.update(one for one in given if isinstance(one, str) and one.startswith(f"{prefix}_"))
-        return sorted(found)
-
-
-@dataclass
-class Site:
-    """A place in a document where a field stands."""
-
-    field: GraphQLField
-    node: FieldNode
-
-    @cached_property
-    def usual(self) -> UsualArguments:
-        """Its arguments, as far as they need no second look; made when they are asked for first."""
-        return UsualArguments(self.field, self.node, CURSORS)
+    def ids(self, name: str) -> list[str]:
+        """The ids that stand under a name."""
+        named = (outcome.get(name) for outcome in self.outcomes)
+        listed = chain.from_iterable(value if isinstance(value, list) else [value] for value in named)
+        return [one for one in listed if isinstance(one, str)]
 
 
 @dataclass
@@ -199,6 +169,51 @@ class RowView(View):
     """How many rows there are at most, going by page sizes."""
 
 
+@dataclass
+class Things:
+    """How things are found by their ids."""
+
+    views: dict[str, RowView]
+    """Per prefix of the ids how such a thing is shown."""
+    identity: int
+
+    def objects(self, ids: Collection[str], run: Run) -> Ask:
+        """The object of each id that something visible has."""
+        found: dict[str, Object] = {}
+        for prefix, wanted in self.by_prefix(ids).items():
+            view = self.views[prefix]
+            rows = yield self.ask(prefix, wanted, run)
+            objects = yield from view.objects(rows, run)
+            found.update((row[0], made) for row, made in zip(rows, objects, strict=True))
+        return found
+
+    def by_prefix(self, ids: Collection[str]) -> dict[str, list[str]]:
+        """Those of the ids that can be found here, each once and in order."""
+        unique = set(ids)
+        parted = {prefix: sorted(key for key in unique if key.startswith(f"{prefix}_")) for prefix in self.views}
+        return {prefix: keys for prefix, keys in parted.items() if keys}
+
+    def ask(self, prefix: str, ids: Sequence[str], run: Run) -> Statement:
+        """The statement that reads things of one kind."""
+        view = self.views[prefix]
+        column = view.rowset.kind.table.c.id
+        return run.ask((self.identity, prefix), lambda: reading(view, among(run.dialect, column, ()), run), ids)
+
+
+def reading(view: RowView, where: ColumnElement[bool], run: Run) -> Select[Any]:
+    """What reads those of a view's rows that this caller is shown."""
+    rowset = view.rowset
+    return select(*shown(rowset.columns, rowset.texts)).where(and_(where, run.loaders.visible(rowset.kind)))
+
+
+def told_by(view: RowView, run: Run) -> str | None:
+    """The table that alone tells a view's rows, if there is one, and all connections read them alike."""
+    statement = reading(view, true(), run)
+    tables = {part.name for part in iterate(statement) if isinstance(part, Table)}
+    texts = not any(isinstance(column.type, JsonText) for column in statement.selected_columns)
+    return tables.pop() if texts and len(tables) == 1 else None
+
+
 class Child:
     """What a level asks for beneath itself: answers by key for all of its rows."""
 
@@ -207,7 +222,7 @@ class Child:
 
     def answers(self, rows: Rows, run: Run) -> Ask:
         """Per key what belongs to it."""
-        raise AssertionError("made by the two kinds of children")
+        raise AssertionError("made by the kinds of children")
 
 
 @dataclass
@@ -215,51 +230,11 @@ class OneChild(Child):
     """The rows that a column of ids points to, or an attribute of objects."""
 
     key: Callable[[Row], str | None]
-    views: dict[str, RowView]
-    """Per prefix of the ids how such a thing is shown."""
-    identity: int
+    things: Things
 
     def answers(self, rows: Rows, run: Run) -> Ask:
         """The object of each id; an id of an unknown kind, or that nothing visible has, is missing."""
-        keys = {key for key in map(self.key, rows) if key is not None}
-        found: dict[str, Any] = {}
-        for prefix, view in self.views.items():
-            wanted = sorted(key for key in keys if key.startswith(f"{prefix}_"))
-            if wanted:
-                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
-        return found
-
-
-def by_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Ask:
-    """The object of each id that something visible has."""
-    rows = yield ask_ids(view, identity, keys, run)
-    objects = yield from view.objects(rows, run)
-    return {row[0]: made for row, made in zip(rows, objects, strict=True)}
-
-
-def ask_ids(view: RowView, identity: tuple[Any, ...], keys: Sequence[str], run: Run) -> Statement:
-    """The statement that reads rows by their ids."""
-    ids = view.rowset.kind.table.c.id
-    return run.ask((*identity, "ids"), lambda: _reading(view, among(run.dialect, ids, ()), run), keys)
-
-
-def ask_key(view: RowView, column: ColumnElement[Any], identity: tuple[Any, ...], key: str, run: Run) -> Statement:
-    """The statement that reads the row in which a unique column is this key."""
-    return run.ask(identity, lambda: _reading(view, column == bindparam(KEY, key, String()), run), values={KEY: key})
-
-
-def _reading(view: RowView, where: ColumnElement[bool], run: Run) -> Select[Any]:
-    """What reads those of a view's rows that this caller is shown."""
-    rowset = view.rowset
-    return select(*shown(rowset.columns, rowset.texts)).where(and_(where, run.loaders.visible(rowset.kind)))
-
-
-def told_by(view: RowView, run: Run) -> str | None:
-    """The table that alone tells a view's rows, if there is one, and all connections read them alike."""
-    statement = _reading(view, true(), run)
-    tables = {part.name for part in iterate(statement) if isinstance(part, Table)}
-    texts = not any(isinstance(column.type, JsonText) for column in statement.selected_columns)
-    return tables.pop() if texts and len(tables) == 1 else None
+        return self.things.objects({key for key in map(self.key, rows) if key is not None}, run)
 
 
 @dataclass
@@ -281,14 +256,13 @@ class PlainChild(Child):
         values = [self.value(row, found) for row in rows]
         flat = [one for value in values for one in (value if isinstance(value, list) else [value]) if one is not None]
         objects = iter((yield from self.view.objects(flat, run)))
-        return {
-            row[0]: [next(objects) for _ in value]
-            if isinstance(value, list)
-            else None
-            if value is None
-            else next(objects)
-            for row, value in zip(rows, values, strict=True)
-        }
+
+        def shown_of(value: Any) -> Any:
+            if isinstance(value, list):
+                return [next(objects) for _ in value]
+            return None if value is None else next(objects)
+
+        return {row[0]: shown_of(value) for row, value in zip(rows, values, strict=True)}
 
 
 @dataclass
@@ -317,7 +291,7 @@ class Finding:
 class Lists:
     """A connection as selected: which of its fields, under which keys, and how its rows are shown."""
 
-    site: Site
+    arguments: Arguments
     spec: ListSpec
     rowset: Rowset
     chosen: Chosen
@@ -326,96 +300,75 @@ class Lists:
     """Edges and nodes can select differently of the same rows."""
     shape: Callable[..., dict[str | None, Object]]
     """Makes the connections' objects: of parents, the rows of each, and per view the objects of each; the parents that
-    have more, the totals, and the `Paging`."""
+    have more, the totals, the slice that is wanted, and what makes the cursor of a row."""
     reads_rows: bool
     counts: bool
     identity: int
-    sorted_values: Callable[[Row, Sequence[Order]], list[Any]]
-    """Turns raw values that a list is sorted by into Python's, which cursors are made of."""
-    kept: "dict[Hashable, AskedOf]" = field(default_factory=dict)
+    converters: Mapping[str, Callable[[Any], Any] | None]
+    """By the field that a list is sorted by, what turns its raw values into Python's, which cursors are made of."""
+    kept: dict[Hashable, Asked] = field(default_factory=dict)
     """What was asked of it lately, by what decides it, wherever its pages began."""
 
-    def asked(self, run: Run) -> "AskedOf":
+    def asked(self, run: Run) -> Asked:
         """What is asked of the list in this request."""
-        usual = self.site.usual
-        deciding = usual.decided_by(run.variables)
+        deciding = self.arguments.decided_by(run.variables)
         known = None if deciding is None else self.kept.get(deciding)
         if known is not None:
-            if not usual.apart:
+            if not self.arguments.cursors:
                 return known
-            cursors = {name: run.variables.coerced.get(variable) for name, variable in usual.apart.items()}
-            return self._as(known.asked, self.spec.moved(known.wanted, cursors))
-        asked = self.spec.asked(**run.arguments(self.site))
-        found = self._as(asked, asked.wanted)
+            cursors = {name: run.variables.coerced.get(given) for name, given in self.arguments.cursors.items()}
+            return Asked(self.spec.moved(known.wanted, cursors), known.filter, known.values)
+        found = self.spec.asked(**run.arguments(self.arguments))
         if deciding is not None and all(getsizeof(value) <= LONGEST_KEPT for value in deciding):
             if len(self.kept) >= MOST_KEPT:
                 del self.kept[next(iter(self.kept))]
             self.kept[deciding] = found
         return found
 
-    def _as(self, asked: Asked, wanted: Slice) -> "AskedOf":
-        key = (self.identity, asked.filter, wanted.shape)
-        return AskedOf(asked, wanted, key, named(asked.values) | wanted.values)
-
-    def where(self, asked: "AskedOf", run: Run) -> ColumnElement[bool]:
-        """The condition of the rows that this caller is shown."""
-        return all_of(self.spec.where_of(asked.asked), run.loaders.visible(self.rowset.kind))
-
-    def page(self, asked: "AskedOf", run: Run) -> Ask:
+    def page(self, asked: Asked, run: Run) -> Ask:
         """The rows of a page of the whole table, and whether there are more."""
         soon = self.ask_near(asked, run)
         rows: Rows = [] if soon is None else (yield soon)
         if len(rows) <= asked.wanted.limit:
             rows = yield self.ask_page(asked, run)
-        return kept_of(rows, asked.wanted)
+        return asked.wanted.kept(rows)
 
-    def ask_near(self, asked: "AskedOf", run: Run) -> Statement | None:
-        """The statement that finds a page if it is full soon, where finding it otherwise takes care."""
-        if run.dialect != "sqlite":
+    def ask_near(self, asked: Asked, run: Run) -> Statement | None:
+        """The statement that finds a page of a table if it is full soon, where finding it otherwise takes care."""
+        if run.dialect != "sqlite" or self.spec.by is not None:
             return None
-        kind = self.rowset.kind
+        kind, chosen = self.rowset.kind, self.chosen
         return run.find(
-            (*asked.key, "near"),
-            lambda: near(kind, self.where(asked, run), asked.wanted, self.chosen),
-            values=asked.values,
+            (self.identity, asked.shape, "near"),
+            lambda: near(kind, self._where(asked, run), asked.wanted, chosen),
+            values=asked.parameters,
         )
 
-    def ask_page(self, asked: "AskedOf", run: Run) -> Statement:
-        """The statement of one page of the whole table."""
-        kind = self.rowset.kind
-        return run.ask(
-            (*asked.key, "page"),
-            lambda: page(run.dialect, kind, self.where(asked, run), asked.wanted, self.chosen),
-            values=asked.values,
-        )
+    def ask_page(self, asked: Asked, run: Run, parents: Sequence[str] = ()) -> Statement:
+        """The statement of a page of the whole table, or of one for each parent."""
+        kind, by, wanted, chosen = self.rowset.kind, self.spec.by, asked.wanted, self.chosen
 
-    def ask_count(self, asked: "AskedOf", run: Run) -> Statement:
-        """The statement that counts the whole table."""
-        return run.ask(
-            (*asked.key, "count"), lambda: count(self.rowset.kind, self.where(asked, run)), values=asked.values
-        )
+        def made() -> Select[Any]:
+            where = self._where(asked, run)
+            if by is None:
+                return page(run.dialect, kind, where, wanted, chosen)
+            return pages(run.dialect, kind, by, (), where, wanted, chosen)
 
-    def ask_pages(self, asked: "AskedOf", parents: Sequence[str], run: Run) -> Statement:
-        """The statement of one page for each parent."""
+        return run.ask((self.identity, asked.shape, "page"), made, parents, asked.parameters)
+
+    def ask_count(self, asked: Asked, run: Run, parents: Sequence[str] = ()) -> Statement:
+        """The statement that counts the whole table, or the rows of each parent."""
         kind, by = self.rowset.kind, self.spec.by
-        assert by is not None
-        return run.ask(
-            (*asked.key, "pages"),
-            lambda: pages(run.dialect, kind, by, (), self.where(asked, run), asked.wanted, self.chosen),
-            parents,
-            asked.values,
-        )
 
-    def ask_counts(self, asked: "AskedOf", parents: Sequence[str], run: Run) -> Statement:
-        """The statement that counts the rows of each parent."""
-        kind, by = self.rowset.kind, self.spec.by
-        assert by is not None
-        return run.ask(
-            (*asked.key, "counts"),
-            lambda: counts(run.dialect, kind, by, (), self.where(asked, run)),
-            parents,
-            asked.values,
-        )
+        def made() -> Select[Any]:
+            where = self._where(asked, run)
+            return count(kind, where) if by is None else counts(run.dialect, kind, by, (), where)
+
+        return run.ask((self.identity, asked.shape, "count"), made, parents, asked.parameters)
+
+    def _where(self, asked: Asked, run: Run) -> ColumnElement[bool]:
+        """The condition of the rows that this caller is shown."""
+        return all_of(self.spec.where_of(asked), run.loaders.visible(self.rowset.kind))
 
     def objects(
         self,
@@ -431,7 +384,20 @@ class Lists:
         for view in self.views:
             objects = yield from view.objects(list(chain.from_iterable(pages_)), run)
             shown.append(_parted(objects, pages_))
-        return self.shape(found, pages_, shown, more, totals, Paging(self, wanted))
+        cursor_of = self._cursor_of(wanted) if self.chosen.cursors else None
+        return self.shape(found, pages_, shown, more, totals, wanted, cursor_of)
+
+    def _cursor_of(self, wanted: Slice) -> Callable[[Row], str]:
+        """What makes the cursor of a row."""
+        kind, orders = self.spec.node_type, wanted.orders
+        converters = [self.converters[term.field] for term in orders]
+        terms = list(zip(self.chosen.places(orders), converters, strict=True))
+
+        def cursor_of(row: Row) -> str:
+            values = [row[place] if convert is None else convert(row[place]) for place, convert in terms]
+            return write_cursor(kind, orders, values)
+
+        return cursor_of
 
 
 def _parted(objects: list[Object], pages: list[Rows]) -> list[list[Object]]:
@@ -442,40 +408,6 @@ def _parted(objects: list[Object], pages: list[Rows]) -> list[list[Object]]:
         parted.append(objects[start:end])
         start = end
     return parted
-
-
-@dataclass(frozen=True, slots=True)
-class AskedOf:
-    """A list as one request asks for it."""
-
-    asked: Asked
-    wanted: Slice
-    key: tuple[Any, ...]
-    """What its statements depend on."""
-    values: Mapping[str, Any]
-    """The values in its statements, by the names of their parameters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Paging:
-    """What the pages of one list have in common in one request."""
-
-    lists: Lists
-    wanted: Slice
-
-    def cursor(self, row: Row) -> str:
-        """A row's cursor."""
-        lists, orders = self.lists, self.wanted.orders
-        raw = [row[place] for place in lists.chosen.places(orders)]
-        return write_cursor(lists.spec.node_type, orders, lists.sorted_values(raw, orders))
-
-    def has_next(self, more: bool) -> bool:
-        """Whether more follows, as far as one can tell from having read one row more than asked."""
-        return self.wanted.before is not None if self.wanted.backwards else more
-
-    def has_previous(self, more: bool) -> bool:
-        """Whether more precedes."""
-        return more if self.wanted.backwards else self.wanted.after is not None
 
 
 @dataclass
@@ -491,23 +423,13 @@ class ManyChild(Child):
         grouped: dict[str, Rows] = {row[0]: [] for row in rows}
         parents = list(grouped)
         if lists.reads_rows and parents:
-            for row in (yield lists.ask_pages(asked, parents, run)):
+            for row in (yield lists.ask_page(asked, run, parents)):
                 grouped[row[-1]].append(row)
         totals: dict[str, int] = dict.fromkeys(parents, 0)
         if lists.counts and parents:
-            totals.update((yield lists.ask_counts(asked, parents, run)))
-        limit = asked.wanted.limit
-        more = {parent for parent, found in grouped.items() if len(found) > limit}
-        if more or asked.wanted.backwards:
-            grouped = {parent: kept_of(found, asked.wanted)[0] for parent, found in grouped.items()}
-        return (yield from lists.objects(grouped, more, totals, asked.wanted, run))
-
-
-def kept_of(rows: Rows, wanted: Slice) -> tuple[Rows, bool]:
-    """The rows of a page, and whether the one beyond it was found."""
-    more = len(rows) > wanted.limit
-    if more:
-        rows = rows[: wanted.limit]
-    if wanted.backwards:
-        rows = rows[::-1]
-    return rows, more
+            totals.update((yield lists.ask_count(asked, run, parents)))
+        wanted = asked.wanted
+        more = {parent for parent, found in grouped.items() if len(found) > wanted.limit}
+        if more or wanted.backwards:
+            grouped = {parent: wanted.kept(found)[0] for parent, found in grouped.items()}
+        return (yield from lists.objects(grouped, more, totals, wanted, run))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
@@ -12,25 +12,26 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
-    Visitor,
-    visit,
 )
+from sqlalchemy import String, bindparam
 
-from cm_graphql.engine.arguments import Make
+from cm_graphql.engine.arguments import Arguments, Make, variables_in
 from cm_graphql.engine.plan import (
     Ask,
     Lists,
     Object,
     RowView,
     Run,
-    Site,
     Statement,
+    Things,
     Unplanned,
-    ask_key,
-    by_ids,
+    reading,
 )
 from cm_graphql.fields.declare import PREFIXES, Acts
 from cm_graphql.store.direct import Extent
+
+KEY: Final = "key"
+"""The name of the parameter that takes the key of a single row."""
 
 
 class Root:
@@ -44,18 +45,17 @@ class Root:
         raise AssertionError("made by the kinds of roots")
 
 
+@dataclass
 class SingleRoot(Root):
     """A root field that may ask for one thing by its id."""
 
-    site: Site
-    argument: str
+    arguments: Arguments
+    name: str
+    """That of the argument which holds the id."""
+    things: Things
 
     def only(self, run: Run) -> str | None:
         """The id of the only thing that is asked for, if that is how; raises GraphQLError for a malformed one."""
-        raise AssertionError("made by the kinds of roots")
-
-    def several(self, keys: Collection[str], run: Run) -> Ask:
-        """By their ids, the objects of those of these things that there are."""
         raise AssertionError("made by the kinds of roots")
 
 
@@ -79,32 +79,19 @@ class ListRoot(Root):
 class IdRoot(SingleRoot):
     """Things asked for by ids: one, or several in order."""
 
-    site: Site
-    argument: str
-    views: dict[str, RowView]
-    identity: int
     read: Callable[[str], str]
     """Checks an id; the bare digits may get their prefix."""
-    most: int | None = None
+    most: int | None
     """For a list of ids, how many there may be; None asks for one."""
 
     def answer(self, run: Run) -> Ask:
         """The object of the id, or the objects of the ids; null where nothing has one."""
         keys = self.keys(run)
-        found = yield from self.several(keys, run)
+        found = yield from self.things.objects(keys, run)
         if any(key.partition("_")[0] not in PREFIXES for key in keys):
             raise Unplanned
         objects = [found.get(key) for key in keys]
         return objects[0] if self.most is None else objects
-
-    def several(self, keys: Collection[str], run: Run) -> Ask:
-        """By their ids, the objects of those of these things that there are."""
-        found: dict[str, Any] = {}
-        for prefix, view in self.views.items():
-            wanted = sorted({key for key in keys if key.startswith(f"{prefix}_")})
-            if wanted:
-                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
-        return found
 
     def only(self, run: Run) -> str | None:
         """The id of the only thing that is asked for, if it is of a kind that there is."""
@@ -113,7 +100,7 @@ class IdRoot(SingleRoot):
 
     def keys(self, run: Run) -> list[str]:
         """The ids asked for in a request."""
-        given = run.arguments(self.site)[self.argument]
+        given = run.arguments(self.arguments)[self.name]
         if self.most is None:
             return [self.read(given)]
         if len(given) > self.most:
@@ -125,12 +112,10 @@ class IdRoot(SingleRoot):
 class KeyRoot(SingleRoot):
     """A thing asked for by its id or its number."""
 
-    site: Site
     view: RowView
+    """How it is shown, as among `things`."""
     number: str
-    identity: int
     read: Callable[[str], tuple[str | None, str | None]]
-    argument: str = "key"
 
     def answer(self, run: Run) -> Ask:
         """The object of the key, or null."""
@@ -142,17 +127,21 @@ class KeyRoot(SingleRoot):
 
     def ask(self, run: Run) -> Statement:
         """The statement that reads the thing."""
-        found, text = self.read(run.arguments(self.site)[self.argument])
+        found, text = self._key(run)
         column = self.view.rowset.kind.sources[self.number if found is None else "id"]
-        return ask_key(self.view, column, (self.identity, found is None), found or text or "", run)
+        key = found or text or ""
+        return run.ask(
+            (self.things.identity, found is None),
+            lambda: reading(self.view, column == bindparam(KEY, key, String()), run),
+            values={KEY: key},
+        )
 
     def only(self, run: Run) -> str | None:
         """The id of the thing, unless it is asked for by its number."""
-        return self.read(run.arguments(self.site)[self.argument])[0]
+        return self._key(run)[0]
 
-    def several(self, keys: Collection[str], run: Run) -> Ask:
-        """By their ids, the objects of those of these things that there are."""
-        return by_ids(self.view, (self.identity,), sorted(keys), run)
+    def _key(self, run: Run) -> tuple[str | None, str | None]:
+        return self.read(run.arguments(self.arguments)[self.name])
 
 
 @dataclass
@@ -162,19 +151,13 @@ class NamedRoot(Root):
     key: str
     """The key of the mutation's root field."""
     name: str
-    views: dict[str, RowView]
-    identity: int
+    things: Things
 
     def answer(self, run: Run) -> Ask:
         """The object of each id; nothing when another root field of the document was carried out."""
-        found: dict[str, Any] = {}
-        if run.mutated is None or run.mutated.key != self.key:
-            return found
-        for prefix, view in self.views.items():
-            wanted = run.mutated.ids(self.name, prefix)
-            if wanted:
-                found.update((yield from by_ids(view, (self.identity, prefix), wanted, run)))
-        return found
+        mutated = run.mutated
+        ids = [] if mutated is None or mutated.key != self.key else mutated.ids(self.name)
+        return self.things.objects(ids, run)
 
 
 @dataclass(frozen=True)
@@ -202,22 +185,9 @@ class Rest:
 
     def varies_only_in(self, root: SingleRoot) -> bool:
         """Whether all that a request says beside its document is the argument of this root field."""
-        variables = _Variables()
-        for node in (self.operation, *self.fragments):
-            visit(node, variables)
-        given = [one.value for one in root.site.node.arguments or () if one.name.value == root.argument]
+        found = [name for node in (self.operation, *self.fragments) for name in variables_in(node)]
         # The only variable stands where it is defined, and there.
-        return variables.found == 2 and isinstance(given[0], VariableNode)
-
-
-class _Variables(Visitor):
-    """Counts the places where variables stand."""
-
-    found = 0
-
-    def enter_variable(self, *_args: Any) -> None:
-        """Count one."""
-        self.found += 1
+        return len(found) == 2 and isinstance(root.arguments.given[root.name], VariableNode)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,27 +121,24 @@ class Engine:
         self, operation: Operation, variables: Mapping[str, Any] | None, context: HasLoaders
     ) -> Planned | None:
         values = self._values(operation, variables)
-        if values is None:
-            return None
-        plan = self.plan(operation, values)
-        if not plan.roots:
+        plan = None if values is None else self.plan(operation, values)
+        if values is None or plan is None or not plan.roots:
             return None
         try:
             data = await self._read(plan, self._run(values, context))
         except ReadingFailed:
             return None
         order = tuple(plan.rest.nodes)
-        data.update(plan.constants)
-        left = [key for key in order if key not in data]
+        left = [key for key in order if key not in data and key not in plan.constants]
         if len(left) == len(order):
             return None
         if left:
-            return Planned(data, order, plan.rest.document(left))
-        return Planned({key: data[key] for key in order} if plan.constants else data, order, None)
+            return Planned(data | plan.constants, order, plan.rest.document(left))
+        return Planned(plan.in_order(data), order, None)
 
     def ready(self, operation: Operation, variables: Mapping[str, Any] | None) -> Ready | None:
         """A query whose plan stands ready and can answer all of it, with nothing unusual about its variables."""
-        values = None if operation.usual is None else operation.usual.coerced(variables)
+        values = self._usual(operation, variables)
         plan = None if values is None else operation.kept(operation.variant(values.coerced))
         if values is None or plan is None or not plan.is_whole or plan.long_runs:
             return None
@@ -172,19 +169,14 @@ class Engine:
 
         With `planned`, only where its plan stands ready.
         """
-        if operation.usual is None:
-            if planned:
-                return None
-            operation.usual = UsualVariables(self._schema, operation.node.variable_definitions or ())
-        values = operation.usual.coerced(variables)
+        values = self._usual(operation, variables)
         if values is None:
             return None
         plan = operation.kept(operation.variant(values.coerced)) if planned else self.plan(operation, values)
-        change = None if plan is None else plan.change
-        if plan is None or change is None:
+        if plan is None or plan.change is None:
             return None
-        command = change.command(values.coerced)
-        return None if command is Undefined else ReadyChange(operation, plan, change, values, command)
+        command = plan.change.command(values.coerced)
+        return None if command is Undefined else ReadyChange(operation, plan, plan.change, values, command)
 
     def foretell(self, ready: ReadyChange, outcome: Mapping[str, Any], context: HasLoaders) -> Foretold | None:
         """The payload of a mutation that is about to be carried out, where all of it is told by one row of one table.
@@ -193,12 +185,12 @@ class Engine:
         """
         plan = ready.plan
         root = next(iter(plan.roots.values()), None)
-        if plan.statements_at_most != 1 or not isinstance(root, NamedRoot) or len(root.views) != 1:
+        if plan.statements_at_most != 1 or not isinstance(root, NamedRoot) or len(root.things.views) != 1:
             return None
         run = self._run(ready.values, context, Mutated(ready.change.key, [outcome]))
         is_limited = run.loaders.accounts is not None
         if is_limited not in plan.told_by:
-            (view,) = root.views.values()
+            (view,) = root.things.views.values()
             plan.told_by[is_limited] = told_by(view, run)
         table, work = plan.told_by[is_limited], plan.run(run)
         asked = None if table is None else next(work, None)
@@ -244,14 +236,17 @@ class Engine:
             return None
 
     def _values(self, operation: Operation, variables: Mapping[str, Any] | None) -> VariableValues | None:
-        definitions = operation.node.variable_definitions or ()
-        if operation.usual is None:
-            operation.usual = UsualVariables(self._schema, definitions)
-        usual = operation.usual.coerced(variables)
+        usual = self._usual(operation, variables)
         if usual is not None:
             return usual
+        definitions = operation.node.variable_definitions or ()
         values = get_variable_values(self._schema, definitions, dict(variables or {}), max_errors=1)
         return values if isinstance(values, VariableValues) else None
+
+    def _usual(self, operation: Operation, variables: Mapping[str, Any] | None) -> VariableValues | None:
+        if operation.usual is None:
+            operation.usual = UsualVariables(self._schema, operation.node.variable_definitions or ())
+        return operation.usual.coerced(variables)
 
     def _run(self, values: VariableValues, context: HasLoaders, mutated: Mutated | None = None) -> Run:
         return Run(self._direct.name, values, context, context.loaders, self._statements, self._converted, mutated)

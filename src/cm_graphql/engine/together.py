@@ -101,7 +101,7 @@ class Crowds:
         assert plan.single is not None
         keys = sorted({one.key for one in together})
         try:
-            work = plan.single.several(keys, together[0].run)
+            work = plan.single.things.objects(keys, together[0].run)
             alone = plan.statements_at_most == 1
             found = await self._direct.run(work, short=True, alone=alone, extent=crowd.extent)
             plan.extent.rows = crowd.extent.rows // len(keys)

@@ -98,7 +98,7 @@ class Pinned:
 class Page:
     """Rows of a list, in its order."""
 
-    rows: tuple[Any, ...]
+    rows: list[Any]
     more: bool
     """Whether there is a row beyond the last one asked for."""
 
@@ -208,14 +208,13 @@ class Loaders:
         async def load(parents: list[str]) -> list[Page]:
             if by is None:
                 # Several fields of one connection ask for the same page: it is read once.
-                return [
-                    _page(list(await self.source.rows(page(self.source.dialect, node_type, where, wanted))), wanted)
-                ] * len(parents)
+                rows = await self.source.rows(page(self.source.dialect, node_type, where, wanted))
+                return [Page(*wanted.kept(list(rows)))] * len(parents)
             statement = pages(self.source.dialect, node_type, by, parents, where, wanted)
             grouped: dict[str, list[Any]] = {key: [] for key in parents}
             for row in await self.source.rows(statement):
                 grouped[row[-1]].append(row)
-            return [_page(grouped[key], wanted) for key in parents]
+            return [Page(*wanted.kept(grouped[key])) for key in parents]
 
         found: Page = await self.loader(("page", identity), load).load(parent or "")
         return found
@@ -239,11 +238,3 @@ class Loaders:
             return [found.get(key, 0) for key in parents]
 
         return int(await self.loader(("total", identity), load).load(parent or ""))
-
-
-def _page(rows: list[Any], wanted: Slice) -> Page:
-    more = len(rows) > wanted.limit
-    kept = rows[: wanted.limit]
-    if wanted.backwards:
-        kept.reverse()
-    return Page(tuple(kept), more)

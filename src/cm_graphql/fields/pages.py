@@ -75,6 +75,19 @@ class Slice:
             **{f"before_{i}": value for i, value in enumerate(self.before or ())},
         }
 
+    def kept(self, rows: list[Any]) -> tuple[list[Any], bool]:
+        """The rows of the page in their order, and whether the one beyond it, which is read too, was found."""
+        kept = rows[: self.limit]
+        return kept[::-1] if self.backwards else kept, len(rows) > self.limit
+
+    def has_next(self, more: bool) -> bool:
+        """Whether more follows, as far as one can tell from having read one row more than asked."""
+        return self.before is not None if self.backwards else more
+
+    def has_previous(self, more: bool) -> bool:
+        """Whether more precedes, likewise."""
+        return more if self.backwards else self.after is not None
+
 
 LIMIT = "page_limit"
 REACH = "page_reach"

@@ -1,7 +1,7 @@
 """Resolvers made from declarations: each asks a loader, none asks the database itself."""
 
 from asyncio import gather
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Generic, Protocol, TypeVar, cast
@@ -25,7 +25,7 @@ from cm_graphql.fields.declare import (
     RowObject,
 )
 from cm_graphql.fields.errors import BadUserInput
-from cm_graphql.fields.filters import Shape, all_of, built, filter_input, orders, shape_and_values, sort_input
+from cm_graphql.fields.filters import Shape, all_of, built, filter_input, named, orders, shape_and_values, sort_input
 from cm_graphql.fields.ids import id_of, kind_of, read_key
 from cm_graphql.fields.loaders import Loaders, Page
 from cm_graphql.fields.pages import Slice, read_cursor, write_cursor
@@ -143,7 +143,7 @@ class Edge(Generic[T]):
     node: T = strawberry.field(description="The row.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     """What is asked of a list in one request."""
 
@@ -151,6 +151,16 @@ class Asked:
     filter: Shape
     values: Sequence[Any]
     """The values in the filter."""
+
+    @cached_property
+    def shape(self) -> tuple[Hashable, ...]:
+        """What decides the text of its statements."""
+        return self.filter, self.wanted.shape
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Any]:
+        """The values in its statements, by the names of their parameters."""
+        return named(self.values) | self.wanted.values
 
 
 @dataclass
@@ -208,8 +218,8 @@ class Connection(Generic[T]):
         """Read the page."""
         page, wanted = await self.listing.page(), self.listing.asked.wanted
         return PageInfo(
-            has_next_page=wanted.before is not None if wanted.backwards else page.more,
-            has_previous_page=page.more if wanted.backwards else wanted.after is not None,
+            has_next_page=wanted.has_next(page.more),
+            has_previous_page=wanted.has_previous(page.more),
             start_cursor=self.listing.cursor(page.rows[0]) if page.rows else None,
             end_cursor=self.listing.cursor(page.rows[-1]) if page.rows else None,
         )
@@ -269,18 +279,16 @@ class ListSpec:
         if not 0 <= limit <= self.many.most:
             name = "last" if last is not None else "first"
             raise BadUserInput(f"{name} is {limit}; between 0 and {self.many.most} is allowed here.")
-        cursors = {name: cursor for name, cursor in (("after", after), ("before", before)) if cursor is not None}
-        return self.moved(Slice(terms, limit, backwards=backwards), cursors)
+        return self.moved(Slice(terms, limit, backwards=backwards), {"after": after, "before": before})
 
     def moved(self, wanted: Slice, cursors: Mapping[str, str | None]) -> Slice:
         """The same slice at other cursors, by the names of their arguments."""
-        node_type, terms = self.node_type, wanted.orders
-        after, before = (
-            (None if (cursor := cursors[name]) is None else read_cursor(node_type, terms, cursor))
-            if name in cursors
-            else place
-            for name, place in (("after", wanted.after), ("before", wanted.before))
-        )
+        terms = wanted.orders
+        places = {
+            name: None if cursor is None else read_cursor(self.node_type, terms, cursor)
+            for name, cursor in cursors.items()
+        }
+        after, before = places.get("after", wanted.after), places.get("before", wanted.before)
         return Slice(terms, wanted.limit, after, before, wanted.backwards)
 
 

@@ -18,13 +18,44 @@ Read = Callable[[Row], Any]
 """Takes a row and gives one field's wire value."""
 
 
+MOST_SHOWN = 2_000
+"""Values of one kind that are remembered as they are shown; they take about 0.3 MB."""
+
+
+class Shown(dict[Any, Any]):
+    """Values of the store as they are shown: few of them, such as zero or today, make up most of any answer."""
+
+    def __init__(self, show: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._show = show
+
+    def __missing__(self, value: Any) -> Any:
+        if len(self) >= MOST_SHOWN:
+            self.clear()
+        shown = self[value] = None if value is None else self._show(value)
+        return shown
+
+
+def _amount(decimals: int) -> Callable[[int], str]:
+    pattern, step = f"%d.%0{decimals}d", 10 ** (4 - decimals)
+
+    def show(amount: int) -> str:
+        if amount < 0:
+            return f"-{show(-amount)}"
+        whole, rest = divmod(amount, 10_000)
+        return pattern % (whole, rest // step) if decimals else str(whole)
+
+    return show
+
+
+AMOUNTS = {code: Shown(_amount(decimals)) for code, decimals in DECIMALS.items()}
+"""Per currency how an amount is written."""
+
+
 def show_amount(amount: int, currency: str) -> str:
     """Write ten-thousandths with exactly the currency's decimals, as in `12.50`."""
-    decimals = DECIMALS[currency]
-    sign, magnitude = ("-", -amount) if amount < 0 else ("", amount)
-    if decimals == 0:
-        return f"{sign}{magnitude // 10_000}"
-    return f"{sign}{magnitude // 10_000}.{magnitude % 10_000:04d}"[: decimals - 4 or None]
+    shown: str = AMOUNTS[currency][amount]
+    return shown
 
 
 def storable(text: str) -> bool:
