@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -271,6 +272,48 @@ async def test_a_connection_that_the_server_closed_is_replaced(databases: Databa
         assert await _next_number(database) == 1
         await database.dispose()
         await executioner.dispose()
+
+
+@asynccontextmanager
+async def a_way_to(url: str, is_open: asyncio.Event) -> AsyncIterator[str]:
+    """The URL of a database at the end of a way on which nothing moves unless it is open."""
+    there = make_url(url)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await is_open.wait()
+            writer.write(data)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection(there.host, there.port)
+        await asyncio.gather(carry(reader, questions), carry(answers, writer))
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    yield there.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    is_open.set()
+    server.close()
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+async def test_a_database_that_answers_no_more_keeps_nobody_from_leaving(
+    databases: Databases, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kind == "postgresql"
+    for place in ("connections", "database"):
+        monkeypatch.setattr(f"cm_graphql.store.{place}.GOODBYE", 0.2)
+    is_open = asyncio.Event()
+    is_open.set()
+    with databases.fresh("postgresql") as url:
+        async with a_way_to(url, is_open) as way:
+            database = Database.open(way)
+            assert database.straight is not None
+            assert await _next_number(database) == 1
+            async with database.straight.one() as connection:
+                await connection.fetch("SELECT 1")
+            is_open.clear()
+            await asyncio.wait_for(database.dispose(), 5)
 
 
 @pytest.mark.parametrize("kind", POSTGRESQL)

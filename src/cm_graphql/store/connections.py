@@ -7,9 +7,12 @@ round trip costs as much as a small reading.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
+
+GOODBYE: Final = 2.0
+"""Seconds for a server to hear that a connection ends: one that froze, or is out of reach, never does."""
 
 
 class Connections:
@@ -65,5 +68,5 @@ class Connections:
 
     async def close(self) -> None:
         """Close the connections."""
-        while self._idle:
-            await self._idle.pop().close()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(connection.close(timeout=GOODBYE) for connection in idle), return_exceptions=True)

@@ -10,7 +10,7 @@ import json
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any, Final, Literal, Self, TypeVar
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from sqlalchemy.pool import NullPool, QueuePool
 
 from cm_graphql.store import inline
-from cm_graphql.store.connections import Connections
+from cm_graphql.store.connections import GOODBYE, Connections
 from cm_graphql.store.errors import Conflict, typed
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.groups import Writers, to_the_end
@@ -169,8 +169,10 @@ class Database:
             await self._queue.close()
         if self.straight is not None:
             await self.straight.close()
-        await self.readers.dispose()
-        await self.writers.dispose()
+        for engine in (self.readers, self.writers):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await engine.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
