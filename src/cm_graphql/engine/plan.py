@@ -314,9 +314,9 @@ class Lists:
         deciding = self.arguments.decided_by(run.variables)
         known = None if deciding is None else self.kept.get(deciding)
         if known is not None:
-            if not self.arguments.cursors:
-                return known
             cursors = {name: run.variables.coerced.get(given) for name, given in self.arguments.cursors.items()}
+            if all(cursor is None for cursor in cursors.values()):
+                return known  # which had none either
             return Asked(self.spec.moved(known.wanted, cursors), known.filter, known.values)
         found = self.spec.asked(**run.arguments(self.arguments))
         if deciding is not None and all(getsizeof(value) <= LONGEST_KEPT for value in deciding):
