@@ -170,6 +170,48 @@ async def test_who_hangs_up_while_others_wait_keeps_nobody_waiting(url: str, tmp
         assert crowds is None or not crowds._crowds, "nothing is kept of them"
 
 
+async def test_who_waits_is_read_for_even_while_others_ask_for_large_things_without_end(
+    url: str, tmp_path: Path
+) -> None:
+    (_, _, account), *_ = await memos_of(url)
+    memos = "creditMemos(first: 100) { nodes { items { nodes { id } } parts { nodes { id } } } }"
+    query = f"query ($key: ID!) {{ account(key: $key) {{ {' '.join(f'a{i}: {memos}' for i in range(8))} }} }}"
+    answers = [0] * 8
+    async with served(url, tmp_path) as server:
+        await ask(server.direct, query, f"{account[:-32]}{0:032}", ANYBODY)  # nothing is found, and that is small
+
+        async def ask_without_end(client: int) -> None:
+            while min(answers) < 1 and max(answers) < 20:
+                await ask(server.over_socket, query, account, ANYBODY)
+                answers[client] += 1
+
+        await asyncio.gather(*map(ask_without_end, range(len(answers))))
+
+    assert max(answers) < 20, answers
+
+
+async def test_nothing_is_read_any_more_for_those_whose_deadline_has_come(url: str, tmp_path: Path) -> None:
+    (memo, _, _), *_ = await memos_of(url)
+    database = Database.open(url)
+    patience = {"request_timeout": 0.5, "lock_timeout": 60, "statement_timeout": 60}
+    async with served(url, tmp_path, **patience) as server:
+        await one_by_one(server, WHOLE, [(memo, ANYBODY)])
+        direct = server.shortcut._engine._direct
+        if direct.name == "sqlite":
+            pytest.skip("SQLite is read by each alone")
+        async with database.write() as connection:
+            await connection.execute(text("LOCK TABLE credit_memos IN ACCESS EXCLUSIVE MODE"))
+            first = asyncio.create_task(at_once(server, WHOLE, [(memo, ANYBODY)] * 2))
+            await asyncio.sleep(0.25)
+            answers = await at_once(server, WHOLE, [(memo, ANYBODY)] * 6) + await first
+
+            assert {status for status, _ in answers} == {503}
+            async with asyncio.timeout(5):
+                while direct.usage()[0]:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+    await database.dispose()
+
+
 async def test_where_a_reading_of_several_fails_each_is_answered_all_the_same(url: str, tmp_path: Path) -> None:
     asked = [(memo, ANYBODY) for memo, _, _ in await memos_of(url)]
     async with served(url, tmp_path) as server:

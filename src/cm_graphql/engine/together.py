@@ -8,7 +8,8 @@ read for with all who came meanwhile. Whoever comes alone waits for nobody.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from graphql import GraphQLError
 
@@ -29,7 +30,8 @@ COMPANY: Final = 4
 """A thing of more rows than leave room for so many of them is read alone."""
 
 
-class _Waiting(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
     key: str
     run: Run
     found: asyncio.Future[dict[str, Any] | None]
@@ -56,7 +58,7 @@ class Crowds:
     def __init__(self, direct: Direct) -> None:
         self._direct = direct
         self._crowds: dict[Hashable, _Crowd] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._readings: dict[asyncio.Task[None], list[_Waiting]] = {}
 
     async def read(self, plan: Plan, run: Run, who: Hashable, alone: Callable[[], Awaitable[Object]]) -> Object:
         """The data of a plan: what `alone` would read, but perhaps in one go with others.
@@ -78,21 +80,38 @@ class Crowds:
                 self._is_over(place, crowd)
         waiting = _Waiting(key, run, asyncio.get_running_loop().create_future())
         crowd.waiting.append(waiting)
-        found = await waiting.found
-        if found is None:  # each finds out for itself why
+        try:
+            found = await waiting.found
+        except asyncio.CancelledError:
+            self._has_left(waiting)
+            raise
+        if found is None:
             return await alone()
         return {name: found.get(key) for name in plan.roots}
 
+    def _has_left(self, waiting: _Waiting) -> None:
+        """Break off the reading of somebody whose deadline has come, unless it is for others too: it has none itself,
+        and a connection that has died unnoticed never answers.
+        """
+        for task, together in self._readings.items():
+            if waiting in together and all(one.found.done() for one in together):
+                task.cancel()
+
     def _is_over(self, place: Hashable, crowd: _Crowd) -> None:
         crowd.under_way -= 1
+        if crowd.most < COMPANY:  # those who come now wait for nobody, and would go before these for ever
+            for one in crowd.waiting:
+                if not one.found.done():
+                    one.found.set_result(None)
+            crowd.waiting.clear()
         while crowd.waiting and crowd.under_way < UNDER_WAY:
-            next_ones = [crowd.waiting.popleft() for _ in range(min(max(crowd.most, 1), len(crowd.waiting)))]
+            next_ones = [crowd.waiting.popleft() for _ in range(min(crowd.most, len(crowd.waiting)))]
             together = [one for one in next_ones if not one.found.done()]  # nobody waits for the others any more
             if together:
                 crowd.under_way += 1
                 task = asyncio.create_task(self._read(place, crowd, together))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._readings[task] = together
+                task.add_done_callback(self._readings.pop)
         if not crowd.under_way:
             self._crowds.pop(place, None)
 
