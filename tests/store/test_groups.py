@@ -266,6 +266,19 @@ async def test_who_gives_up_as_its_turn_comes_is_told_that_it_was_stopped(path: 
     await database.dispose()
 
 
+async def test_nobody_waits_for_a_commit_that_was_stopped_before_it_began(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    assert database._queue is not None
+    writing = asyncio.create_task(add(database, "con_first"))
+    while (commit := database._queue._committing) is None:  # noqa: ASYNC110  not a moment later
+        await asyncio.sleep(0)
+    for task in (writing, commit):  # as the end of a loop does
+        task.cancel()
+
+    assert await asyncio.wait([writing], timeout=3) == ({writing}, set())
+    await database.dispose()
+
+
 # --- a power cut ------------------------------------------------------------------------------------------------------
 
 

@@ -86,6 +86,11 @@ class Group:
         else:
             self.driver.say("ROLLBACK")
 
+    def give_up(self) -> None:
+        """Let the members go if nobody has told them of an end: the loop ended before the commit began."""
+        if not self._committed.done():
+            self._committed.cancel()
+
     def end(self, error: BaseException | None) -> None:
         """Tell the members what became of them."""
         if error is None:
@@ -182,6 +187,7 @@ class Writers:
         group = self._group
         if group is not None and (group.full or not self._waiting):
             self._committing = asyncio.create_task(self._commit_and_pass_on(group))
+            self._committing.add_done_callback(lambda _task: group.give_up())
         elif self._waiting:
             turn = self._waiting.popleft()
             if turn.done():
