@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.store.database import Database
+from cm_graphql.store.direct import ReadingFailed, Work, open_direct
 from cm_graphql.store.errors import Conflict, Contention, LockTimeout, StatementTimeout
 from cm_graphql.store.session import CURRENCY, Session
 from cm_graphql.store.tables import contacts, sequences
@@ -272,6 +273,31 @@ async def test_a_connection_that_the_server_closed_is_replaced(databases: Databa
         assert await _next_number(database) == 1
         await database.dispose()
         await executioner.dispose()
+
+
+@pytest.mark.parametrize("kind", POSTGRESQL)
+async def test_a_reading_that_loses_its_connection_says_so_whenever_that_is(databases: Databases, kind: str) -> None:
+    assert kind == "postgresql"
+
+    def work() -> Work:
+        return (yield "SELECT pg_sleep(0.005)", ())
+
+    with databases.fresh("postgresql") as url:
+        database = Database.open(url)
+        direct = open_direct(database)
+        others = "application_name = 'cm-graphql-plans' AND datname = current_database()"
+        told: list[object] = []
+        for _ in range(20):
+            await asyncio.gather(*(direct.run(work(), short=True) for _ in range(10)), return_exceptions=True)
+            async with database.read() as connection:
+                await connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+            for _ in range(5):
+                reading = [direct.run(work(), short=True, alone=True) for _ in range(3)]
+                told += await asyncio.gather(*reading, return_exceptions=True)
+
+        assert {type(one) for one in told} <= {list, ReadingFailed}
+        await direct.close()
+        await database.dispose()
 
 
 @asynccontextmanager

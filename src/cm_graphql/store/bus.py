@@ -19,6 +19,7 @@ import asyncpg
 import structlog
 
 from cm_graphql.store import tables as t
+from cm_graphql.store.connections import FAILURES
 from cm_graphql.store.database import Database
 
 CHANNEL: Final = "cm_graphql"
@@ -157,7 +158,7 @@ class Bus:
         while True:
             try:
                 await self._relay_until_lost()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except FAILURES as error:
                 log.warning("bus_lost", reason=str(error).partition("\n")[0] or type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
 

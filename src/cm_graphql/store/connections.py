@@ -11,6 +11,10 @@ from typing import Any, Final
 
 import asyncpg
 
+FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What the driver raises; an internal error of its own where it has been told of the end of a connection, but sees it
+a moment later."""
+
 GOODBYE: Final = 2.0
 """Seconds for a server to hear that a connection ends: one that froze, or is out of reach, never does."""
 

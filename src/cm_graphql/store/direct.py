@@ -12,12 +12,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as postgresql_dialect
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Dialect
 
-from cm_graphql.store.connections import Connections
+from cm_graphql.store.connections import FAILURES, Connections
 from cm_graphql.store.database import Database
 from cm_graphql.store.errors import StoreError
 from cm_graphql.store.fold import fold_text
@@ -212,7 +211,7 @@ class PostgresqlDirect:
                     return await self._carry_out(connection, work, short, extent)
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     return await self._carry_out(connection, work, short, extent)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except FAILURES as error:
             raise ReadingFailed(str(error)) from error
 
     def usage(self) -> tuple[int, int]:

@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from cm_graphql.store.connections import Connections
+from cm_graphql.store.connections import FAILURES, Connections
 from cm_graphql.store.groups import to_the_end
 from cm_graphql.store.statements import for_each
 from cm_graphql.store.writing import Overtaken, Parted, Writing, one, several, turned
@@ -33,10 +32,6 @@ MOST_TOGETHER: Final = 16
 _ABOUT_THE_SERVER: Final = {"08", "57", "58", "XX"}
 """Classes of SQLSTATE that tell of a lost connection or of a server in trouble; all others say what was not done."""
 _CANCELED: Final = "57014"
-
-_FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What the driver raises; an internal error of its own where it has been told of the end of a connection, but sees it
-a moment later."""
 
 
 class Passenger:
@@ -184,7 +179,7 @@ class Trip:
                 going = [passenger for passenger in self.passengers if passenger.writing is not None]
                 if going:
                     await self._write(connection, going)
-        except _FAILURES as error:  # it could not even be read
+        except FAILURES as error:  # it could not even be read
             self._end(Overtaken(str(error)))
         except BaseException as error:
             self._end(error)
@@ -231,7 +226,7 @@ class Trip:
         going[0].note(sql)
         try:
             rows = await connection.fetch(sql, *parameters)
-        except _FAILURES as error:
+        except FAILURES as error:
             state = getattr(error, "sqlstate", None) or "08"
             if state[:2] in _ABOUT_THE_SERVER and state != _CANCELED:
                 # Whether it was done, nobody knows, as where the connection is lost in the middle of a commit.
