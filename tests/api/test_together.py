@@ -14,6 +14,7 @@ from sqlalchemy import text
 from cm_graphql import seeding
 from cm_graphql.api.schema import schema
 from cm_graphql.store.database import Database
+from cm_graphql.store.direct import Work
 from in_process import a_key
 from inventing import Inventor
 from over_socket import Server, served
@@ -222,6 +223,34 @@ async def test_where_a_reading_of_several_fails_each_is_answered_all_the_same(ur
 
         assert await at_once(server, WHOLE, asked) == alone
         await killing
+
+
+async def test_where_a_reading_of_several_waits_in_vain_nobody_waits_like_that_again(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [(memo, ANYBODY) for memo, _, _ in await memos_of(url)][:12]
+    database = Database.open(url)
+    async with served(url, tmp_path, lock_timeout=0.5) as server:
+        alone = await one_by_one(server, WHOLE, asked)
+        direct = server.shortcut._engine._direct
+        if direct.name == "sqlite":
+            pytest.skip("SQLite is read by each alone")
+        short, run = [], direct.run
+
+        async def noting(work: Work, **options: Any) -> Any:
+            short.append(options["short"])
+            return await run(work, **options)
+
+        monkeypatch.setattr(direct, "run", noting)
+        async with database.write() as connection:
+            await connection.execute(text("LOCK TABLE credit_memos IN ACCESS EXCLUSIVE MODE"))
+            asking = asyncio.create_task(at_once(server, WHOLE, asked))
+            while short.count(False) < 3:  # noqa: ASYNC110 - until one who waited is on the long way too
+                await asyncio.sleep(0.01)
+
+        assert await asking == alone
+        assert short.count(True) <= 4, "two alone, and all others together"
+    await database.dispose()
 
 
 async def end_connections(url: str) -> None:

@@ -15,7 +15,7 @@ from graphql import GraphQLError
 
 from cm_graphql.engine.plan import Object, Run
 from cm_graphql.engine.roots import Plan
-from cm_graphql.store.direct import Direct, Extent
+from cm_graphql.store.direct import Direct, Extent, ReadingFailed, TooLong
 
 UNDER_WAY: Final = 2
 """Readings at a time that others wait for: the database works for one while the answers of another are made."""
@@ -116,7 +116,7 @@ class Crowds:
             self._crowds.pop(place, None)
 
     async def _read(self, place: Hashable, crowd: _Crowd, together: list[_Waiting]) -> None:
-        plan, found = crowd.plan, None
+        plan, found, lost = crowd.plan, None, None
         assert plan.single is not None
         keys = sorted({one.key for one in together})
         try:
@@ -124,12 +124,16 @@ class Crowds:
             alone = plan.statements_at_most == 1
             found = await self._direct.run(work, short=True, alone=alone, extent=crowd.extent)
             plan.extent.rows = crowd.extent.rows // len(keys)
-        except Exception:
-            found = None  # whatever it was, each is told of its own
+        except Exception as error:  # whatever it was, each is told of its own
+            if isinstance(error, ReadingFailed) and not isinstance(error, TooLong):
+                lost = str(error)
         finally:
             for one in together:
                 if not one.found.done():
-                    one.found.set_result(found)
+                    if lost is None:
+                        one.found.set_result(found)
+                    else:  # as who reads alone would hear; to try that first could take as long again
+                        one.found.set_exception(ReadingFailed(lost))
             self._is_over(place, crowd)
 
 
