@@ -61,8 +61,8 @@ async def served(database_url: str, folder: Path, **more: Any) -> AsyncIterator[
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         direct = httpx.ASGITransport(behind_proxies, client=("127.0.0.1", 5))
         async with (
-            httpx.AsyncClient(base_url=url, trust_env=False) as client,
-            httpx.AsyncClient(transport=direct, base_url=url) as beside,
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+            httpx.AsyncClient(transport=direct, base_url=url, timeout=30) as beside,
         ):
             yield Server(client, beside, server)
         server.should_exit = True
