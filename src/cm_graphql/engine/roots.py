@@ -95,7 +95,9 @@ class IdRoot(SingleRoot):
 
     def only(self, run: Run) -> str | None:
         """The id of the only thing that is asked for, if it is of a kind that there is."""
-        (key,) = self.keys(run) if self.most is None else ("",)
+        if self.most is not None:
+            return None
+        (key,) = self.keys(run)
         return key if key.partition("_")[0] in PREFIXES else None
 
     def keys(self, run: Run) -> list[str]:
