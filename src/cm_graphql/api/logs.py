@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 import orjson
@@ -49,14 +50,15 @@ def configure(level: str, log_format: LogFormat) -> None:
     for chatty in ("uvicorn.error", "alembic", "aiosqlite", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     # Our own entries do not take the long way through logging.
+    lines = JsonLines()
     structlog.configure(
-        processors=[*shared, *renderers],
+        processors=[structlog.contextvars.merge_contextvars, lines.render] if as_json else [*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
-        logger_factory=_Lines,
+        logger_factory=partial(_JsonLogger, lines) if as_json else _Lines,
         cache_logger_on_first_use=True,
     )
     global _note
-    _note = RequestLines().note if as_json and root.level <= logging.INFO else _note_as_any
+    _note = lines.note if as_json and root.level <= logging.INFO else _note_as_any
 
 
 def note_request(request_id: str, method: str, path: str, status: int, viewer: str | None, milliseconds: float) -> None:
@@ -79,8 +81,8 @@ def _note_as_any(request_id: str, method: str, path: str, status: int, viewer: s
 _note: Callable[[str, str, str, int, str | None, float], None] = _note_as_any
 
 
-class RequestLines:
-    """Writes the lines of requests as the other lines of JSON are written, without the steps in between.
+class JsonLines:
+    """Writes entries as lines of JSON, in few steps, since there are two of them for each change.
 
     Those of one turn of the event loop are handed to the system together.
     """
@@ -94,9 +96,7 @@ class RequestLines:
         self, request_id: str, method: str, path: str, status: int, viewer: str | None, milliseconds: float
     ) -> None:
         """Write the line of a request soon."""
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
-        line: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "request_id": request_id,
             "method": method,
             "path": path,
@@ -104,11 +104,18 @@ class RequestLines:
             "viewer": viewer,
             "milliseconds": milliseconds,
             "event": "request",
-            "level": "info",
-            "logger": REQUESTS,
-            "timestamp": self._now(),
         }
-        self._waiting.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        self.write(self._line(entry, "info", REQUESTS))
+
+    def render(self, logger: WrappedLogger, method: str, entry: EventDict) -> bytes:
+        """Make the line of an entry: what structlog's own processors make of it, one after the other."""
+        if "exc_info" in entry:
+            entry = structlog.processors.format_exc_info(logger, method, entry)
+        return self._line(entry, method, logger.name)
+
+    def _line(self, entry: EventDict, level: str, logger: str) -> bytes:
+        entry["level"], entry["logger"], entry["timestamp"] = level, logger, self._now()
+        return orjson.dumps(entry, default=repr, option=orjson.OPT_APPEND_NEWLINE)
 
     def _now(self) -> str:
         second, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
@@ -117,11 +124,38 @@ class RequestLines:
             self._shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._shown}.{microseconds:06d}Z"
 
+    def write(self, line: bytes, *, soon: bool = True) -> None:
+        """Write a line: soon, or at once where it may be the last one."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread, which leaves alone what waits in the loop
+            _to_stderr(line)
+            return
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        self._waiting.append(line)
+        if not soon:
+            self._flush()
+
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        sys.stderr.flush()
-        sys.stderr.buffer.write(b"".join(waiting))
-        sys.stderr.buffer.flush()
+        if waiting:
+            _to_stderr(b"".join(waiting))
+
+
+def _to_stderr(lines: bytes) -> None:
+    sys.stderr.flush()
+    sys.stderr.buffer.write(lines)
+    sys.stderr.buffer.flush()
+
+
+class _JsonLogger:
+    """What structlog hands lines to; none that tells what went wrong waits for the end of a turn."""
+
+    def __init__(self, lines: JsonLines, name: str = "") -> None:
+        self.name = name
+        self.debug = self.info = lines.write
+        self.warning = self.error = self.critical = partial(lines.write, soon=False)
 
 
 class _Lines:
