@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cm_graphql.store import bulk
 from cm_graphql.store.database import Database, announce
 from cm_graphql.store.errors import LockTimeout
-from cm_graphql.store.groups import to_the_end
+from cm_graphql.store.groups import Group, to_the_end
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Query, given
 from cm_graphql.store.tables import accounts, contacts
@@ -89,6 +90,69 @@ async def test_nobody_is_answered_before_the_file_has_it(path: Path) -> None:
     await asyncio.gather(*(add_and_look(f"con_{i}") for i in range(20)))
 
     assert found == [1] * 20
+    await database.dispose()
+
+
+def work_for(seconds: float) -> None:
+    """Keep the event loop busy."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+async def test_half_go_at_a_time_while_the_disk_is_quick_and_all_when_it_is_slow(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    pause = 0.0
+    commit = Group.commit
+
+    async def slowly(group: Group) -> None:
+        sizes.append(group.members)
+        await asyncio.sleep(pause)
+        await commit(group)
+
+    async def write_often(database: Database, writer: int) -> None:
+        for number in range(12):
+            async with database.write() as connection:
+                await insert(connection, contacts, id=f"con_{pause}_{writer}_{number}")
+                work_for(0.001)  # its turn's own
+            work_for(0.0005)  # an answer, and the next request
+
+    monkeypatch.setattr(Group, "commit", slowly)
+    database = Database.open(f"sqlite:///{path}")
+    await asyncio.gather(*(write_often(database, writer) for writer in range(12)))
+    quick = median(sizes)
+    sizes.clear()
+    pause = 0.1
+    await asyncio.gather(*(write_often(database, writer) for writer in range(12)))
+
+    assert quick <= 7
+    assert median(sizes) > quick
+    await database.dispose()
+
+
+async def test_who_is_committed_is_told_soon_however_long_the_next_one_takes(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    assert database._queue is not None
+    began: list[float] = []
+
+    async def slow() -> None:
+        async with database.write() as connection:
+            began.append(time.monotonic())
+            await insert(connection, contacts, id="con_slow")
+            await asyncio.sleep(0.5)
+
+    quick = asyncio.create_task(add(database, "con_quick"))
+    while database._queue._committing is None:  # noqa: ASYNC110  not a moment later
+        await asyncio.sleep(0)
+    waiting = asyncio.create_task(slow())
+    await quick
+    told = time.monotonic()
+    await waiting
+
+    assert told - began[0] < 0.25
+    assert await kept(database) == {"con_quick", "con_slow"}
     await database.dispose()
 
 

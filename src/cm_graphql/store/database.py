@@ -117,11 +117,11 @@ class Database:
                 parsed, lock_timeout, "BEGIN", readers, pool_size=pool_size, max_overflow=0, **pool
             )
             # What a large transaction changes stays in memory until the commit, instead of going to the file twice;
-            # of what it only reads, the system keeps more than enough. An application writes some thirty pages to the
-            # log; to copy them to the file every 32 MB instead of 4 does so once for what changes again and again.
+            # of what it only reads, the system keeps more than enough. A commit copies the log to the file only where
+            # it has grown to 64 MB: a thread does that before (see `checkpoints`).
             # What a savepoint may have to undo is kept in memory too; else every group of actions makes a file for it.
             memory = ("cache_size = -2000", "cache_spill = -32768", "temp_store = MEMORY")
-            writers = (*checks, *memory, "wal_autocheckpoint = 8000")
+            writers = (*checks, *memory, "wal_autocheckpoint = 16000")
             # The queue keeps the one that writes; another is for whoever loads a file that nobody else uses.
             writing = _sqlite_engine(
                 parsed,

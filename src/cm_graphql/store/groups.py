@@ -3,6 +3,10 @@
 A commit waits for the disk, thousands of times longer than the statements of an action. So an action that finds others
 waiting leaves the commit to them: each runs in a savepoint of its own, and all are answered once the transaction that
 holds them is safe. Whoever is refused, or only tries, undoes no more than its own savepoint.
+
+While a commit waits, nobody can write. So that there is something else to do, half of those who are there go at a time,
+and are told of their commit when that of the other half has begun: then their answers are made and their next requests
+are read while the disk is busy with the others.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from cm_graphql.store.checkpoints import Checkpoints
 from cm_graphql.store.errors import Conflict, LockTimeout, wrapped
 from cm_graphql.store.inline import DRIVER, Inline
 
@@ -23,6 +28,10 @@ MOST_TOGETHER: Final = 64
 """Actions that share a commit at most."""
 LONGEST: Final = 0.05
 """Seconds after which a group takes nobody else in, so that the first of it are not kept waiting."""
+LATEST: Final = 0.02
+"""Seconds after its commit when a group is told of it, wherever the next one is."""
+AROUND: Final = 0.4
+"""What there is to do for an action outside its turn, to read the request and to answer it, as a share of its turn."""
 
 log = structlog.get_logger("cm_graphql.store")
 
@@ -53,17 +62,26 @@ async def to_the_end(commit: Coroutine[Any, Any, None] | asyncio.Future[None]) -
 class Group:
     """A transaction that several actions share, until its commit."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, most: int) -> None:
+        """It has room for so many members at `most`."""
         self.connection = connection
         self.driver: Inline = connection.info[DRIVER]
         self.members = 0
+        self.most = most
         self._since = monotonic()
+        self._outcome: BaseException | None = None
+        self._ended = False
         self._committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def worked(self) -> float:
+        """Seconds since it began."""
+        return monotonic() - self._since
 
     @property
     def full(self) -> bool:
         """Whether it is time to commit, whoever waits."""
-        return self.members >= MOST_TOGETHER or monotonic() - self._since > LONGEST
+        return self.members >= min(self.most, MOST_TOGETHER) or self.worked > LONGEST
 
     async def committed(self) -> asyncio.CancelledError | None:
         """Wait until all of it is safe, as `to_the_end` does."""
@@ -87,19 +105,26 @@ class Group:
             self.driver.say("ROLLBACK")
 
     def give_up(self) -> None:
-        """Let the members go if nobody has told them of an end: the loop ended before the commit began."""
-        if not self._committed.done():
+        """Let the members go if it has come to no end: the loop ended before the commit began."""
+        if not self._ended:
             self._committed.cancel()
 
     def end(self, error: BaseException | None) -> None:
-        """Tell the members what became of them."""
-        if error is None:
-            self._committed.set_result(None)
-            return
+        """Know what became of the members."""
+        self._ended = True
         # Any of them may be to blame, so each is to be repeated alone.
-        shared = Conflict("others that were to be committed together with it failed") if self.members > 1 else error
-        self._committed.set_exception(shared)
-        self._committed.exception()  # there may be nobody left to hear it
+        shared = error is not None and self.members > 1
+        self._outcome = Conflict("others that were to be committed together with it failed") if shared else error
+
+    def tell(self) -> None:
+        """Tell the members what became of them."""
+        if self._committed.done() or not self._ended:
+            return
+        if self._outcome is None:
+            self._committed.set_result(None)
+        else:
+            self._committed.set_exception(self._outcome)
+            self._committed.exception()  # there may be nobody left to hear it
 
 
 class Writers:
@@ -108,6 +133,7 @@ class Writers:
     def __init__(self, engine: AsyncEngine, patience: float) -> None:
         """`patience` is how many seconds one waits for one's turn."""
         self._engine = engine
+        self._checkpoints = Checkpoints(str(engine.url.database))
         self._patience = patience
         self._taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -116,6 +142,12 @@ class Writers:
         give it back costs as much as an action."""
         self._group: Group | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._before: Group | None = None
+        """The group before, whose members may not yet have been told what became of them."""
+        self._commit_took = 0.0
+        """Seconds that the last commit waited for the disk."""
+        self._turn_took = 0.0
+        """Seconds that a turn took, going by the last group."""
 
     @asynccontextmanager
     async def together(self, then: Callable[[], None]) -> AsyncIterator[Group]:
@@ -149,6 +181,7 @@ class Writers:
             if self._group is not None:
                 # Whoever gives up meanwhile does not stop it.
                 await asyncio.wait([asyncio.create_task(self._commit(self._group))])
+            self._tell()
             yield await self._connected()
         finally:
             self._pass_on()
@@ -162,6 +195,8 @@ class Writers:
         """Wait for the commit that is under way, and close the connection."""
         if self._committing is not None:
             await asyncio.wait([self._committing])
+        self._tell()
+        await self._checkpoints.close()
         await self._disconnect()
 
     async def _turn(self) -> None:
@@ -201,15 +236,33 @@ class Writers:
         try:
             await self._commit(group)
         finally:
+            if self._waiting and self._halve():
+                asyncio.get_running_loop().call_later(LATEST, self._tell, group)
+            else:
+                self._tell()
             self._pass_on()
 
     async def _begun(self) -> Group:
-        group = Group(await self._connected())
+        group = Group(await self._connected(), -(-self._there // 2) if self._halve() else MOST_TOGETHER)
         try:
             await group.driver.begin()
         except sqlite3.Error as error:
             raise wrapped(error, group.connection.dialect) from error
         return group
+
+    @property
+    def _there(self) -> int:
+        """How many wait for their turn, or have had it and may come again; the one that has it now included."""
+        return 1 + len(self._waiting) + (self._before.members if self._before is not None else 0)
+
+    def _halve(self) -> bool:
+        """Whether half of those who are there should go at a time, or would only wait for the disk more often."""
+        return self._commit_took < AROUND * self._turn_took * self._there
+
+    def _tell(self, which: Group | None = None) -> None:
+        """Tell the group before, if it is this one, what became of it."""
+        if self._before is not None and which in (None, self._before):
+            self._before.tell()
 
     async def _connected(self) -> AsyncConnection:
         if self._connection is not None and (self._connection.closed or self._connection.invalidated):
@@ -227,7 +280,11 @@ class Writers:
     async def _commit(self, group: Group) -> None:
         """Make everything of a group safe, or nothing; tells its members, and does not fail itself."""
         self._group = None
+        self._turn_took = group.worked / max(group.members, 1)
         error: BaseException | None = None
+        # Once the disk is busy with these, there is time for those before.
+        asyncio.get_running_loop().call_soon(self._tell)
+        begun = monotonic()
         try:
             await to_the_end(group.commit() if group.members else group.roll_back())
         except BaseException as problem:
@@ -237,7 +294,21 @@ class Writers:
                 log.warning("group_not_committed", members=group.members, reason=reason)
             with suppress(Exception):
                 await self._disconnect()
+        self._commit_took = monotonic() - begun
         group.end(error)
+        self._tell()
+        self._before = group
+        if error is None:
+            await self._copy_log(group)
+
+    async def _copy_log(self, group: Group) -> None:
+        """Copy what is left of the log, or have it copied once it is long."""
+        if self._checkpoints.take_rest():
+            self._tell()
+            with suppress(sqlite3.Error):
+                await group.driver.copy_log()
+        else:
+            self._checkpoints.written(group.driver.rows_written)
 
     async def _undo(self, group: Group) -> None:
         """Undo one's own; where even that fails, SQLite has undone everything, and the group is at its end."""
@@ -249,3 +320,4 @@ class Writers:
             await self._disconnect()
             group.members += 1  # the one that failed is told by its own error
             group.end(problem)
+            group.tell()

@@ -122,6 +122,15 @@ class Inline(Opened):
                 self._connection.rollback()
             raise
 
+    @property
+    def rows_written(self) -> int:
+        """How many rows this connection has written in all."""
+        return self._conn.total_changes
+
+    async def copy_log(self) -> None:
+        """Copy the log to the file, as far as nobody else does or reads it."""
+        await self._in_thread(self._conn.execute, "PRAGMA wal_checkpoint(PASSIVE)")
+
     async def commit(self) -> None:
         """Commit; others go on while the disk is waited for."""
         try:
