@@ -58,6 +58,18 @@ def bill(text: str, **variables: Any) -> Bill:
             {"i": {"memos": [{}] * 50}},
             1 + 50 * 2,
         ),
+        (
+            "mutation($k: ID!, $l: [InvoiceApplicationInput!]) "
+            "{ applyCreditMemo(input: { key: $k, invoices: $l }) { userErrors { code } } }",
+            {"k": "cm_1", "l": [{}] * 50},
+            1 + 50,
+        ),
+        (
+            "mutation($k: ID!) { applyCreditMemo(input: { key: $k, invoices: "
+            '[{ invoiceKey: "inv_1", amount: 1 }] }) { userErrors { code } } }',
+            {"k": ["no", "list"]},
+            1 + 1,
+        ),
     ],
 )
 def test_a_thing_costs_one_and_a_page_as_many_times_as_it_is_long(

@@ -19,11 +19,14 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListTypeNode,
     ListValueNode,
+    NonNullTypeNode,
     NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    TypeNode,
     ValueNode,
     VariableNode,
     get_named_type,
@@ -62,11 +65,13 @@ class Size:
     """The page size as it stands in the document, or the keys that are asked for."""
     otherwise: int = 1
     most: int = CEILING
+    lists: tuple[ValueNode, ...] = ()
+    """The lists in it, where it is an input written out: the longest of them counts."""
 
     @property
     def varies(self) -> bool:
         """Whether variables may change it."""
-        return any(isinstance(node, VariableNode) for node in (self.argument, *_lists(self.argument)))
+        return any(isinstance(node, VariableNode) for node in (self.argument, *self.lists))
 
     def in_request(self, variables: Mapping[str, Any]) -> int:
         """The size, given the variables; what is no size at all is left to the executor to refuse."""
@@ -78,16 +83,9 @@ class Size:
         elif isinstance(value, ListValueNode):
             size = len(value.values)
         else:
-            sizes = [_length(node, variables) for node in _lists(value)]
+            sizes = [_length(node, variables) for node in self.lists]
             size = max((one for one in sizes if one is not None), default=None)
         return max(0, min(self.otherwise if size is None else size, self.most))
-
-
-def _lists(value: ValueNode | None) -> list[ValueNode]:
-    """What may be lists in an input."""
-    if not isinstance(value, ObjectValueNode):
-        return []
-    return [field.value for field in value.fields if isinstance(field.value, ListValueNode | VariableNode)]
 
 
 def _length(value: ValueNode, variables: Mapping[str, Any]) -> int | None:
@@ -229,6 +227,7 @@ class _Walk:
             if isinstance(definition, FragmentDefinitionNode)
         }
         self._known: dict[str, tuple[Cost, Cost]] = {}
+        self._list_variables = _list_variables(document)
 
     def selections(self, selected: SelectionSetNode, parent: Any, above: ValueNode | None = None) -> tuple[Cost, Cost]:
         """What a selection set costs once, and what it costs per row where it is that of a page.
@@ -287,12 +286,32 @@ class _Walk:
         elif is_list_type(get_nullable_type(graphql_field.type)):
             once.fixed += 1
             otherwise = MOST_RESULTS if parent.name.endswith("Payload") else PLAIN_LIST
-            here.times.append(
-                (Size(_argument(node, "ids", "keys", "representations") or above, otherwise), label, once)
-            )
+            argument = _argument(node, "ids", "keys", "representations") or above
+            here.times.append((Size(argument, otherwise, lists=self._lists_in(argument)), label, once))
         else:
             once.fixed += 1
             _add(here, once)
+
+    def _lists_in(self, value: ValueNode | None) -> tuple[ValueNode, ...]:
+        """What are lists in an input that is written out."""
+        values = [field.value for field in value.fields] if isinstance(value, ObjectValueNode) else []
+        return tuple(
+            one
+            for one in values
+            if isinstance(one, ListValueNode)
+            or (isinstance(one, VariableNode) and one.name.value in self._list_variables)
+        )
+
+
+def _list_variables(document: DocumentNode) -> set[str]:
+    """The names of variables that are lists, in whichever operation."""
+    operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
+    variables = [variable for operation in operations for variable in operation.variable_definitions or ()]
+    return {variable.variable.name.value for variable in variables if _is_list(variable.type)}
+
+
+def _is_list(type_: TypeNode) -> bool:
+    return isinstance(type_.type if isinstance(type_, NonNullTypeNode) else type_, ListTypeNode)
 
 
 def _add(total: Cost, part: Cost, directives: Any = None) -> None:
