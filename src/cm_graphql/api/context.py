@@ -11,7 +11,8 @@ from graphql import OperationType
 from cm_graphql.api.links import Links
 from cm_graphql.domain.errors import Fault, Refusal
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.runner import Engine, Foretold, Planned, ReadyChange, RootField
+from cm_graphql.engine.runner import Engine, Planned, ReadyChange, RootField
+from cm_graphql.engine.telling import Foretold
 from cm_graphql.fields.errors import BadUserInput, RequestError
 from cm_graphql.fields.loaders import Committed, Loaders, Pinned
 from cm_graphql.operations.document_ports import DocumentPorts
@@ -185,7 +186,8 @@ class Context:
             return None if foretold is None else foretold.told
 
         self._carried_out = answer = await self._do(what, command, tell)
-        await self._acted([answer], foretold)
+        # What an attempt was told that was undone is nothing to a repeat of another request.
+        await self._acted([answer], None if answer.replayed else foretold)
         return change.shape(self._shown, answer.outcome or {}, answer.faults, ())
 
     @property
@@ -209,7 +211,7 @@ class Context:
         engine, field = self.api.engine, self._root_field
         # Plans read on connections of their own, which do not see what a dry run will undo.
         if engine is not None and field is not None and outcomes and self._rehearsal is None:
-            shown = None if foretold is None else engine.told(foretold)
+            shown = None if foretold is None else engine.told(foretold, self)
             self._shown = await engine.payload(field, outcomes, self) if shown is None else shown
 
     def shown(self, place: str, key: str) -> Any:

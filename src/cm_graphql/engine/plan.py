@@ -13,8 +13,7 @@ from sys import getsizeof
 from typing import Any, Final, TypeAlias
 
 from graphql.execution.values import VariableValues
-from sqlalchemy import ColumnElement, Select, Table, and_, select, true
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy import ColumnElement, Select, and_, select
 
 from cm_graphql.engine.arguments import Arguments, Convert
 from cm_graphql.fields.declare import NodeType
@@ -24,7 +23,6 @@ from cm_graphql.fields.pages import Chosen, Slice, count, counts, near, page, pa
 from cm_graphql.fields.resolve import Asked, ListSpec
 from cm_graphql.store.lists import ACCOUNTS, KEYS, among
 from cm_graphql.store.prepared import Statements
-from cm_graphql.store.types import JsonText
 
 Row: TypeAlias = Sequence[Any]
 Rows: TypeAlias = list[Any]
@@ -204,14 +202,6 @@ def reading(view: RowView, where: ColumnElement[bool], run: Run) -> Select[Any]:
     """What reads those of a view's rows that this caller is shown."""
     rowset = view.rowset
     return select(*shown(rowset.columns, rowset.texts)).where(and_(where, run.loaders.visible(rowset.kind)))
-
-
-def told_by(view: RowView, run: Run) -> str | None:
-    """The table that alone tells a view's rows, if there is one, and all connections read them alike."""
-    statement = reading(view, true(), run)
-    tables = {part.name for part in iterate(statement) if isinstance(part, Table)}
-    texts = not any(isinstance(column.type, JsonText) for column in statement.selected_columns)
-    return tables.pop() if texts and len(tables) == 1 else None
 
 
 class Child:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
     DocumentNode,
@@ -29,6 +29,9 @@ from cm_graphql.engine.plan import (
 )
 from cm_graphql.fields.declare import PREFIXES, Acts
 from cm_graphql.store.direct import Extent
+
+if TYPE_CHECKING:
+    from cm_graphql.engine.telling import Teller
 
 KEY: Final = "key"
 """The name of the parameter that takes the key of a single row."""
@@ -233,8 +236,8 @@ class Plan:
     """The only root field, where requests differ in nothing but the id that it is asked for."""
     long_runs: int = 0
     """How many of the next runs should not be made at once, since one took too long."""
-    told_by: dict[bool, str | None] = field(default_factory=dict)
-    """For callers who are limited to accounts, and for others: the table whose one row tells all of a payload."""
+    tellers: "dict[bool, Teller | None]" = field(default_factory=dict)
+    """For callers who are limited to accounts, and for others: what tells all of a payload, if that can be."""
     extent: Extent = field(default_factory=Extent)
     """How far its last run went."""
 

@@ -15,13 +15,13 @@ from cm_graphql.engine.arguments import UsualVariables
 from cm_graphql.engine.compiler import Compiler
 from cm_graphql.engine.explain import Explanation, explained
 from cm_graphql.engine.operations import Operation
-from cm_graphql.engine.plan import Ask, Mutated, Object, Run, Unplanned, told_by
+from cm_graphql.engine.plan import Mutated, Object, Run, Unplanned
 from cm_graphql.engine.roots import Change, NamedRoot, Plan
+from cm_graphql.engine.telling import Foretold, teller_of
 from cm_graphql.engine.together import Crowds
 from cm_graphql.fields.resolve import HasLoaders
 from cm_graphql.store.direct import Direct, ReadingFailed, TooLong
 from cm_graphql.store.prepared import Statements
-from cm_graphql.store.statements import Told
 
 LONG_RUNS = 50
 """A plan that turned out to be long is taken for a long one so many times, before it is tried as a short one again:
@@ -82,16 +82,6 @@ class ReadyChange:
     def scopes(self) -> frozenset[str]:
         """What a caller must be allowed to do for all of it."""
         return self.change.scopes
-
-
-@dataclass(slots=True)
-class Foretold:
-    """A payload that may be told by the statement that carries a mutation out."""
-
-    told: Told
-    """What that statement is asked."""
-    work: Ask
-    """The run of the plan, which has asked that and waits for the answer."""
 
 
 class Engine:
@@ -179,34 +169,22 @@ class Engine:
         return None if command is Undefined else ReadyChange(operation, plan, plan.change, values, command)
 
     def foretell(self, ready: ReadyChange, outcome: Mapping[str, Any], context: HasLoaders) -> Foretold | None:
-        """The payload of a mutation that is about to be carried out, where all of it is told by one row of one table.
+        """The payload of a mutation that is being carried out, where all of it is told by one row of one table.
 
-        `outcome` is what will be done, as far as that is known.
+        `outcome` is what it does, as far as that is known.
         """
-        plan = ready.plan
-        root = next(iter(plan.roots.values()), None)
-        if plan.statements_at_most != 1 or not isinstance(root, NamedRoot) or len(root.things.views) != 1:
-            return None
-        run = self._run(ready.values, context, Mutated(ready.change.key, [outcome]))
-        is_limited = run.loaders.accounts is not None
-        if is_limited not in plan.told_by:
-            (view,) = root.things.views.values()
-            plan.told_by[is_limited] = told_by(view, run)
-        table, work = plan.told_by[is_limited], plan.run(run)
-        asked = None if table is None else next(work, None)
-        return None if table is None or asked is None else Foretold(Told(table, *asked), work)
+        tellers, accounts = ready.plan.tellers, context.loaders.accounts
+        is_limited = accounts is not None
+        if is_limited not in tellers:
+            tellers[is_limited] = teller_of(ready.plan, self._run(ready.values, context))
+        teller = tellers[is_limited]
+        return None if teller is None else teller.foretell(outcome, accounts)
 
-    def told(self, foretold: Foretold) -> dict[str, dict[str, Object]] | None:
+    def told(self, foretold: Foretold, context: HasLoaders) -> dict[str, dict[str, Object]] | None:
         """What `payload` would have read; None where nobody told it."""
-        if foretold.told.rows is None:
-            return None
-        try:
-            foretold.work.send(list(foretold.told.rows))
-        except StopIteration as done:
-            found: dict[str, dict[str, Object]] = done.value
-            self.counted["payloads"] += any(found.values())
-            return found
-        raise AssertionError("a plan of one statement asks once")
+        found = foretold.payload(context)
+        self.counted["payloads"] += found is not None and any(found.values())
+        return found
 
     async def payload(
         self, field: RootField, outcomes: Sequence[Mapping[str, Any]], context: HasLoaders

@@ -187,7 +187,8 @@ class Gate:
     ) -> tuple[Answer, Rehearsal | None]:
         """Do one action. A dry run leaves its transaction open for reading; the caller must undo it.
 
-        What `tell` makes is answered by the statement that writes, where there is one that writes everything.
+        What `tell` makes is answered by the statement that writes, where there is one that writes everything; on SQLite
+        by another one of the same transaction.
 
         Raises Forbidden and MalformedId; every business refusal is in the answer.
         """
@@ -368,10 +369,11 @@ class Gate:
                 return Answer(faults=(_in_progress(),))
             self._running.add(claim)
         try:
+            errand = None if what is None else what.errand
             answer = None if what is None else await self._at_once(what, request, wanted, try_, tell)
             if answer is None:
-                answer = await self._decide(request, run, wanted, try_)
-            errand = None if what is None else what.errand
+                # What an errand is still to be run for will be another thing when it is shown.
+                answer = await self._decide(request, run, wanted, try_, tell if errand is None else None)
             if errand is not None and answer.outcome is not None and UNFINISHED in answer.outcome:
                 finished = await self._run(errand, answer.outcome[UNFINISHED], request, try_)
                 return replace(finished, replayed=answer.replayed)
@@ -386,12 +388,13 @@ class Gate:
         run: Callable[[Unit, E], Awaitable[Outcome]],
         wanted: E,
         try_: _Try,
+        tell: Tell | None,
     ) -> Answer:
         try:
             while True:
                 try:
                     return await self.database.transact(
-                        lambda connection: self._in(connection, request, run, wanted, try_)
+                        lambda connection: self._in(connection, request, run, wanted, try_, tell)
                     )
                 except Unasked as unasked:  # the transaction was undone: nothing is locked meanwhile
                     await unasked.ask()
@@ -409,12 +412,12 @@ class Gate:
         run: Callable[[Unit, E], Awaitable[Outcome]],
         wanted: E,
         try_: _Try,
+        tell: Tell | None,
     ) -> Answer:
         session = Session(connection, self.database.dialect)
         if request is None:
-            unit = await self._unit(session, try_)
             try:
-                return Answer(outcome=await run(unit, wanted))
+                return await self._done(session, run, wanted, try_, tell)
             except Refusal as refusal:
                 raise _Refused(refusal.faults) from refusal  # leaves the transaction, which undoes everything
         if not await records.lock_request(session, request):
@@ -425,14 +428,28 @@ class Gate:
             return _replay(request, *stored)
         try:
             async with session.nested():
-                unit = await self._unit(session, try_)
-                answer = Answer(outcome=await run(unit, wanted))
+                answer = await self._done(session, run, wanted, try_, tell)
         except Refusal as refusal:
             if _deserves_retry(refusal.faults):
                 raise _Refused(refusal.faults) from refusal
             answer = Answer(faults=refusal.faults)
         await records.store_outcome(session, request, _stored(answer), now)
         return answer
+
+    async def _done(
+        self,
+        session: Session,
+        run: Callable[[Unit, E], Awaitable[Outcome]],
+        wanted: E,
+        try_: _Try,
+        tell: Tell | None,
+    ) -> Answer:
+        """Do something in a transaction, and answer a question about it where that is cheapest there."""
+        outcome = await run(await self._unit(session, try_), wanted)
+        told = None if tell is None or not session.tells else tell(outcome)
+        if told is not None:
+            session.tell(told)
+        return Answer(outcome=outcome)
 
     async def _run(self, errand: Errand, subject: str, request: IdempotentRequest | None, try_: _Try) -> Answer:
         """Ask outside, then conclude in a transaction of its own, with the outcome that repeats of the request get."""

@@ -102,6 +102,10 @@ class Inline(Opened):
         """Carry out at once what only concerns the transaction."""
         self._conn.execute(sql)
 
+    def look(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """The rows that answer at once what is asked of one row."""
+        return self._conn.execute(sql, parameters).fetchall()
+
     def watch(self, connection: sqlite3.Connection) -> None:
         """Have SQLite look at the clock as it works."""
         connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)

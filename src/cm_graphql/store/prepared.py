@@ -45,7 +45,7 @@ class Statements:
     """The statements of one database, kept by what they were made for; those used last stay."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._kept: OrderedDict[Hashable, Prepared | None] = OrderedDict()
         self._characters = 0
 
@@ -55,7 +55,7 @@ class Statements:
             self._kept.move_to_end(key)
             return self._kept[key]
         statement = make()
-        made = self._kept[key] = None if statement is None else prepare(statement, self._dialect, own)
+        made = self._kept[key] = None if statement is None else prepare(statement, self.dialect, own)
         self._characters += _weight(made)
         while self._characters > MOST_CHARACTERS and len(self._kept) > 1:
             self._characters -= _weight(self._kept.popitem(last=False)[1])

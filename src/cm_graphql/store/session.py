@@ -14,7 +14,7 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.database import announce
 from cm_graphql.store.errors import wrapped
 from cm_graphql.store.inline import DRIVER, Inline
-from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Written, given
+from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Told, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
 """The decimals of each ISO 4217 currency; none has more than four."""
@@ -38,6 +38,9 @@ class Session:
         self.dialect = dialect
         self.locks = dialect == "postgresql"
         """Whether what is loaded to be changed is locked by that, row by row."""
+        self.tells = dialect == "sqlite"
+        """Whether a question about what was written is answered before the commit: whoever reads after it finds no page
+        of the file at hand any more, while the writer has them all."""
         self.wrote: Callable[[int], None] = lambda rows: None
         """Told by `bulk` how many rows it wrote, after each chunk."""
         self.sql_dialect = connection.dialect
@@ -64,6 +67,13 @@ class Session:
             return await driver.ask(questions, [values for _, values in asked])
         except Exception as error:
             await self._fail(error)
+
+    def tell(self, told: Told) -> None:
+        """Answer a question about what was written, where the session `tells`."""
+        if isinstance(self._direct, SqliteDriver):
+            self._note([told])
+            with suppress(sqlite3.Error):  # as if it had not been asked: it is read after the commit
+                told.rows = self._direct.look(told)
 
     @asynccontextmanager
     async def nested(self) -> AsyncIterator[None]:

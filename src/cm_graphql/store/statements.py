@@ -183,7 +183,8 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class Told:
-    """A question about a row that is about to be written, which PostgreSQL answers with the statement that writes it.
+    """A question about a row that is about to be written, which PostgreSQL answers with the statement that writes it,
+    and SQLite in the same transaction.
 
     It reads nothing but that row of its table, so that it makes no difference that all else is as it was before.
     """
@@ -191,7 +192,7 @@ class Told:
     table: str
     sql: str
     parameters: Sequence[Any]
-    rows: Sequence[Any] | None = None
+    rows: list[Any] | None = None
     """The answer; None where the row was not written that way."""
 
 
@@ -219,6 +220,11 @@ class SqliteDriver:
             [(question.sql, question.parameters(given)) for question, given in zip(questions, values, strict=True)]
         )
         return [question.rows(rows) for question, rows in zip(questions, found, strict=True)]
+
+    def look(self, told: Told) -> list[Any]:
+        """The rows of a question about one row, which keeps nobody waiting."""
+        rows: list[Any] = self._driver.look(told.sql, told.parameters)
+        return rows
 
     async def write(self, statements: Sequence[Written]) -> None:
         """Carry out statements, each for all its sets of parameters."""
