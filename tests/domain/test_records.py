@@ -32,6 +32,10 @@ def with_inside(*item_parts: ItemPart) -> Callable[[CreditMemo], CreditMemo]:
         pytest.param(with_inside(), id="a part without item parts"),
         pytest.param(with_inside(*OTHERS), id="a line of which no item part tells"),
         pytest.param(with_inside(FIRST._replace(amount=FIRST.amount - 1), *OTHERS), id="a cent less than is open"),
+        pytest.param(
+            with_inside(FIRST._replace(amount=FIRST.amount - 1), *OTHERS, FIRST._replace(id="cip_9", amount=1)),
+            id="two item parts of what a line has unapplied",
+        ),
         pytest.param(with_inside(FIRST, *OTHERS, FIRST._replace(amount=0)), id="an item part at zero"),
         pytest.param(with_inside(FIRST, *OTHERS, FIRST._replace(source_id="cmi_9")), id="money of another memo's line"),
         pytest.param(

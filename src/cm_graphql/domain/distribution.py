@@ -23,7 +23,7 @@ class Purse:
 
     def __init__(self, amounts: Iterable[int]) -> None:
         self.amounts = list(amounts)
-        self._positive = [index for index, amount in enumerate(self.amounts) if amount > 0]
+        self._positive = list(range(len(self.amounts)))  # or so it may be, until somebody asks
         self._start = 0
 
     def take(self, moves: Iterable[Move]) -> None:
@@ -84,7 +84,7 @@ def proration(purse: Purse, debts: Sequence[int], total: int, unit: int) -> list
     given = [(row, share) for row, share in zip(rows, split(total, credits, unit), strict=True) if share]
     taken = [(column, share) for column, share in zip(columns, split(total, owed, unit), strict=True) if share]
     cells = matrix([share for _, share in given], [share for _, share in taken], unit)
-    moves = [Move(given[cell.source][0], taken[cell.target][0], cell.amount) for cell in cells]
+    moves = [Move(given[row][0], taken[column][0], amount) for row, column, amount in cells]
     purse.take(moves)
     return moves
 
@@ -99,6 +99,8 @@ def matrix(rows: Sequence[int], columns: Sequence[int], unit: int) -> list[Move]
     assert total == sum(columns), "what is given is what is taken"
     if total == 0:
         return []
+    if len(rows) == 1 or len(columns) == 1:  # then totals are the cells
+        return list(corner(rows, columns))
     table = [[row * column // total // unit * unit for column in columns] for row in rows]
     row_room = [row - sum(cells) for row, cells in zip(rows, table, strict=True)]
     column_room = [column - sum(cells) for column, cells in zip(columns, zip(*table, strict=True), strict=True)]

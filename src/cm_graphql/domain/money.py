@@ -82,23 +82,25 @@ def split(total: int, weights: Sequence[int], unit: int) -> list[int]:
     assert total >= 0
     assert whole > 0
     assert min(weights) >= 0
-    steps, odd = divmod(total, unit)
-    shares = [total * weight // whole // unit * unit for weight in weights]
-    left = steps - sum(shares) // unit
-    lacking = [total * weight - share * whole for weight, share in zip(weights, shares, strict=True)]
-    order = sorted(range(len(weights)), key=lacking.__getitem__, reverse=True)  # ties stay in their order
-    for i in order:
-        if left == 0:
-            break
-        if shares[i] + unit <= weights[i] or total > whole:
-            shares[i] += unit
-            left -= 1
-    rest = left * unit + odd
-    for i in order:
-        if rest == 0:
-            break
-        room = rest if total > whole else min(rest, weights[i] - shares[i])
-        shares[i] += room
-        rest -= room
+    step = whole * unit
+    shares = [total * weight // step * unit for weight in weights]
+    rest = total - sum(shares)
+    if rest:
+        lacking = [total * weight % step for weight in weights]
+        order = sorted(range(len(weights)), key=lacking.__getitem__, reverse=True)  # ties stay in their order
+        left, rest = divmod(rest, unit)
+        for i in order:
+            if left == 0:
+                break
+            if shares[i] + unit <= weights[i] or total > whole:
+                shares[i] += unit
+                left -= 1
+        rest += left * unit
+        for i in order:
+            if rest == 0:
+                break
+            room = rest if total > whole else min(rest, weights[i] - shares[i])
+            shares[i] += room
+            rest -= room
     assert sum(shares) == total, "shares add up to the whole"
     return shares

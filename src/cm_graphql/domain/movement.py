@@ -72,14 +72,13 @@ def _used(
     memo: CreditMemo, applied: Mapping[str, int] = _NOTHING, refunded: Mapping[str, int] = _NOTHING
 ) -> tuple[CreditMemoItem, ...]:
     moved = applied.keys() | refunded.keys()
-    return tuple(
-        [
-            item
-            if item.id not in moved and moved.isdisjoint([tax.id for tax in item.taxation_items])
-            else _used_item(item, applied, refunded)
-            for item in memo.items
-        ]
-    )
+    items: list[CreditMemoItem] = []
+    for item in memo.items:
+        used = item.id in moved
+        for tax in item.taxation_items:
+            used = used or tax.id in moved
+        items.append(_used_item(item, applied, refunded) if used else item)
+    return tuple(items)
 
 
 def _used_item(item: CreditMemoItem, applied: Mapping[str, int], refunded: Mapping[str, int]) -> CreditMemoItem:
@@ -113,18 +112,17 @@ def _changed_part(
     item_parts: list[ItemPart] = []
     new = amounts
     if part is not None:
-        left = dict(amounts)
+        new = dict(amounts)
         for item_part in part.item_parts:
-            pair = (item_part.source_id, item_part.target_id)
-            if pair not in left:
+            key, position, held, source_id, line_id = item_part
+            if (source_id, line_id) not in new:
                 item_parts.append(item_part)
-            elif amount := item_part.amount + left.pop(pair):
-                item_parts.append(item_part._replace(amount=amount))
-        new = left
+            elif amount := held + new.pop((source_id, line_id)):
+                item_parts.append(ItemPart(key, position, amount, source_id, line_id))
     for (source_id, line_id), gained in new.items():
         item_parts.append(ItemPart(stamp.new_id("cip"), next(positions), gained, source_id, line_id))
     if not item_parts:
         return None
     if part is None:
         return Part(id=stamp.new_id("cmp"), target_id=target_id, item_parts=tuple(item_parts))
-    return part._replace(item_parts=tuple(item_parts))
+    return Part(part.id, target_id, tuple(item_parts))

@@ -309,68 +309,80 @@ class MovableMemo:
     """What was paid back (domain.md 4.2.3)."""
 
     def __post_init__(self) -> None:
-        self._add_up()
+        open_of, applied_of = self._add_up()
         assert self.amount >= 0, "a memo never owes (domain.md 4.2.8)"
         assert self.applied >= 0
         assert self.refunded >= 0
         assert self.unapplied >= 0, "more was used than the memo is worth"
         if self.status is MemoStatus.POSTED:
-            self._check_parts()
+            self._check_parts(open_of, applied_of)
         else:
             assert not self.parts, "only a posted memo has parts (domain.md 4.2.7)"
             assert not self.is_used, "only a posted memo can be used (domain.md 4.2.7)"
 
-    def _add_up(self) -> None:
-        # One walk over lines of which there may be 300,000; a sum of a generator each takes three times as long.
-        net = taxes = applied = refunded = 0
+    def _add_up(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Derive what follows from the lines; answers what each line has open and what was applied of it, if any."""
+        # Few walks over lines of which there may be 300,000; a sum of a generator each takes three times as long.
         lines: list[CreditLine] = []
-        open_amounts: list[int] = []
+        worths: list[int] = []
+        taxes = 0
         for item in self.items:
-            net += item.net
-            applied += item.applied
-            refunded += item.refunded
             lines.append(item)
-            open_amounts.append(item.net - item.applied - item.refunded)
-            if item.applied or item.refunded:
-                _check_line(item.net, item.applied, item.refunded)
+            worths.append(item.net)
             for tax in item.taxation_items:
-                taxes += tax.tax_amount
-                applied += tax.applied
-                refunded += tax.refunded
                 lines.append(tax)
-                open_amounts.append(tax.tax_amount - tax.applied - tax.refunded)
-                if tax.applied or tax.refunded:
-                    _check_line(tax.tax_amount, tax.applied, tax.refunded)
+                worths.append(tax.tax_amount)
+                taxes += tax.tax_amount
+        applied = refunded = 0
+        open_amounts: list[int] = []
+        open_of: dict[str, int] = {}
+        applied_of: dict[str, int] = {}
+        for line, worth in zip(lines, worths, strict=True):
+            left, given, repaid = worth, line.applied, line.refunded
+            if given or repaid:
+                _check_line(worth, given, repaid)
+                left -= given + repaid
+                applied += given
+                refunded += repaid
+                if given:
+                    applied_of[line.id] = given
+            if left:
+                open_of[line.id] = left
+            open_amounts.append(left)
         self.__dict__.update(
             lines=tuple(lines),
             open_amounts=tuple(open_amounts),
-            amount=net + taxes,
+            amount=sum(worths),
             tax_amount=taxes,
             applied=applied,
             refunded=refunded,
         )
+        return open_of, applied_of
 
-    def _check_parts(self) -> None:
+    def _check_parts(self, open_of: Mapping[str, int], applied_of: Mapping[str, int]) -> None:
         """Assert domain.md 4.2.4 and 4.2.5: parts and lines say the same, on both paths."""
-        unapplied: defaultdict[str, int] = defaultdict(int)
-        applied: defaultdict[str, int] = defaultdict(int)
-        for part in self.parts:
-            assert part.item_parts, "a part without item parts is gone"
-            on_nothing = part.target_id is None
-            placed = unapplied if on_nothing else applied
-            total = 0
-            for _, _, amount, source_id, target_id in part.item_parts:
-                assert amount != 0, "an item part at zero is gone"
-                assert (target_id is None) == on_nothing
-                placed[source_id] += amount
-                total += amount
-            assert total >= 0
-        lines = list(zip(self.lines, self.open_amounts, strict=True))
-        assert unapplied == {line.id: left for line, left in lines if left}, "the unapplied part holds what is so"
-        assert applied == {line.id: line.applied for line in self.lines if line.applied}, (
-            "what a line gave lies in item parts"
-        )
         assert len({part.target_id for part in self.parts}) == len(self.parts), "one part per target"
+        unapplied: dict[str, int] = {}
+        applied: defaultdict[str, int] = defaultdict(int)
+        for _, target_id, item_parts in self.parts:
+            assert item_parts, "a part without item parts is gone"
+            if target_id is None:
+                for _, _, amount, source_id, line_id in item_parts:
+                    assert amount != 0, "an item part at zero is gone"
+                    assert line_id is None, "what is unapplied lies on no line"
+                    unapplied[source_id] = amount
+                assert len(unapplied) == len(item_parts), "the unapplied part has one item part of a line"
+                assert sum(unapplied.values()) >= 0
+            else:
+                total = 0
+                for _, _, amount, source_id, line_id in item_parts:
+                    assert amount != 0, "an item part at zero is gone"
+                    assert line_id is not None, "what is applied lies on lines"
+                    applied[source_id] += amount
+                    total += amount
+                assert total >= 0
+        assert unapplied == open_of, "the unapplied part holds what is so"
+        assert applied == applied_of, "what a line gave lies in item parts"
 
     @property
     def unapplied(self) -> int:
@@ -404,7 +416,10 @@ class MovableMemo:
 
     def part_on(self, target_id: str | None) -> Part | None:
         """The part of one target, or the unapplied part for nothing."""
-        return next((part for part in self.parts if part.target_id == target_id), None)
+        for part in self.parts:
+            if part.target_id == target_id:
+                return part
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -486,11 +501,11 @@ class Target:
         credited = 0
         balances: list[int] = []
         for line in self.lines:
-            balance = line.worth - line.credited - line.paid
-            sign = -1 if line.worth < 0 else 1
-            assert sign * balance >= 0, "a balance keeps its line's sign (domain.md 4.2.6, 4.2.8)"
-            assert sign * line.credited >= 0
-            credited += line.credited
+            worth, gained = line.worth, line.credited
+            balance = worth - gained - line.paid
+            assert balance >= 0 if worth >= 0 else balance <= 0, "it keeps its line's sign (domain.md 4.2.6, 4.2.8)"
+            assert gained >= 0 if worth >= 0 else gained <= 0
+            credited += gained
             balances.append(balance)
         self.__dict__.update(balances=tuple(balances), balance=sum(balances), credited=credited)
 

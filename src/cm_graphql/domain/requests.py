@@ -1,8 +1,8 @@
 """What an apply or unapply asks for, checked before any money moves: values, lines, documents, days and limits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from cm_graphql.domain import limits, shape
 from cm_graphql.domain.commands.base import Key
@@ -30,16 +30,14 @@ Asked = InvoiceApplication | DebitMemoApplication | InvoiceAmount
 AskedItem = InvoiceApplicationItem | DebitMemoApplicationItem
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPair:
+class NamedPair(NamedTuple):
     """A pair of lines that the request names, and what shall move between them."""
 
     path: Path
     move: Move
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What shall move between the memo and one target."""
 
     path: Path
@@ -93,14 +91,14 @@ def read(memo: CreditMemo, targets: Sequence[Target], command: Command, settings
             if target.id in held
         )
     assert len(targets) == len(wants), "targets come loaded in request order"
-    named = any(_items(want) is not None for _, want in wants)
-    sources = line_indexes(memo) if named else {}
-    wanted = tuple(
-        _wanted(memo, path, want, target, amount, sources, settings, faults)
-        for (path, want), target, amount in zip(wants, targets, amounts, strict=True)
-    )
+    sources = line_indexes(memo) if any(_items(want) is not None for _, want in wants) else {}
+    wanted: list[Wanted] = []
+    for (path, want), target, amount in zip(wants, targets, amounts, strict=True):
+        items = _items(want)
+        pairs = None if items is None else _pairs(memo, path, items, target, sources, settings, faults)
+        wanted.append(Wanted(path, target, amount, pairs))
     faults.raise_if_any()
-    return wanted
+    return tuple(wanted)
 
 
 def _amounts(
@@ -192,30 +190,27 @@ def find_credit_line(memo: CreditMemo, item: Key | None, tax: Key | None, indexe
     return index
 
 
-def _wanted(
+def _pairs(
     memo: CreditMemo,
     path: Path,
-    want: Asked,
+    items: Sequence[AskedItem],
     target: Target,
-    amount: int,
     sources: Mapping[str, int],
     settings: TenantSettings,
     faults: Faults,
-) -> Wanted:
-    items = _items(want)
-    pairs: list[NamedPair] | None = None
-    if items is not None:
-        pairs = []
-        targets = {line.id: index for index, line in enumerate(target.lines)}
-        for index, item in enumerate(items):
-            item_path = (*path, "items", index)
-            try:
-                move = _pair(memo, item, target, sources, targets, settings)
-            except Refusal as refusal:
-                faults.extend(Fault(fault.code, fault.message, item_path + fault.field) for fault in refusal.faults)
-            else:
-                pairs.append(NamedPair(item_path, move))
-    return Wanted(path=path, target=target, amount=amount, pairs=None if pairs is None else tuple(pairs))
+) -> tuple[NamedPair, ...]:
+    """Find the lines that the items of one target name; what is wrong with them is noted."""
+    pairs: list[NamedPair] = []
+    targets = {line.id: index for index, line in enumerate(target.lines)}
+    for index, item in enumerate(items):
+        item_path = (*path, "items", index)
+        try:
+            move = _pair(memo, item, target, sources, targets, settings)
+        except Refusal as refusal:
+            faults.extend(Fault(fault.code, fault.message, item_path + fault.field) for fault in refusal.faults)
+        else:
+            pairs.append(NamedPair(item_path, move))
+    return tuple(pairs)
 
 
 def _pair(

@@ -1,8 +1,8 @@
 """Where a posted memo's money goes: onto invoices and debit memos, and back again (domain.md 1.11, 1.25, 4.4-4.8)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from cm_graphql.domain import ledger, limits, movement, requests
 from cm_graphql.domain.commands.settlement import (
@@ -21,8 +21,7 @@ from cm_graphql.domain.rulebook import RuleBook, TenantSettings
 from cm_graphql.domain.source_rule import by_source
 
 
-@dataclass(frozen=True, kw_only=True)
-class Application:
+class Application(NamedTuple):
     """What an application, or its undoing, left behind: everything to be saved and answered."""
 
     memo: CreditMemo
@@ -177,9 +176,11 @@ def _rule(
     rule = asked or settings.application_rule
     if rule is not ApplicationRule.PRORATION:
         return rule
-    credits = sum([amount > 0 for amount in memo.open_amounts])
-    debts = sum([balance > 0 for target in ruled for balance in target.balances])
-    return rule if credits * debts <= settings.proration_limit else ApplicationRule.FIFO
+    cells = len(memo.lines) * sum([len(target.lines) for target in ruled])
+    if cells > settings.proration_limit:  # though perhaps not of lines that are open
+        credits = sum([amount > 0 for amount in memo.open_amounts])
+        cells = credits * sum([balance > 0 for target in ruled for balance in target.balances])
+    return rule if cells <= settings.proration_limit else ApplicationRule.FIFO
 
 
 def _distribute(
@@ -250,7 +251,7 @@ def _placed(
     return Application(
         memo=movement.place(memo, movements, stamp),
         targets=tuple(
-            movement.credit(want.target, amounts) for want, (_, amounts) in zip(wanted, movements, strict=True)
+            [movement.credit(want.target, amounts) for want, (_, amounts) in zip(wanted, movements, strict=True)]
         ),
         rule=rule,
         entries=ledger.entries(LedgerKind.APPLY, memo, movements, effective_date, stamp),
