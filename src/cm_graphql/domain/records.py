@@ -30,8 +30,7 @@ from cm_graphql.domain.money import Currency
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """Who acts, when, and which day it is for the tenant; the doors read the clock, never the domain."""
 
     by: str

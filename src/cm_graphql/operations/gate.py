@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -231,33 +231,8 @@ class Gate:
         assert what.errand is not None
         return await self._run(what.errand, subject, None, _Try(what.name, viewer, None, self._quoted()))
 
-    @contextmanager
-    def _noted(self, try_: "_Try", command: Command) -> Iterator[Counter[str]]:
-        """Count what becomes of an action, and write down who did it: by codes alone, never with what was in it."""
-        outcomes: Counter[str] = Counter()
-        try:
-            yield outcomes
-        except Refusal as refusal:
-            outcomes[refusal.faults[0].code.value] += 1
-            raise
-        except Forbidden:
-            outcomes[ErrorCode.PERMISSION_DENIED.value] += 1
-            raise
-        except MalformedId:
-            outcomes[ErrorCode.INVALID_VALUE.value] += 1
-            raise
-        except asyncio.CancelledError:
-            outcomes[CUT_OFF] += 1
-            raise
-        except Exception:
-            outcomes[ErrorCode.INTERNAL_ERROR.value] += 1
-            raise
-        finally:
-            if not command.dry_run:
-                for outcome, times in outcomes.items():
-                    self.outcomes[try_.name, outcome] += times
-                who = {"viewer": try_.viewer.id, "request_id": try_.request_id}
-                log.info("action", action=try_.name, outcomes=dict(outcomes), **who)
+    def _noted(self, try_: _Try, command: Command) -> "_Noting":
+        return _Noting(try_, None if command.dry_run else self.outcomes)
 
     def _quoted(self) -> Quoted:
         return Quoted(self.tax_engines, self.documents, self.gateway)
@@ -472,6 +447,44 @@ class Gate:
         except Contention as contention:
             message = f"The outcome could not be recorded yet, {contention}; that is done later, so do not ask anew."
             return Answer(faults=(Fault(ErrorCode.LOCK_CONTENTION, message),))
+
+
+class _Noting:
+    """Counts what becomes of an action, and writes down who did it: by codes alone, never with what was in it."""
+
+    def __init__(self, try_: _Try, counted: Counter[tuple[str, str]] | None) -> None:
+        self._try = try_
+        self._counted = counted
+        """Where it is counted; nowhere in a dry run, of which nothing is written down either."""
+        self._outcomes: defaultdict[str, int] = defaultdict(int)
+
+    def __enter__(self) -> defaultdict[str, int]:
+        return self._outcomes
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if self._counted is None:
+            return
+        if error is not None and (ending := _ending(error)):
+            self._outcomes[ending] += 1
+        name, viewer = self._try.name, self._try.viewer
+        for outcome, times in self._outcomes.items():
+            self._counted[name, outcome] += times
+        log.info(
+            "action", action=name, outcomes=dict(self._outcomes), viewer=viewer.id, request_id=self._try.request_id
+        )
+
+
+def _ending(error: BaseException) -> str | None:
+    """How an action ended that raised something, in a word."""
+    if isinstance(error, Refusal):
+        return error.faults[0].code.value
+    if isinstance(error, Forbidden):
+        return ErrorCode.PERMISSION_DENIED.value
+    if isinstance(error, MalformedId):
+        return ErrorCode.INVALID_VALUE.value
+    if isinstance(error, asyncio.CancelledError):
+        return CUT_OFF
+    return ErrorCode.INTERNAL_ERROR.value if isinstance(error, Exception) else None
 
 
 class _Refused(Exception):

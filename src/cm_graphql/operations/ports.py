@@ -39,7 +39,7 @@ class SystemClock:
 
     def today(self, time_zone: str) -> date:
         """Today's date in a time zone, or the frozen one."""
-        return self.frozen or self.now().astimezone(ZoneInfo(time_zone)).date()
+        return self.frozen or datetime.now(ZoneInfo(time_zone)).date()
 
 
 def new_id(prefix: str) -> str:

@@ -1,7 +1,7 @@
 """Applying a memo's money to documents and taking it off again, at once or in a job."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -59,8 +59,9 @@ def _between(command: ApplyCreditMemo | UnapplyCreditMemo) -> tuple[str, str] | 
 async def apply(unit: Unit, command: ApplyCreditMemo) -> Outcome:
     """Apply a posted memo (domain.md 1.11)."""
     memo = await unit.memo_for_moving(command.key)
-    loaded = await unit.targets(requests.asked(command))
-    await _require_lines(unit, command, memo, loaded)
+    wanted = requests.asked(command)
+    loaded = await unit.targets(wanted)
+    await _require_lines(unit, wanted, memo, loaded)
     unit.expect_version(memo, command.if_version)
     applied = settlement.apply(memo, loaded, command, unit.book, unit.stamp)
     await unit.save_application(memo, loaded, applied, EventAction.APPLIED)
@@ -73,7 +74,7 @@ async def unapply(unit: Unit, command: UnapplyCreditMemo) -> Outcome:
     memo = await unit.memo_for_moving(command.key)
     wanted = requests.asked(command)
     loaded = await unit.targets(wanted) if wanted else await _everything(unit, memo)
-    await _require_lines(unit, command, memo, loaded)
+    await _require_lines(unit, wanted, memo, loaded)
     unit.expect_version(memo, command.if_version)
     floor = await records.ledger_floor(unit.session, memo.id)
     released = settlement.unapply(memo, loaded, command, floor, unit.book, unit.stamp)
@@ -89,23 +90,24 @@ async def _everything(unit: Unit, memo: CreditMemo) -> list[Target]:
 
 
 async def _require_lines(
-    unit: Unit, command: ApplyCreditMemo | UnapplyCreditMemo, memo: CreditMemo, loaded: Sequence[Target]
+    unit: Unit, wanted: Sequence[tuple[Path, requests.Asked]], memo: CreditMemo, loaded: Sequence[Target]
 ) -> None:
     """Refuse lines that do not exist at all; those that exist elsewhere are the rules' business."""
-    named = list(_named_lines(command))
+    named = [line for path, want in wanted for line in _named_lines(path, want)]
     if named:
         known = [line.id for line in memo.lines]
         known.extend(line.id for target in loaded for line in target.lines)
         await unit.require_known(named, known)
 
 
-def _named_lines(command: ApplyCreditMemo | UnapplyCreditMemo) -> Iterator[tuple[str, Path]]:
-    for path, want in requests.asked(command):
-        for index, item in enumerate(getattr(want, "items", None) or ()):
-            for name in _LINE_FIELDS:
-                key = getattr(item, name, None)
-                if key is not None:
-                    yield key, (*path, "items", index, name)
+def _named_lines(path: Path, want: requests.Asked) -> list[tuple[str, Path]]:
+    items = None if isinstance(want, InvoiceAmount) else want.items
+    return [
+        (key, (*path, "items", index, name))
+        for index, item in enumerate(items or ())
+        for name in _LINE_FIELDS
+        if (key := getattr(item, name, None)) is not None
+    ]
 
 
 # --- asking for a job -------------------------------------------------------------------------------------------------
@@ -302,7 +304,7 @@ class _Progress:
                 self._tell(READING, COMPUTING, self._made, self._lines)
             return stamp.new_id(prefix)
 
-        return replace(stamp, new_id=new_id)
+        return stamp._replace(new_id=new_id)
 
     def computed(self, memo: CreditMemo, loaded: Sequence[Target], application: Application) -> None:
         """All that is left is to write."""

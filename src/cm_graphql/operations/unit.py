@@ -9,8 +9,9 @@ from sqlalchemy import Table
 
 from cm_graphql.domain import requests, shape
 from cm_graphql.domain.billing import Account
+from cm_graphql.domain.commands.settlement import DebitMemoApplication
 from cm_graphql.domain.enums import DocumentType, EventAction
-from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
+from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, not_found, refuse
 from cm_graphql.domain.ledger import LedgerEntry
 from cm_graphql.domain.records import CreditMemo, Invoice, MemoHead, Stamp, Target
 from cm_graphql.domain.rulebook import RuleBook
@@ -38,6 +39,14 @@ KINDS: Final[Mapping[str, tuple[Table, ErrorCode]]] = {
     "cmf": (t.credit_memo_files, ErrorCode.FILE_NOT_FOUND),
 }
 """Of each kind of thing that a request names by id: its table, and how its absence is called."""
+
+
+TARGETS: Final[Mapping[str, tuple[Table, str, str, ErrorCode]]] = {
+    "invoice_key": (t.invoices, "inv", "invoice_number", ErrorCode.INVOICE_NOT_FOUND),
+    "debit_memo_key": (t.debit_memos, "dm", "number", ErrorCode.DEBIT_MEMO_NOT_FOUND),
+}
+"""Under each name of a key of a target: its table, the prefix of its ids, where it keeps its number, and how its
+absence is called."""
 
 
 def check_held(memo: CreditMemo | MemoHead, holder: str | None) -> None:
@@ -84,7 +93,7 @@ class Unit:
     ) -> "Unit":
         """Look up the rules in force, reason codes only where there is a use for them, and read the clock."""
         book = await reference.rulebook(session, reasons=reasons)
-        stamp = Stamp(by=viewer.id, at=clock.now(), today=clock.today(book.settings.time_zone), new_id=new_id)
+        stamp = Stamp(viewer.id, clock.now(), clock.today(book.settings.time_zone), new_id)
         return cls(session, viewer, stamp, book, now=clock.now, request_id=request_id, dry_run=dry_run, quoted=quoted)
 
     # --- load ---------------------------------------------------------------------------------------------------------
@@ -124,8 +133,7 @@ class Unit:
     def _arrive(self) -> None:
         """Let it be now: who waited for a lock comes after who had it, in histories too."""
         if self._now is not None:  # else the moment is told, and stays
-            was = self.stamp
-            self.stamp = Stamp(by=was.by, at=self._now(), today=was.today, new_id=was.new_id)
+            self.stamp = self.stamp._replace(at=self._now())
 
     def expect_version(self, memo: CreditMemo | MemoHead, version: int | None) -> None:
         """Refuse with STALE_VERSION when the caller has seen another version of the memo."""
@@ -158,28 +166,25 @@ class Unit:
         """The documents that a request names, locked in one global order; refuses with all that do not exist."""
         named = [(path, *_target_key(want)) for path, want in asked]
         ids: dict[tuple[str, str], str] = {}
-        for name, table, prefix, number in (
-            ("invoice_key", t.invoices, "inv", "invoice_number"),
-            ("debit_memo_key", t.debit_memos, "dm", "number"),
-        ):
+        for name, (table, prefix, number, _) in TARGETS.items():
             keys = [key for _, key_name, key in named if key_name == name]
-            if not keys:
-                continue
-            found = await targets.find_ids(
-                self.session, table, prefix, number, keys, accounts=self.viewer.accounts, trust_ids=True
-            )
-            ids.update({(name, key): value for key, value in found.items()})
+            if keys:
+                found = await targets.find_ids(
+                    self.session, table, prefix, number, keys, accounts=self.viewer.accounts, trust_ids=True
+                )
+                for key, value in found.items():
+                    ids[name, key] = value
         loaded = await targets.load_targets(self.session, list(ids.values()))
-        faults = Faults()
+        missing: list[Fault] = []
         result: list[Target] = []
         for path, name, key in named:
             target = loaded.get(ids.get((name, key), ""))
-            if target is None or not self.viewer.sees(target.account_id):
-                kind = ErrorCode.INVOICE_NOT_FOUND if name == "invoice_key" else ErrorCode.DEBIT_MEMO_NOT_FOUND
-                faults.extend([not_found(kind, key, *path, name)])
-            else:
+            if target is not None and self.viewer.sees(target.account_id):
                 result.append(target)
-        faults.raise_if_any()
+            else:
+                missing.append(not_found(TARGETS[name][3], key, *path, name))
+        if missing:
+            raise Refusal(*missing)
         return result
 
     async def targets_of(self, ids: Iterable[str]) -> dict[str, Target]:
@@ -276,6 +281,6 @@ class Unit:
 
 
 def _target_key(want: requests.Asked) -> tuple[str, str]:
-    if hasattr(want, "invoice_key"):
-        return "invoice_key", want.invoice_key
-    return "debit_memo_key", want.debit_memo_key
+    if isinstance(want, DebitMemoApplication):
+        return "debit_memo_key", want.debit_memo_key
+    return "invoice_key", want.invoice_key
