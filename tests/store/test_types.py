@@ -1,5 +1,6 @@
 """Values come back from both databases as they went in, and sort there alike."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -15,10 +16,15 @@ from cm_graphql.domain.enums import MemoStatus
 from cm_graphql.store.database import Database
 from cm_graphql.store.fold import fold, fold_text
 from cm_graphql.store.tables import accounts, contacts, credit_memo_items, credit_memos, invoices
-from cm_graphql.store.types import Amount, PlainText, from_scaled, to_scaled
+from cm_graphql.store.types import Amount, PlainText, from_scaled, to_json, to_scaled
 from store.rows import insert
 
 LARGEST = 10**17 - 1
+
+in_json: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.sampled_from(MemoStatus)
+)
+in_objects = st.dictionaries(st.text(st.characters()) | st.integers() | st.none(), in_json | st.lists(in_json))
 
 
 @given(st.integers(-(10**18) + 1, 10**18 - 1))
@@ -36,6 +42,23 @@ def test_what_would_be_rounded_is_refused(number: Decimal) -> None:
     else:
         assert fits
         assert from_scaled(scaled) == number
+
+
+@given(in_objects | st.lists(in_objects | in_json))
+def test_json_is_written_as_the_standard_library_writes_it(value: Any) -> None:
+    try:
+        written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        with pytest.raises(ValueError, match="JSON"):
+            to_json(value)
+    else:
+        assert to_json(value) == written
+
+
+def test_every_character_is_escaped_as_the_standard_library_escapes_it() -> None:
+    every = "".join(chr(code) for code in range(0x110000) if code not in range(0xD800, 0xE000))
+
+    assert to_json({every: every}) == json.dumps({every: every}, ensure_ascii=False, separators=(",", ":"))
 
 
 @pytest.mark.parametrize("number", ["1E+999999", "1E-999999", "1000000000", "0.0000000001", "NaN", "-Infinity"])

@@ -6,12 +6,14 @@ are UTC with six fraction digits.
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, Dialect, Text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
@@ -143,10 +145,9 @@ def _moment_of(value: datetime | None) -> datetime | None:
     return None if value is None else _in_utc(_aware(value))
 
 
-@lru_cache(maxsize=64)
 def timestamp_text(value: datetime) -> str:
     """Write a moment as SQLite keeps it and as the API shows it."""
-    return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return f"{value.astimezone(UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"
 
 
 class JsonText(TypeDecorator[Any]):
@@ -175,8 +176,18 @@ def _json_of(value: Any) -> str | None:
     return None if value is None else to_json(value)
 
 
+_WRITTEN_ALIKE: Final = frozenset({str, int, bool, type(None)})
+"""What orjson writes as the standard library does, to the letter; not so floats, and what is not JSON's own."""
+
+
 def to_json(value: Any) -> str:
     """Write compact JSON; raises ValueError for NaN and Infinity, which JSON does not know."""
+    for each in value if type(value) is list else (value,):
+        if type(each) is not dict or not _WRITTEN_ALIKE.issuperset(map(type, each.values())):
+            break
+    else:
+        with suppress(TypeError):  # of keys that are no texts, numbers of more than 64 bits, halves of characters
+            return orjson.dumps(value).decode()  # which takes a tenth of the time
     return _COMPACT.encode(value)
 
 
