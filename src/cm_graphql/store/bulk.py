@@ -5,20 +5,25 @@ round trips, has one prepared statement run for every row. A single row, which i
 tables, is handed over as it is.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Table
 from sqlalchemy.engine import Dialect
 
 from cm_graphql.store.session import Session
-from cm_graphql.store.statements import Written
+from cm_graphql.store.statements import Written, taking
 
 Values = dict[str, Any]
 Row = Mapping[str, Any]
-Converter = Callable[[Any], Any]
+Names = tuple[str, ...]
+Take = Callable[[Sequence[Any], Row], list[list[Any]]]
+
+NOTHING: Final[Row] = MappingProxyType({})
+"""What rows share that have nothing in common."""
 
 CHUNK = 500
 """Keys per statement where they are listed one by one; far below every driver's limit of parameters."""
@@ -27,19 +32,42 @@ ROWS = 2_000
 """Rows handed to the driver at once: enough to make round trips cheap, few enough to share the processor in between."""
 
 
-async def insert(session: Session, table: Table, rows: Iterable[Row]) -> None:
-    """Insert rows, all of the same columns; none is fine. They are taken one chunk at a time."""
-    await _write(session, table, rows, _Writer.inserting)
+def insert(session: Session, table: Table, rows: Iterable[Row], shared: Row = NOTHING) -> Awaitable[None]:
+    """Insert rows, all of the same columns; none is fine. They are taken one chunk at a time.
+
+    What all of them have alike is `shared`, and said once.
+    """
+    return _write(session, table, rows, shared, _Writer.inserting)
 
 
 async def put(session: Session, table: Table, row: Row) -> None:
     """Insert a row, or write it over the one of the same primary key."""
-    await session.put(_Writer.putting(table, tuple(row), session.sql_dialect).written([row]))
+    await session.put(_Writer.putting(table, tuple(row), session.sql_dialect).written([row], NOTHING))
 
 
-async def update(session: Session, table: Table, rows: Iterable[Row]) -> None:
-    """Set the given columns of the rows with the given ids; all name the same columns, none is fine."""
-    await _write(session, table, rows, _Writer.updating)
+def update(session: Session, table: Table, rows: Iterable[Row], shared: Row = NOTHING) -> Awaitable[None]:
+    """Set the given columns of the rows with the given ids; all name the same columns, none is fine.
+
+    What all of them get alike is `shared`.
+    """
+    return _write(session, table, rows, shared, _Writer.updating)
+
+
+class Change:
+    """Columns that are set to what fields of records say; each record has the `id` of its row."""
+
+    def __init__(self, **columns: str) -> None:
+        """Of each column the field."""
+        self._names = (*columns, "id")
+        self._fields = (*columns.values(), "id")
+
+    async def write(self, session: Session, table: Table, records: Sequence[Any], shared: Row = NOTHING) -> None:
+        """Set them for these records, and what all of them get alike; none is fine."""
+        for start in range(0, len(records), ROWS):
+            chunk = records[start : start + ROWS]
+            writer = _Writer.updating(table, self._names, tuple(shared), session.sql_dialect, self._fields)
+            await session.put(writer.written(chunk, shared), apart=len(chunk) == ROWS)  # as in `_write`
+            session.wrote(len(chunk))
 
 
 async def delete(session: Session, table: Table, ids: Sequence[str]) -> None:
@@ -60,91 +88,100 @@ async def _write(
     session: Session,
     table: Table,
     rows: Iterable[Row],
-    writer: Callable[[Table, tuple[str, ...], Dialect], "_Writer"],
+    shared: Row,
+    writer: Callable[[Table, Names, Names, Dialect], "_Writer"],
 ) -> None:
     left = iter(rows)
-    while chunk := list(islice(left, ROWS)):
-        written = writer(table, tuple(chunk[0]), session.sql_dialect).written(chunk)
-        await session.put(written, apart=len(chunk) == ROWS)  # enough for a round trip of its own
+    whole = True
+    while whole and (chunk := list(islice(left, ROWS))):
+        whole = len(chunk) == ROWS
+        written = writer(table, tuple(chunk[0]), tuple(shared), session.sql_dialect).written(chunk, shared)
+        await session.put(written, apart=whole)  # enough for a round trip of its own
         session.wrote(len(chunk))
 
 
 class _Writer:
     """How rows of one table are written that all have the same columns."""
 
-    def __init__(
-        self, columns: Sequence[tuple[str, Converter | None]], one: str, many: str | None, changes: str | None = None
-    ) -> None:
-        """`columns` in the order of the statements' marks; `one` row takes values, `many` take arrays if given.
+    def __init__(self, take: Take, dialect: Dialect, one: str, many: str, changes: str | None = None) -> None:
+        """`take` gives each row's values in the order of the statements' marks; many rows take arrays of them.
 
         `changes` names the table where rows are written over.
         """
-        self._columns = columns
+        self._take = take
         self._one = one
         self._many = many
         self._changes = changes
+        self.written = self._on_sqlite if dialect.name == "sqlite" else self._on_postgresql
+        """Makes the statement for rows, and what they share."""
 
     @classmethod
     @lru_cache(maxsize=256)
-    def inserting(cls, table: Table, names: tuple[str, ...], dialect: Dialect) -> "_Writer":
+    def inserting(cls, table: Table, names: Names, shared: Names, dialect: Dialect) -> "_Writer":
         """To insert them."""
-        into = f'INSERT INTO "{table.name}" ({_listed(names)}) '
-        one = f"{into}VALUES ({', '.join(_marks(dialect, len(names)))})"
-        many = f"{into}SELECT * FROM {_arrays(table, names, dialect)} AS given"  # noqa: S608  our own names
-        return cls(_converters(table, names, dialect), one, None if dialect.name == "sqlite" else many)
+        every = (*names, *shared)
+        into = f'INSERT INTO "{table.name}" ({_listed(every)}) '
+        one = f"{into}VALUES ({', '.join(_marks(dialect, len(every)))})"
+        many = f"{into}SELECT * FROM {_arrays(table, every, dialect)} AS given"  # noqa: S608  our own names
+        return cls(_taking(table, every, shared, dialect), dialect, one, many)
 
     @classmethod
     @lru_cache(maxsize=16)
-    def putting(cls, table: Table, names: tuple[str, ...], dialect: Dialect) -> "_Writer":
+    def putting(cls, table: Table, names: Names, dialect: Dialect) -> "_Writer":
         """To insert one, or write it over the one of the same primary key."""
         key = [column.name for column in table.primary_key]
         values = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
-        insert = cls.inserting(table, names, dialect)
+        insert = cls.inserting(table, names, (), dialect)
         over = f"ON CONFLICT ({_listed(key)}) DO UPDATE SET {values}"
-        return cls(insert._columns, f"{insert._one} {over}", insert._many and f"{insert._many} {over}")
+        return cls(insert._take, dialect, f"{insert._one} {over}", f"{insert._many} {over}")
 
     @classmethod
     @lru_cache(maxsize=256)
-    def updating(cls, table: Table, names: tuple[str, ...], dialect: Dialect) -> "_Writer":
-        """To write over those with the same ids."""
-        names = (*(name for name in names if name != "id"), "id")
-        *marks, key = _marks(dialect, len(names))
-        values = ", ".join(f'"{name}" = {mark}' for name, mark in zip(names, marks, strict=False))
-        one = f'UPDATE "{table.name}" SET {values} WHERE "id" = {key}'  # noqa: S608  as above
-        values = ", ".join(f'"{name}" = given."{name}"' for name in names[:-1])
-        given = f"{_arrays(table, names, dialect)} AS given ({_listed(names)})"
-        many = f'UPDATE "{table.name}" SET {values} FROM {given} WHERE "{table.name}"."id" = given."id"'  # noqa: S608
-        return cls(_converters(table, names, dialect), one, None if dialect.name == "sqlite" else many, table.name)
+    def updating(
+        cls, table: Table, names: Names, shared: Names, dialect: Dialect, fields: Names | None = None
+    ) -> "_Writer":
+        """To write over those with the same ids; rows may be records that have these `fields`."""
+        every = (*(name for name in (*names, *shared) if name != "id"), "id")
+        *marks, key = _marks(dialect, len(every))
+        changes = ", ".join(f'"{name}" = {mark}' for name, mark in zip(every, marks, strict=False))
+        one = f'UPDATE "{table.name}" SET {changes} WHERE "id" = {key}'  # noqa: S608  as above
+        changes = ", ".join(f'"{name}" = given."{name}"' for name in every[:-1])
+        given = f"{_arrays(table, every, dialect)} AS given ({_listed(every)})"
+        many = f'UPDATE "{table.name}" SET {changes} FROM {given} WHERE "{table.name}"."id" = given."id"'  # noqa: S608
+        places = None if fields is None else dict(zip(names, fields, strict=True))
+        return cls(_taking(table, every, shared, dialect, places), dialect, one, many, table.name)
 
-    def written(self, rows: Sequence[Row]) -> Written:
-        """The statement for these rows."""
-        if len(rows) == 1:
-            row = rows[0]
-            values = [row[name] if convert is None else convert(row[name]) for name, convert in self._columns]
-            changed = None if self._changes is None else (self._changes, row["id"])
-            return Written(self._one, values if self._many else [values], changed, self._many)
-        columns = [_values(name, convert, rows) for name, convert in self._columns]
-        if self._many is None:
-            return Written(self._one, list(zip(*columns, strict=True)))
-        return Written(self._many, columns, several=self._many)
+    def _on_sqlite(self, rows: Sequence[Any], shared: Row) -> Written:
+        return Written(self._one, self._take(rows, shared))
 
-
-def _values(name: str, convert: Converter | None, rows: Sequence[Row]) -> list[Any]:
-    """One column of the rows, as the driver takes it."""
-    if convert is None:
-        return [row[name] for row in rows]
-    converted: list[Any] = []
-    latest, as_taken = None, convert(None)
-    for row in rows:
-        if row[name] is not latest:  # who and when are the same for all rows of an action
-            latest = row[name]
-            as_taken = convert(latest)
-        converted.append(as_taken)
-    return converted
+    def _on_postgresql(self, rows: Sequence[Any], shared: Row) -> Written:
+        values = self._take(rows, shared)
+        if len(values) > 1:
+            return Written(self._many, list(map(list, zip(*values, strict=True))), several=self._many)
+        changes = None if self._changes is None else (self._changes, values[0][-1])  # the id comes last
+        return Written(self._one, values[0], changes, self._many)
 
 
-def _converters(table: Table, names: Sequence[str], dialect: Dialect) -> list[tuple[str, Converter | None]]:
-    return [(name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect)) for name in names]
+def _taking(
+    table: Table, names: Names, shared: Names, dialect: Dialect, fields: Mapping[str, str] | None = None
+) -> Take:
+    """Make the function that takes from rows what all these columns are given, in the form that the driver takes.
+
+    The values of `shared` ones are taken from what all rows have alike. Records have others in these `fields`.
+    """
+    known: dict[str, Any] = {}
+
+    def taken(name: str, value: str) -> str:
+        return taking(value, name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect), known)
+
+    values = [
+        f"shared_{name}" if name in shared else taken(name, f"row.{fields[name]}" if fields else f"row[{name!r}]")
+        for name in names
+    ]
+    alike = "".join(f"for shared_{name} in [{taken(name, f'shared[{name!r}]')}] " for name in shared)
+    source = f"lambda rows, shared: [[{', '.join(values)}] {alike}for row in rows]"
+    made: Take = eval(source, known)  # noqa: S307 - all of it stands above
+    return made
 
 
 def _marks(dialect: Dialect, count: int) -> list[str]:

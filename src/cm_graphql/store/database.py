@@ -27,6 +27,7 @@ from cm_graphql.store.connections import GOODBYE, Connections
 from cm_graphql.store.errors import Conflict, typed
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.groups import Writers, to_the_end
+from cm_graphql.store.statements import Asked
 from cm_graphql.store.trips import Trips
 from cm_graphql.store.types import to_json
 from cm_graphql.store.underway import Underway
@@ -325,9 +326,9 @@ class _Connection(inline.Opened):
                 self._tx.put_nowait((None, self._connection.rollback))
             raise
 
-    async def ask(self, questions: Sequence[inline.Asked]) -> list[list[Any]]:
+    async def ask(self, asked: Sequence[Asked]) -> list[list[Any]]:
         """The rows of each question, for which the thread is asked once."""
-        answer: list[list[Any]] = await self._execute(inline.answer, self._conn, questions)
+        answer: list[list[Any]] = await self._execute(inline.answer, self._conn, asked)
         return answer
 
 

@@ -13,10 +13,10 @@ async def insert(session: Session, debit_memo: DebitMemo, stamp: Stamp) -> None:
     """Write a new debit memo with all its lines, settled as far as the record says."""
     common = {"debit_memo_id": debit_memo.id, "currency": debit_memo.currency.code, **stamped(stamp)}
     items = debit_memo.items
-    await bulk.insert(session, t.debit_memos, [{**_memo_values(debit_memo), **stamped(stamp)}])
-    await bulk.insert(session, t.debit_memo_items, [{**_item_values(item), **common} for item in items])
+    await bulk.insert(session, t.debit_memos, [_memo_values(debit_memo)], stamped(stamp))
+    await bulk.insert(session, t.debit_memo_items, [_item_values(item) for item in items], common)
     taxes = [tax for item in items for tax in item.taxation_items]
-    await bulk.insert(session, t.debit_memo_taxation_items, [{**_tax_values(tax), **common} for tax in taxes])
+    await bulk.insert(session, t.debit_memo_taxation_items, [_tax_values(tax) for tax in taxes], common)
 
 
 def _memo_values(debit_memo: DebitMemo) -> Values:

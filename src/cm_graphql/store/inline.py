@@ -5,15 +5,14 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 import aiosqlite
 
+from cm_graphql.store.statements import Asked, Written
+
 DRIVER: Final = "cm_graphql_driver"
 """Where a connection to SQLite says what its driver calls a connection; SQLAlchemy would tell by way of a greenlet."""
-
-Asked: TypeAlias = tuple[str, Sequence[Any]]
-"""A question and its parameters."""
 
 MANY: Final = 200
 """Sets of parameters from which on a statement goes to the thread, so that others are served meanwhile."""
@@ -68,25 +67,25 @@ class Inline(Opened):
         # Broken off, which leaves the transaction as it was: nothing but a question can be asked twice.
         return await self._in_thread(fn, *args, **kwargs)
 
-    async def ask(self, questions: Sequence[Asked]) -> list[list[Any]]:
+    async def ask(self, asked: Sequence[Asked]) -> list[list[Any]]:
         """The rows of each question, without aiosqlite's wrappers."""
         connection = self._connection
         if self.apart or connection is None:
-            return cast(list[list[Any]], await self._in_thread(answer, self._conn, questions))
+            return cast(list[list[Any]], await self._in_thread(answer, self._conn, asked))
         self._until = time.monotonic() + INLINE_SECONDS
         try:
-            return answer(connection, questions)
+            return answer(connection, asked)
         except sqlite3.OperationalError:
             if time.monotonic() <= self._until:
                 raise
         finally:
             self._until = _NEVER
-        return cast(list[list[Any]], await self._in_thread(answer, connection, questions))  # as above
+        return cast(list[list[Any]], await self._in_thread(answer, connection, asked))  # as above
 
-    async def write(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
+    async def write(self, statements: Sequence[Written]) -> None:
         """Carry out writing statements, each for all its sets of parameters, without aiosqlite's wrappers."""
         connection = self._conn
-        for sql, parameters in statements:
+        for sql, parameters, _, _ in statements:
             if self.apart or len(parameters) > MANY:
                 await self._in_thread(connection.executemany, sql, parameters)
             elif len(parameters) == 1:
@@ -145,9 +144,12 @@ class Inline(Opened):
             raise
 
 
-def answer(connection: sqlite3.Connection, questions: Sequence[Asked]) -> list[list[Any]]:
+def answer(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[list[Any]]:
     """The rows of each question."""
-    return [connection.execute(sql, parameters).fetchall() for sql, parameters in questions]
+    return [
+        question.rows(connection.execute(question.sql, question.parameters(values)).fetchall())
+        for question, values in asked
+    ]
 
 
 def _may_wait(args: tuple[Any, ...]) -> bool:

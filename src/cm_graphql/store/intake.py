@@ -365,9 +365,9 @@ class _Lines:
 
     async def write(self, session: Session, table: Table, stamp: Stamp) -> None:
         """Insert what is new, and update what changed."""
-        await bulk.insert(session, table, [{**row, **stamped(stamp)} for row in self._new])
+        await bulk.insert(session, table, self._new, stamped(stamp))
         for lot in self._changed:
-            await bulk.update(session, table, [{**row, **touched(stamp)} for row in lot])
+            await bulk.update(session, table, lot, touched(stamp))
 
 
 def _differing(old: Values, new: Values) -> set[str]:

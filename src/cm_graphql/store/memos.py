@@ -229,10 +229,11 @@ class PartsOf:
 
     def take_item_parts(self, rows: Sequence[Any]) -> None:
         """Gather what lies in parts."""
-        known, inside = self._known, self._inside
-        for key, position, amount, source_id, target_id, part_id in rows:
-            source_id = known.get(source_id, source_id) if known else source_id
-            inside[part_id].append(ItemPart(key, position, amount, source_id, target_id))
+        known, inside, new = self._known, self._inside, tuple.__new__
+        if known:
+            rows = [(*row[:3], known.get(row[3], row[3]), *row[4:]) for row in rows]
+        for row in rows:  # whose columns are the fields of an item part, and the part that it lies in
+            inside[row[5]].append(new(ItemPart, row[:5]))
 
     def take_parts(self, rows: Sequence[Any]) -> None:
         """Make the parts; what lies in them is known by now."""
@@ -275,6 +276,11 @@ def rates_of(stored: Iterable[Mapping[str, Any]] | None) -> tuple[CustomRate, ..
 
 
 # --- records to rows --------------------------------------------------------------------------------------------------
+
+USED: Final = bulk.Change(applied_amount="applied", refund_amount="refunded")
+"""What was used of a line."""
+_WORTH: Final = bulk.Change(amount="amount")
+"""What lies in a part."""
 
 
 async def save(session: Session, before: CreditMemo | None, after: CreditMemo, stamp: Stamp) -> CreditMemo:
@@ -327,18 +333,12 @@ class _Writer:
         values = self._line_values
         new = [line for line in lines if line.id not in old]
         changed = [line for line in lines if line.id in old and self._changed(old[line.id], line)]
-        await bulk.insert(self._session, table, [{**values(line), **stamped(self._stamp)} for line in new])
+        await bulk.insert(self._session, table, [values(line) for line in new], stamped(self._stamp))
         moved = [line for line in changed if not self._all_changed and _only_used(old[line.id], line)]
         edited = [line for line in changed if self._all_changed or not _only_used(old[line.id], line)]
-        await bulk.update(
-            self._session,
-            table,
-            [
-                {"id": line.id, "applied_amount": line.applied, "refund_amount": line.refunded, **touched(self._stamp)}
-                for line in moved
-            ],
-        )
-        await bulk.update(self._session, table, [{**values(line), **touched(self._stamp)} for line in edited])
+        touch = touched(self._stamp)
+        await USED.write(self._session, table, moved, touch)
+        await bulk.update(self._session, table, [values(line) for line in edited], touch)
 
     def _changed(self, old: CreditLine, new: CreditLine) -> bool:
         return self._all_changed or (old is not new and old != new)
@@ -362,49 +362,57 @@ async def save_parts(session: Session, before: CreditMemo | None, memo: CreditMe
             continue
         earlier = {item_part.id: item_part for item_part in was.item_parts} if was else {}
         added: list[ItemPart] = []
+        gained = 0
         for item_part in part.item_parts:
             old = earlier.pop(item_part.id, None)
+            if old is item_part:
+                continue
             if old is None:
                 added.append(item_part)
+                gained += item_part.amount
             elif old.amount != item_part.amount:
                 changed.append(item_part)
+                gained += item_part.amount - old.amount
+        gained -= sum([item_part.amount for item_part in earlier.values()])
         gone.extend(earlier)
         new.append((part.id, added))
         if was is None:
             new_parts.append(part)
-        elif was.amount != part.amount:
+        elif gained != 0:
             changed_parts.append(part)
 
-    # What lies in a part goes with it.
-    await bulk.delete(session, t.credit_memo_parts, list(gone_parts))
-    await bulk.delete(session, t.credit_memo_item_parts, gone)
+    if gone_parts:  # with what lies in them
+        await bulk.delete(session, t.credit_memo_parts, list(gone_parts))
+    if gone:
+        await bulk.delete(session, t.credit_memo_item_parts, gone)
     fresh = {"credit_memo_id": memo.id, "currency": memo.currency.code, **stamped(stamp)}
     await bulk.insert(
         session,
         t.credit_memo_parts,
-        [{"id": part.id, "amount": part.amount, **target_values(part.target_id), **fresh} for part in new_parts],
+        [{"id": part.id, "amount": part.amount, **target_values(part.target_id)} for part in new_parts],
+        fresh,
     )
     await bulk.insert(
         session,
         t.credit_memo_item_parts,
-        ({**_item_part_values(item_part, part_id), **fresh} for part_id, inside in new for item_part in inside),
+        (_item_part_values(item_part, part_id) for part_id, inside in new for item_part in inside),
+        fresh,
     )
     for table, parts in ((t.credit_memo_parts, changed_parts), (t.credit_memo_item_parts, changed)):
         if parts:
-            rows = ({"id": part.id, "amount": part.amount, **touched(stamp)} for part in parts)
-            await bulk.update(session, table, rows)
+            await _WORTH.write(session, table, parts, touched(stamp))
 
 
 def _only_used(old: CreditLine, new: CreditLine) -> bool:
     """Whether a line differs in what was used of it alone, as in every movement of money."""
     if isinstance(old, CreditMemoItem) and isinstance(new, CreditMemoItem):
-        return _item_values(old) | used(new) == _item_values(new)
+        return _item_values(old) | _used(new) == _item_values(new)
     if isinstance(old, TaxationItem) and isinstance(new, TaxationItem):
-        return _tax_values(old) | used(new) == _tax_values(new)
+        return _tax_values(old) | _used(new) == _tax_values(new)
     return False
 
 
-def used(line: CreditLine) -> Values:
+def _used(line: CreditLine) -> Values:
     return {"applied_amount": line.applied, "refund_amount": line.refunded}
 
 

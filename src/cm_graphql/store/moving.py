@@ -24,7 +24,7 @@ from cm_graphql.domain.records import (
 from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.holds import HOLDERS
-from cm_graphql.store.memos import ITEM_PARTS, PARTS, PartsOf, number_of, save_parts, touched, used
+from cm_graphql.store.memos import ITEM_PARTS, PARTS, USED, PartsOf, number_of, save_parts, touched
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import CURRENCY, Session
 from cm_graphql.store.statements import Among, Query, given
@@ -60,14 +60,13 @@ async def load_with_holder(
             taxes[tax.item_id].append(tax)
 
     def take_items(rows: Sequence[Any]) -> None:
-        for key, net, applied, refunded, source_type, source_id in rows:
-            of_item = tuple(taxes.pop(key)) if key in taxes else ()
+        new = tuple.__new__
+        if reading.paged:
             # What a line was made from is asked for by the rule SOURCE_ITEM alone, which is not for jobs.
-            whence = "" if reading.paged else source_id
-            items.append(MovableItem(key, net, applied, refunded, source_type, whence, of_item))
-            if reading.paged:
-                known[key] = key
-                known.update((tax.id, tax.id) for tax in of_item)
+            rows = [(*row[:5], "") for row in rows]
+            known.update((key, key) for row in rows for key in (row[0], *(tax.id for tax in taxes.get(row[0], ()))))
+        for row in rows:  # whose columns are the first fields of an item
+            items.append(new(MovableItem, (*row, tuple(taxes.pop(row[0], ())))))
 
     await reading.each(
         session,
@@ -156,14 +155,16 @@ async def size(session: Session, memo_id: str, invoice_ids: Sequence[str] | None
     return lines, lines + await session.scalar(rows)
 
 
+_MOVED: Final = bulk.Change(applied_amount="applied", refund_amount="refunded", version="version")
+
+
 async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: Stamp) -> CreditMemo:
     """Write what a movement of money changed, which is what was used of the lines and where it lies.
 
     Answers the memo with its new version. Its row must have been locked since `before` was loaded.
     """
-    version = before.version + 1
-    head = {"applied_amount": after.applied, "refund_amount": after.refunded, "version": version}
-    await bulk.update(session, t.credit_memos, [{"id": after.id, **head, **touched(stamp)}])
+    after = after.at_version(before.version + 1)
+    await _MOVED.write(session, t.credit_memos, [after], touched(stamp))
     items: list[CreditMemoItem] = []
     taxes: list[TaxationItem] = []
     for old, new in zip(before.items, after.items, strict=True):
@@ -176,9 +177,9 @@ async def save(session: Session, before: CreditMemo, after: CreditMemo, stamp: S
                 taxes.append(tax)
     for table, lines in ((t.credit_memo_items, items), (t.credit_memo_taxation_items, taxes)):
         if lines:
-            await bulk.update(session, table, ({"id": line.id, **used(line), **touched(stamp)} for line in lines))
+            await USED.write(session, table, lines, touched(stamp))
     await save_parts(session, before, after, stamp)
-    return after.at_version(version)
+    return after
 
 
 def _differ(old: CreditLine, new: CreditLine) -> bool:

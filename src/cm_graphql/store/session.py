@@ -1,7 +1,7 @@
 """One open transaction as the store's functions use it."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
@@ -14,7 +14,7 @@ from cm_graphql.store import tables as t
 from cm_graphql.store.database import announce
 from cm_graphql.store.errors import wrapped
 from cm_graphql.store.inline import DRIVER, Inline
-from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, SqliteDriver, Told, Written, given
+from cm_graphql.store.statements import Driver, PostgresqlDriver, Query, Told, Written, given
 
 DECIMALS: dict[str, int] = {currency.code: min(currency.exponent or 0, 4) for currency in Iso}
 """The decimals of each ISO 4217 currency; none has more than four."""
@@ -61,19 +61,22 @@ class Session:
     async def ask_all(self, *asked: tuple[Query, Mapping[str, Any]]) -> list[list[Any]]:
         """The rows that answer each of several questions, in one round trip."""
         driver = self._direct or await self._driver()
-        questions = [query.on(self.sql_dialect, values) for query, values in asked]
-        self._note(questions)
+        dialect = self.sql_dialect
+        questions = [(query.on(dialect, values), values) for query, values in asked]
+        if self._watchers.before_cursor_execute:
+            self._note(question for question, _ in questions)
         try:
-            return await driver.ask(questions, [values for _, values in asked])
+            return await driver.ask(questions)
         except Exception as error:
             await self._fail(error)
 
     def tell(self, told: Told) -> None:
         """Answer a question about what was written, where the session `tells`."""
-        if isinstance(self._direct, SqliteDriver):
-            self._note([told])
+        if isinstance(self._direct, Inline):
+            if self._watchers.before_cursor_execute:
+                self._note([told])
             with suppress(sqlite3.Error):  # as if it had not been asked: it is read after the commit
-                told.rows = self._direct.look(told)
+                told.rows = self._direct.look(told.sql, told.parameters)
 
     @asynccontextmanager
     async def nested(self) -> AsyncIterator[None]:
@@ -119,7 +122,8 @@ class Session:
 
     async def _write(self, statements: Sequence[Written]) -> None:
         driver = self._direct or await self._driver()
-        self._note(statements)
+        if self._watchers.before_cursor_execute:
+            self._note(statements)
         try:
             await driver.write(statements)
         except Exception as error:
@@ -127,18 +131,18 @@ class Session:
 
     async def _driver(self) -> Driver:
         if self.dialect == "sqlite":
-            self._direct = SqliteDriver(self.connection.info[DRIVER])
-            return self._direct
+            inline: Driver = self.connection.info[DRIVER]  # which has no round trips to save
+            self._direct = inline
+            return inline
         pooled: Any = await self.connection.get_raw_connection()
         if pooled.dbapi_connection._transaction is None:  # SQLAlchemy puts it off until its own first statement
             await pooled.dbapi_connection._start_transaction()
         self._direct = PostgresqlDriver(pooled.driver_connection)
         return self._direct
 
-    def _note(self, statements: Sequence[Any]) -> None:
+    def _note(self, statements: Iterable[Any]) -> None:
         """Let those see the `sql` of statements who watch SQLAlchemy's."""
-        if self._watchers.before_cursor_execute:
-            show(self._watchers, "; ".join(statement.sql for statement in statements), self.connection.sync_connection)
+        show(self._watchers, "; ".join(statement.sql for statement in statements), self.connection.sync_connection)
 
     async def _fail(self, error: Exception) -> NoReturn:
         """Raise the driver's error as SQLAlchemy would have."""

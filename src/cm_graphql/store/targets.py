@@ -117,6 +117,9 @@ async def _lines(
     return lines
 
 
+_CREDITED: Final = bulk.Change(credit_amount="credited")
+
+
 async def save_targets(session: Session, before: Mapping[str, Target], after: Iterable[Target], stamp: Stamp) -> None:
     """Write the credit that targets gained or lost since they were loaded."""
     changed = [(before[target.id], target) for target in after if before[target.id] is not target]
@@ -124,11 +127,7 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
         mine = [(was, target) for was, target in changed if target.id.startswith(kind.prefix)]
         if not mine:
             continue
-        await bulk.update(
-            session,
-            kind.head,
-            ({"id": target.id, "credit_amount": target.credited, **touched(stamp)} for _, target in mine),
-        )
+        await _CREDITED.write(session, kind.head, [target for _, target in mine], touched(stamp))
         lines = [
             new
             for was, target in mine
@@ -138,8 +137,7 @@ async def save_targets(session: Session, before: Mapping[str, Target], after: It
         for table, is_tax in ((kind.items, False), (kind.taxes, True)):
             of_table = [line for line in lines if line.is_tax is is_tax]
             if of_table:
-                values = ({"id": line.id, "credit_amount": line.credited, **touched(stamp)} for line in of_table)
-                await bulk.update(session, table, values)
+                await _CREDITED.write(session, table, of_table, touched(stamp))
 
 
 @dataclass(frozen=True)
