@@ -40,7 +40,7 @@ LARGER_ROWS: Final = 300
 LARGER_AT_ONCE: Final = 3
 """So many of those go on at once: they keep this process busy, and more would only make all of them late."""
 
-INLINE_CACHE: Final = 4_000
+INLINE_CACHE: Final = 2_000
 """Kilobytes of pages that the connection of short readings keeps."""
 
 THREADS: Final = 4
