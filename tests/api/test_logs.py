@@ -23,6 +23,9 @@ async def turn():
     await asyncio.to_thread(ours.info, "fourth")
     library.warning("fifth")
     ours.info("waits for the next")
+    library.info("waits as well")
+    library.warning("sixth")
+    ours.info("waits again")
     ours.warning("last")
     os._exit(0)
 
@@ -50,5 +53,37 @@ def test_entries_are_lines_of_json_in_their_order_and_none_that_tells_what_went_
         {"event": "fourth", **said},
         {"event": "fifth", "level": "warning", "logger": "library"},
         {"event": "waits for the next", **said},
+        {"event": "waits as well", "level": "info", "logger": "library"},
+        {"event": "sixth", "level": "warning", "logger": "library"},
+        {"event": "waits again", **said},
         {"event": "last", "level": "warning", "logger": "ours"},
     ]
+
+
+STOPPED = """
+import asyncio, structlog
+from cm_graphql.api import logs
+
+logs.configure("info", "json")
+ours = structlog.get_logger("ours")
+
+def stopped_as_it_says(entry):
+    loop = asyncio.new_event_loop()
+    loop.call_soon(lambda: (ours.info(entry), loop.stop()))
+    loop.run_forever()
+    loop.close()
+
+async def turn():
+    ours.info("by another loop")
+
+stopped_as_it_says("by a loop that was stopped")
+asyncio.run(turn())
+stopped_as_it_says("at the very end")
+"""
+
+
+def test_no_entry_is_lost_with_a_loop_that_stops() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, check=True)
+
+    said = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert said == ["by a loop that was stopped", "by another loop", "at the very end"]

@@ -1,12 +1,13 @@
 """What goes to the log and how it looks: lines for a person at a terminal, JSON for a machine elsewhere."""
 
 import asyncio
+import atexit
 import logging
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, Literal
 
 import orjson
@@ -36,7 +37,8 @@ def configure(level: str, log_format: LogFormat) -> None:
         if as_json
         else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    lines = JsonLines()
+    handler: logging.Handler = _Among(lines) if as_json else logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -50,7 +52,6 @@ def configure(level: str, log_format: LogFormat) -> None:
     for chatty in ("uvicorn.error", "alembic", "aiosqlite", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     # Our own entries do not take the long way through logging.
-    lines = JsonLines()
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, lines.render] if as_json else [*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(root.level),
@@ -89,8 +90,8 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
-        self._second = 0
-        self._shown = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        atexit.register(self._flush)
 
     def note(
         self, request_id: str, method: str, path: str, status: int, viewer: str | None, milliseconds: float
@@ -114,15 +115,8 @@ class JsonLines:
         return self._line(entry, method, logger.name)
 
     def _line(self, entry: EventDict, level: str, logger: str) -> bytes:
-        entry["level"], entry["logger"], entry["timestamp"] = level, logger, self._now()
+        entry["level"], entry["logger"], entry["timestamp"] = level, logger, _now()
         return orjson.dumps(entry, default=repr, option=orjson.OPT_APPEND_NEWLINE)
-
-    def _now(self) -> str:
-        second, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
-        if second != self._second:
-            self._second = second
-            self._shown = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return f"{self._shown}.{microseconds:06d}Z"
 
     def write(self, line: bytes, *, soon: bool = True) -> None:
         """Write a line: soon, or at once where it may be the last one."""
@@ -131,6 +125,9 @@ class JsonLines:
         except RuntimeError:  # a thread, which leaves alone what waits in the loop
             _to_stderr(line)
             return
+        if loop is not self._loop:
+            self._flush()  # what a loop before it was stopped too early for
+            self._loop = loop
         if not self._waiting:
             loop.call_soon(self._flush)
         self._waiting.append(line)
@@ -141,6 +138,16 @@ class JsonLines:
         waiting, self._waiting = self._waiting, []
         if waiting:
             _to_stderr(b"".join(waiting))
+
+
+def _now() -> str:
+    second, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
+    return f"{_shown(second)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=1)
+def _shown(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _to_stderr(lines: bytes) -> None:
@@ -156,6 +163,21 @@ class _JsonLogger:
         self.name = name
         self.debug = self.info = lines.write
         self.warning = self.error = self.critical = partial(lines.write, soon=False)
+
+
+class _Among(logging.Handler):
+    """Has the entries of libraries take their place among ours."""
+
+    def __init__(self, lines: JsonLines) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of an entry."""
+        try:
+            self._lines.write(f"{self.format(record)}\n".encode(), soon=record.levelno < logging.WARNING)
+        except Exception:  # as every handler of the standard library
+            self.handleError(record)
 
 
 class _Lines:
