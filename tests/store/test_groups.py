@@ -13,13 +13,14 @@ from statistics import median
 
 import pytest
 from sqlalchemy import event, func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.store import bulk
 from cm_graphql.store.database import Database, announce
-from cm_graphql.store.errors import LockTimeout
-from cm_graphql.store.groups import Group, to_the_end
+from cm_graphql.store.errors import Conflict, LockTimeout
+from cm_graphql.store.groups import Group, Writers, to_the_end
+from cm_graphql.store.inline import DRIVER
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Query, given
 from cm_graphql.store.tables import accounts, contacts
@@ -340,6 +341,147 @@ async def test_nobody_waits_for_a_commit_that_was_stopped_before_it_began(path: 
         task.cancel()
 
     assert await asyncio.wait([writing], timeout=3) == ({writing}, set())
+    await database.dispose()
+
+
+# --- what SQLite undoes by itself -------------------------------------------------------------------------------------
+
+
+async def undo_everything(database: Database, *, long: bool = False) -> None:
+    """Go on as if nothing were wrong where SQLite has undone the transaction, as it does when the disk fails."""
+    async with database.write(long=long) as connection:
+        await insert(connection, contacts, id="con_undone")
+        connection.info[DRIVER].say("ROLLBACK")
+
+
+async def test_nobody_is_told_success_whose_part_was_undone_with_that_of_another(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    names = [f"con_{i}" for i in range(6)]
+
+    outcomes = await asyncio.gather(
+        *(add(database, name) for name in names[:3]),
+        undo_everything(database),
+        *(add(database, name) for name in names[3:]),
+        return_exceptions=True,
+    )
+
+    told = [outcome is None for outcome in outcomes]
+    assert told[3] is False
+    assert await kept(database) == {name for name, fine in zip(names, told[:3] + told[4:], strict=True) if fine}
+    await add(database, "con_after")
+    await database.dispose()
+
+
+@pytest.mark.parametrize("long", [False, True])
+async def test_who_goes_on_without_a_transaction_is_not_told_success(path: Path, *, long: bool) -> None:
+    database = Database.open(f"sqlite:///{path}")
+
+    with pytest.raises((sqlite3.OperationalError, OperationalError)):
+        await undo_everything(database, long=long)
+
+    assert await kept(database) == set()
+    await add(database, "con_after")
+    await database.dispose()
+
+
+async def test_the_others_are_told_also_where_the_one_that_undid_them_is_stopped_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disconnect = Writers._disconnect
+    closing = asyncio.Event()
+
+    async def slowly(writers: Writers) -> None:
+        closing.set()
+        await asyncio.sleep(0.05)
+        await disconnect(writers)
+
+    database = Database.open(f"sqlite:///{path}")
+    first = asyncio.create_task(add(database, "con_first"))
+    breaking = asyncio.create_task(undo_everything(database))
+    monkeypatch.setattr(Writers, "_disconnect", slowly)
+    await closing.wait()
+    breaking.cancel()
+
+    done, _ = await asyncio.wait([first, breaking], timeout=3)
+    assert done == {first, breaking}
+    assert isinstance(first.exception(), Conflict)
+    await database.dispose()
+
+
+async def test_who_gives_up_before_a_long_action_begins_lets_the_commit_before_it_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Group.commit
+    committing = asyncio.Event()
+
+    async def slowly(group: Group) -> None:
+        committing.set()
+        await asyncio.sleep(0.05)
+        await commit(group)
+
+    async def long() -> None:
+        async with database.write(long=True):
+            pass
+
+    monkeypatch.setattr(Group, "commit", slowly)
+    database = Database.open(f"sqlite:///{path}")
+    first = asyncio.create_task(add(database, "con_first"))
+    stopped = asyncio.create_task(long())
+    next_one = asyncio.create_task(add(database, "con_next"))
+    await committing.wait()
+    stopped.cancel()
+    await asyncio.wait([first, stopped, next_one], timeout=3)
+
+    assert (first.exception(), stopped.cancelled(), next_one.exception()) == (None, True, None)
+    assert await kept(database) == {"con_first", "con_next"}
+    await database.dispose()
+
+
+async def test_a_database_that_is_closed_lets_whoever_writes_come_to_an_end(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    halfway = asyncio.Event()
+
+    async def write() -> None:
+        async with database.write() as connection:
+            session = Session(connection, "sqlite")
+            told = {"created_by_id": "usr_1", "created_date": NOW, "updated_by_id": "usr_1", "updated_date": NOW}
+            await bulk.insert(session, contacts, [{"id": "con_one", **told}])
+            for _ in range(20):
+                halfway.set()
+                await asyncio.sleep(0.001)
+            await bulk.insert(session, contacts, [{"id": "con_two", **told}])
+
+    writing = asyncio.create_task(write())
+    await halfway.wait()
+    await database.dispose()
+    await asyncio.wait([writing])
+
+    assert writing.exception() is None
+    assert await kept(database) == {"con_one", "con_two"}
+    await database.dispose()
+
+
+async def test_however_many_give_up_at_once_the_next_one_has_its_turn(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    done = asyncio.Event()
+
+    async def first() -> None:
+        async with database.write() as connection:
+            await insert(connection, contacts, id="con_first")
+            await done.wait()
+
+    writing = asyncio.create_task(first())
+    waiting = [asyncio.create_task(add(database, f"con_{number}")) for number in range(2_000)]
+    await asyncio.sleep(0.05)
+    next_one = asyncio.create_task(add(database, "con_next"))
+    await asyncio.sleep(0)
+    done.set()
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait_for(asyncio.gather(writing, next_one), 3)
+    await asyncio.wait(waiting)
+
+    assert await kept(database) == {"con_first", "con_next"}
     await database.dispose()
 
 

@@ -161,10 +161,10 @@ class Writers:
             group.driver.say("SAVEPOINT one")
             try:
                 yield group
+                group.driver.say("RELEASE one")  # fails where SQLite has undone everything, whoever was told so
             except BaseException:
                 await self._undo(group)
                 raise
-            group.driver.say("RELEASE one")
             group.members += 1
         finally:
             self._pass_on()
@@ -178,10 +178,7 @@ class Writers:
         """Take one's turn with nobody else's changes open; the transaction is one's own business."""
         await self._turn()
         try:
-            if self._group is not None:
-                # Whoever gives up meanwhile does not stop it.
-                await asyncio.wait([asyncio.create_task(self._commit(self._group))])
-            self._tell()
+            await self._commit_what_is_open()
             yield await self._connected()
         finally:
             self._pass_on()
@@ -192,12 +189,22 @@ class Writers:
         return self._taken
 
     async def close(self) -> None:
-        """Wait for the commit that is under way, and close the connection."""
-        if self._committing is not None:
-            await asyncio.wait([self._committing])
-        self._tell()
-        await self._checkpoints.close()
-        await self._disconnect()
+        """Wait for the one that writes, and for those who are to be committed together with it; close the connection.
+
+        One that writes for too long loses its connection all the same.
+        """
+        try:
+            await self._turn()
+        except LockTimeout:
+            await self._disconnect()
+            await self._checkpoints.close()
+            return
+        try:
+            await self._commit_what_is_open()
+            await self._checkpoints.close()
+            await self._disconnect()
+        finally:
+            self._pass_on()
 
     async def _turn(self) -> None:
         if not self._taken:
@@ -223,14 +230,28 @@ class Writers:
         if group is not None and (group.full or not self._waiting):
             self._committing = asyncio.create_task(self._commit_and_pass_on(group))
             self._committing.add_done_callback(lambda _task: group.give_up())
-        elif self._waiting:
+            return
+        while self._waiting:
             turn = self._waiting.popleft()
-            if turn.done():
-                self._pass_on()
-            else:
+            if not turn.done():
                 turn.set_result(None)
-        else:
+                return
+        if group is None:
             self._taken = False
+        else:  # all who waited have given up
+            self._pass_on()
+
+    async def _commit_what_is_open(self) -> None:
+        """Commit, and tell everybody, before one who shares nothing. Whoever gives up meanwhile waits for the end of it
+        all the same, so that nobody has the turn before."""
+        group = self._group
+        if group is not None:
+            committing = asyncio.create_task(self._commit(group))
+            committing.add_done_callback(lambda _task: group.give_up())
+            stopped = await to_the_end(committing)
+            if stopped is not None:
+                raise stopped
+        self._tell()
 
     async def _commit_and_pass_on(self, group: Group) -> None:
         try:
@@ -317,7 +338,8 @@ class Writers:
             group.driver.say("RELEASE one")
         except Exception as problem:
             self._group = None
-            await self._disconnect()
             group.members += 1  # the one that failed is told by its own error
             group.end(problem)
             group.tell()
+            with suppress(Exception):
+                await self._disconnect()

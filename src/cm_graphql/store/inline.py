@@ -136,6 +136,8 @@ class Inline(Opened):
 
     async def commit(self) -> None:
         """Commit; others go on while the disk is waited for."""
+        if not self._conn.in_transaction:  # to commit nothing would succeed
+            raise sqlite3.OperationalError("SQLite has undone the transaction")
         try:
             await self._in_thread(self._conn.commit)
         except sqlite3.Error:
