@@ -408,8 +408,9 @@ async def test_the_others_are_told_also_where_the_one_that_undid_them_is_stopped
     await database.dispose()
 
 
+@pytest.mark.parametrize("others", [0, 1])
 async def test_who_gives_up_before_a_long_action_begins_lets_the_commit_before_it_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, others: int
 ) -> None:
     commit = Group.commit
     committing = asyncio.Event()
@@ -427,13 +428,15 @@ async def test_who_gives_up_before_a_long_action_begins_lets_the_commit_before_i
     database = Database.open(f"sqlite:///{path}")
     first = asyncio.create_task(add(database, "con_first"))
     stopped = asyncio.create_task(long())
-    next_one = asyncio.create_task(add(database, "con_next"))
+    after = [asyncio.create_task(add(database, f"con_{number}")) for number in range(others)]
     await committing.wait()
     stopped.cancel()
-    await asyncio.wait([first, stopped, next_one], timeout=3)
+    done, _ = await asyncio.wait([first, stopped, *after], timeout=3)
 
-    assert (first.exception(), stopped.cancelled(), next_one.exception()) == (None, True, None)
-    assert await kept(database) == {"con_first", "con_next"}
+    assert done == {first, stopped, *after}
+    assert [task.exception() for task in (first, *after)] == [None] * (1 + others)
+    assert stopped.cancelled()
+    assert await kept(database) == {"con_first"} | {f"con_{number}" for number in range(others)}
     await database.dispose()
 
 

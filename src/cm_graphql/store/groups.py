@@ -248,7 +248,10 @@ class Writers:
         if group is not None:
             committing = asyncio.create_task(self._commit(group))
             committing.add_done_callback(lambda _task: group.give_up())
-            stopped = await to_the_end(committing)
+            try:
+                stopped = await to_the_end(committing)
+            finally:
+                self._tell()  # there may be no next commit to do it
             if stopped is not None:
                 raise stopped
         self._tell()
