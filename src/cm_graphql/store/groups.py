@@ -302,7 +302,7 @@ class Writers:
             await connection.close()
 
     async def _commit(self, group: Group) -> None:
-        """Make everything of a group safe, or nothing; tells its members, and does not fail itself."""
+        """Make everything of a group safe, or nothing, and know which; does not fail itself."""
         self._group = None
         self._turn_took = group.worked / max(group.members, 1)
         error: BaseException | None = None
