@@ -82,19 +82,22 @@ async def test_a_reader_of_what_was_before_keeps_nobody_from_writing(path: Path)
     await database.dispose()
 
 
-async def test_a_log_that_cannot_be_copied_beside_is_copied_by_the_commits(
+async def test_where_the_log_cannot_be_copied_beside_them_those_who_write_do_not_notice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tries: list[checkpoints.Checkpoints] = []
+
+    def fail(self: checkpoints.Checkpoints) -> bool:
+        tries.append(self)
+        raise sqlite3.OperationalError("disk I/O error")
+
     monkeypatch.setattr(checkpoints, "AFTER", 1)
-    monkeypatch.setattr(checkpoints.Checkpoints, "_copied", lambda _self: _fail())
+    monkeypatch.setattr(checkpoints.Checkpoints, "_copied", fail)
     database = Database.open(f"sqlite:///{path}")
 
     await write(database, 10)
 
+    assert len(tries) > 1, "it is tried again"
     async with database.read() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM contacts")) == 80
     await database.dispose()
-
-
-def _fail() -> bool:
-    raise sqlite3.OperationalError("disk I/O error")

@@ -29,6 +29,8 @@ from store.rows import NOW, insert
 
 CONTACT = Query(lambda _among: select(contacts.c.id).where(contacts.c.id == given("contact")))
 
+STAMPED = {"created_by_id": "usr_1", "created_date": NOW, "updated_by_id": "usr_1", "updated_date": NOW}
+
 SQLITE = [kind for kind in chosen_kinds() if kind == "sqlite"]
 
 
@@ -231,8 +233,7 @@ async def test_actions_without_sqlalchemy_share_transactions_with_those_that_use
     async def straight(name: str) -> None:
         async with database.write() as connection:
             session = Session(connection, "sqlite")
-            told = {"created_by_id": "usr_1", "created_date": NOW, "updated_by_id": "usr_1", "updated_date": NOW}
-            await bulk.insert(session, contacts, [{"id": name, **told}])
+            await bulk.insert(session, contacts, [{"id": name}], STAMPED)
             await asyncio.sleep(0)
             assert [row.id for row in await session.ask(CONTACT, contact=name)] == [name]
             if name.endswith("7"):
@@ -447,12 +448,11 @@ async def test_a_database_that_is_closed_lets_whoever_writes_come_to_an_end(path
     async def write() -> None:
         async with database.write() as connection:
             session = Session(connection, "sqlite")
-            told = {"created_by_id": "usr_1", "created_date": NOW, "updated_by_id": "usr_1", "updated_date": NOW}
-            await bulk.insert(session, contacts, [{"id": "con_one", **told}])
+            await bulk.insert(session, contacts, [{"id": "con_one"}], STAMPED)
             for _ in range(20):
                 halfway.set()
                 await asyncio.sleep(0.001)
-            await bulk.insert(session, contacts, [{"id": "con_two", **told}])
+            await bulk.insert(session, contacts, [{"id": "con_two"}], STAMPED)
 
     writing = asyncio.create_task(write())
     await halfway.wait()

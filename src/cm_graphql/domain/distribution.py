@@ -23,7 +23,7 @@ class Purse:
 
     def __init__(self, amounts: Iterable[int]) -> None:
         self.amounts = list(amounts)
-        self._positive = list(range(len(self.amounts)))  # at most: who walks them leaves behind those that are not
+        self._positive = [index for index, amount in enumerate(self.amounts) if amount > 0]
         self._start = 0
 
     def take(self, moves: Iterable[Move]) -> None:

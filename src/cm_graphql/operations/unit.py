@@ -11,7 +11,7 @@ from cm_graphql.domain import requests, shape
 from cm_graphql.domain.billing import Account
 from cm_graphql.domain.commands.settlement import DebitMemoApplication
 from cm_graphql.domain.enums import DocumentType, EventAction
-from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, not_found, refuse
+from cm_graphql.domain.errors import ErrorCode, Fault, Faults, Refusal, not_found, refuse
 from cm_graphql.domain.ledger import LedgerEntry
 from cm_graphql.domain.records import CreditMemo, Invoice, MemoHead, Stamp, Target
 from cm_graphql.domain.rulebook import RuleBook
@@ -172,19 +172,17 @@ class Unit:
                 found = await targets.find_ids(
                     self.session, table, prefix, number, keys, accounts=self.viewer.accounts, trust_ids=True
                 )
-                for key, value in found.items():
-                    ids[name, key] = value
+                ids.update({(name, key): value for key, value in found.items()})
         loaded = await targets.load_targets(self.session, list(ids.values()))
-        missing: list[Fault] = []
+        faults = Faults()
         result: list[Target] = []
         for path, name, key in named:
             target = loaded.get(ids.get((name, key), ""))
             if target is not None and self.viewer.sees(target.account_id):
                 result.append(target)
             else:
-                missing.append(not_found(TARGETS[name][3], key, *path, name))
-        if missing:
-            raise Refusal(*missing)
+                faults.extend([not_found(TARGETS[name][3], key, *path, name)])
+        faults.raise_if_any()
         return result
 
     async def targets_of(self, ids: Iterable[str]) -> dict[str, Target]:

@@ -67,7 +67,7 @@ class Group:
         self.connection = connection
         self.driver: Inline = connection.info[DRIVER]
         self.members = 0
-        self.most = most
+        self._most = most
         self._since = monotonic()
         self._outcome: BaseException | None = None
         self._ended = False
@@ -81,7 +81,7 @@ class Group:
     @property
     def full(self) -> bool:
         """Whether it is time to commit, whoever waits."""
-        return self.members >= min(self.most, MOST_TOGETHER) or self.worked > LONGEST
+        return self.members >= self._most or self.worked > LONGEST
 
     async def committed(self) -> asyncio.CancelledError | None:
         """Wait until all of it is safe, as `to_the_end` does."""
@@ -267,7 +267,7 @@ class Writers:
             self._pass_on()
 
     async def _begun(self) -> Group:
-        group = Group(await self._connected(), -(-self._there // 2) if self._halve() else MOST_TOGETHER)
+        group = Group(await self._connected(), self._room())
         try:
             await group.driver.begin()
         except sqlite3.Error as error:
@@ -278,6 +278,10 @@ class Writers:
     def _there(self) -> int:
         """How many wait for their turn, or have had it and may come again; the one that has it now included."""
         return 1 + len(self._waiting) + (self._before.members if self._before is not None else 0)
+
+    def _room(self) -> int:
+        """For how many the next group has room."""
+        return min(-(-self._there // 2), MOST_TOGETHER) if self._halve() else MOST_TOGETHER
 
     def _halve(self) -> bool:
         """Whether half of those who are there should go at a time, or would only wait for the disk more often."""
