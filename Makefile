@@ -11,8 +11,9 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 # Test processes: one for each processor, hyper-threads included. A module's tests stay together, as they share a server.
 # Modules come in the order of the tree: sorted by their number of tests, as they would be, those of few long tests came
-# last, and one process waited for another.
-PYTEST_PARALLEL ?= --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+# last, and one process waited for another. A process that ends, as where a test hangs, ends the run: a new one would begin
+# with the same test.
+PYTEST_PARALLEL ?= --numprocesses logical --maxprocesses 8 --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 
 # Stamps: what is installed is installed once, and again when its list changes.
 CREATED := $(VENV)/.created

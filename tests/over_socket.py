@@ -56,17 +56,19 @@ async def served(database_url: str, folder: Path, **more: Any) -> AsyncIterator[
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         serving = asyncio.create_task(server._serve([listener]))  # as `serve`, but signals stay with pytest
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        direct = httpx.ASGITransport(behind_proxies, client=("127.0.0.1", 5))
-        async with (
-            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
-            httpx.AsyncClient(transport=direct, base_url=url, timeout=30) as beside,
-        ):
-            yield Server(client, beside, server)
-        server.should_exit = True
-        await serving
+        try:
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            direct = httpx.ASGITransport(behind_proxies, client=("127.0.0.1", 5))
+            async with (
+                httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as client,
+                httpx.AsyncClient(transport=direct, base_url=url, timeout=30) as beside,
+            ):
+                yield Server(client, beside, server)
+        finally:
+            server.should_exit = True
+            await serving
 
 
 def told(answer: httpx.Response) -> Any:

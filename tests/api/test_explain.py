@@ -96,10 +96,12 @@ async def client(url: str, viewer: Viewer, *, explains: bool) -> AsyncIterator[h
         return Context.of(api, viewer=viewer, request_id=request_id)
 
     transport = httpx.ASGITransport(app=GraphQLOverHTTP(schema._schema, make_context))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", trust_env=False) as made:
-        yield made
-    await direct.close()
-    await database.dispose()
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", trust_env=False) as made:
+            yield made
+    finally:
+        await direct.close()
+        await database.dispose()
 
 
 async def extensions(url: str, viewer: Viewer, asked: dict[str, Any], *, explains: bool) -> dict[str, Any]:

@@ -178,9 +178,11 @@ def planning(url: str, memos: int) -> Iterator[Planner]:
     (operation,) = operations_of(parse(QUERY)).values()
     with asyncio.Runner() as runner:
         runner.run(_fill(database, memos))
-        yield Planner(database, direct, Engine(schema, direct), operation, runner, max(2_000, memos // 50))
-        runner.run(direct.close())
-        runner.run(database.dispose())
+        try:
+            yield Planner(database, direct, Engine(schema, direct), operation, runner, max(2_000, memos // 50))
+        finally:
+            runner.run(direct.close())
+            runner.run(database.dispose())
 
 
 async def _fill(database: Database, memos: int) -> None:

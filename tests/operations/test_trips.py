@@ -64,8 +64,10 @@ async def statements(desk: Desk) -> AsyncIterator[list[str]]:
 
     engine = desk.database.writers.sync_engine
     event.listen(engine, "before_cursor_execute", note)
-    yield told
-    event.remove(engine, "before_cursor_execute", note)
+    try:
+        yield told
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def only_on_postgresql(desk: Desk) -> None:

@@ -1,9 +1,12 @@
 """Transactions keep their promises on both databases: nothing lost, nothing half done, nobody waits forever."""
 
 import asyncio
+import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import pytest
 from sqlalchemy import func, make_url, select, text, update
@@ -317,9 +320,11 @@ async def a_way_to(url: str, is_open: asyncio.Event) -> AsyncIterator[str]:
 
     server = await asyncio.start_server(connect, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    yield there.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
-    is_open.set()
-    server.close()
+    try:
+        yield there.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    finally:
+        is_open.set()
+        server.close()
 
 
 @pytest.mark.parametrize("kind", POSTGRESQL)
@@ -435,6 +440,34 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> 
 @pytest.mark.parametrize("url", ["postgresql://u:p@h/db", "postgres://u:p@h/db", "postgresql+asyncpg://u:p@h/db"])
 def test_every_spelling_of_postgresql_means_asyncpg(url: str) -> None:
     assert Database.open(url).writers.driver == "asyncpg"
+
+
+@pytest.mark.parametrize("how", ["read", "write", "alone"])
+async def test_who_is_stopped_twice_while_connecting_is_told_that_they_were_stopped(
+    database_url: str, how: Literal["read", "write", "alone"]
+) -> None:
+    async def look(database: Database) -> None:
+        opened = database.read() if how == "read" else database.write(dry_run=how == "alone")
+        async with opened as connection:
+            await connection.execute(select(1))
+
+    async def let_pass(moments: int) -> None:
+        for _ in range(moments):
+            await asyncio.sleep(0)
+            time.sleep(0.0005)  # noqa: ASYNC251  a thread comes to its end, and the loop has not heard of it
+
+    for before, between in itertools.product(range(1, 12), range(5)):
+        database = Database.open(database_url)
+        looking = asyncio.create_task(look(database))
+        await let_pass(before)
+        looking.cancel()
+        await let_pass(between)
+        looking.cancel()
+        await asyncio.wait([looking])
+
+        assert looking.cancelled() or looking.exception() is None, (before, between)
+        await look(database)  # whoever comes next finds everything as it should be
+        await database.dispose()
 
 
 @pytest.mark.skipif("sqlite" not in chosen_kinds(), reason="only SQLite's connections have threads")

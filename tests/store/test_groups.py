@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.store import bulk
 from cm_graphql.store.database import Database, announce
+from cm_graphql.store.endings import to_the_end
 from cm_graphql.store.errors import Conflict, LockTimeout
-from cm_graphql.store.groups import Group, Writers, to_the_end
+from cm_graphql.store.groups import Group, Writers
 from cm_graphql.store.inline import DRIVER
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Query, given

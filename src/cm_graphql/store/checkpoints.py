@@ -30,7 +30,7 @@ class Checkpoints:
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._copying: asyncio.Task[None] | None = None
+        self._copying: asyncio.Future[bool] | None = None
         self._rows = 0
         self._rest_is_short = False
 
@@ -45,15 +45,16 @@ class Checkpoints:
             self._rows = 0
         if self._copying is None and rows - self._rows >= AFTER:
             self._rows = rows
-            self._copying = asyncio.create_task(self._copy())
+            # No task, which the end of a loop would stop, and the thread go on.
+            self._copying = asyncio.get_running_loop().run_in_executor(None, self._copied)
+            self._copying.add_done_callback(self._has_copied)
 
-    async def _copy(self) -> None:
+    def _has_copied(self, copying: asyncio.Future[bool]) -> None:
+        self._copying = None
         try:
-            self._rest_is_short = await asyncio.to_thread(self._copied)
+            self._rest_is_short = copying.result()
         except sqlite3.Error as error:  # then commits do it, once the log is twice as long
             log.warning("log_not_copied", reason=str(error))
-        finally:
-            self._copying = None
 
     def _copied(self) -> bool:
         """Copy as far as readers let it; tells whether little is left."""

@@ -24,9 +24,10 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from cm_graphql.store import inline
 from cm_graphql.store.connections import GOODBYE, Connections
+from cm_graphql.store.endings import to_the_end
 from cm_graphql.store.errors import Conflict, typed
 from cm_graphql.store.fold import fold_text
-from cm_graphql.store.groups import Writers, to_the_end
+from cm_graphql.store.groups import Writers
 from cm_graphql.store.statements import Asked
 from cm_graphql.store.trips import Trips
 from cm_graphql.store.types import to_json
@@ -321,8 +322,8 @@ class _Connection(inline.Opened):
         try:
             return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         except asyncio.CancelledError:
+            self.break_off()
             if self._connection is not None:
-                self._connection.interrupt()
                 self._tx.put_nowait((None, self._connection.rollback))
             raise
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Dialect
 
 from cm_graphql.store.connections import FAILURES, Connections
 from cm_graphql.store.database import Database
+from cm_graphql.store.endings import broken_off
 from cm_graphql.store.errors import StoreError
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.inline import PROGRESS_STEPS
@@ -116,15 +117,14 @@ class SqliteDirect:
             connection = self._idle.pop() if self._idle else self._connect()
             self._busy += 1
             stopped = threading.Event()
-            task = asyncio.ensure_future(asyncio.to_thread(_carry_out, connection, work, stopped))
+            # No task, which the end of a loop would stop, and the thread go on.
+            done = asyncio.get_running_loop().run_in_executor(None, _carry_out, connection, work, stopped)
             try:
-                return await asyncio.shield(task)
+                return await asyncio.shield(done)
             except asyncio.CancelledError:
                 stopped.set()
-                while not task.done():  # nobody else may have the connection before the thread has let go of it
-                    connection.interrupt()
-                    await asyncio.wait([task], timeout=0.02)
-                task.exception()
+                # Nobody else may have the connection before the thread has let go of it.
+                await broken_off(done, connection.interrupt)
                 raise
             finally:
                 self._busy -= 1

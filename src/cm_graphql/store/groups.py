@@ -12,15 +12,16 @@ are read while the disk is busy with the others.
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from cm_graphql.store.checkpoints import Checkpoints
+from cm_graphql.store.endings import to_the_end
 from cm_graphql.store.errors import Conflict, LockTimeout, wrapped
 from cm_graphql.store.inline import DRIVER, Inline
 
@@ -34,29 +35,6 @@ AROUND: Final = 0.4
 """What there is to do for an action outside its turn, to read the request and to answer it, as a share of its turn."""
 
 log = structlog.get_logger("cm_graphql.store")
-
-
-async def to_the_end(commit: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.CancelledError | None:
-    """Commit without being stopped halfway; give back the cancellation that came meanwhile.
-
-    Raises what kept it from being done, or the cancellation, since nobody is left who would try anything else.
-    """
-    task = asyncio.ensure_future(commit)
-    stopped: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            stopped = error
-        except Exception:
-            break  # of which the result tells
-    try:
-        task.result()
-    except Exception:
-        if stopped is None:
-            raise
-        raise stopped from None
-    return stopped
 
 
 class Group:

@@ -4,11 +4,13 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final, cast
 
 import aiosqlite
 
+from cm_graphql.store.endings import broken_off
 from cm_graphql.store.statements import Asked, Written
 
 DRIVER: Final = "cm_graphql_driver"
@@ -37,10 +39,16 @@ class Opened(aiosqlite.Connection):
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if task.exception() is None:
+            await broken_off(task, self.break_off)
+            if self._connection is not None:
                 await self.close()
             raise
+
+    def break_off(self) -> None:
+        """Stop what the thread is at, unless that was to close the file, or it is still to be opened."""
+        if self._connection is not None:
+            with suppress(sqlite3.ProgrammingError):
+                self._connection.interrupt()
 
 
 class Inline(Opened):
@@ -110,20 +118,29 @@ class Inline(Opened):
         connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
 
     async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it."""
-        task = asyncio.ensure_future(super()._execute(fn, *args, **kwargs))  # type: ignore[no-untyped-call]
+        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it.
+
+        There is no task in between, which the end of a loop would stop, and the thread go on.
+        """
+        connection = self._connection
+        if not self._running or connection is None:
+            raise ValueError("Connection closed")  # as aiosqlite says
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
         try:
-            return await asyncio.shield(task)
+            return await asyncio.shield(done)
         except asyncio.CancelledError:
-            while not task.done():
-                if self._connection is not None:
-                    self._connection.interrupt()
-                await asyncio.wait([task], timeout=0.02)
-            task.exception()
+            await broken_off(done, self.break_off)
             # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
-            if self._connection is not None and self._connection.in_transaction:
-                self._connection.rollback()
+            with suppress(sqlite3.ProgrammingError):  # it was closed
+                if connection.in_transaction:
+                    connection.rollback()
             raise
+
+    async def close(self) -> None:
+        """Close the file, after whatever the thread is at: to close it in the middle of that ends the process."""
+        self.apart = True
+        await super().close()
 
     @property
     def rows_written(self) -> int:

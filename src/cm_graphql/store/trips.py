@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy.exc import DBAPIError
 
 from cm_graphql.store.connections import FAILURES, Connections
-from cm_graphql.store.groups import to_the_end
+from cm_graphql.store.endings import to_the_end
 from cm_graphql.store.statements import for_each
 from cm_graphql.store.writing import Overtaken, Parted, Writing, one, several, turned
 
