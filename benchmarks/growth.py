@@ -1,9 +1,10 @@
 """How times grow: with the rows in the answer, the rows in the table, the connections and the processes."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks import data
 from benchmarks.contenders import Contender, Kind, admin_key, contenders, stop_all
@@ -13,7 +14,13 @@ from benchmarks.workloads import WORKLOADS
 PAGES = (3, 10, 30, 100, 300)
 """Memos in an answer with all their lines; those above 100 are asked for in several pages of one request."""
 CLIENTS = (1, 4, 16, 64)
+TURNS = 3
+"""So many times tables of different sizes, and one process and two, are measured in turns: the machine has moods."""
+LARGER = ("memo", "list", "far", "nested")
 CURVED = ("ours-sqlite", "ours-postgresql", "floor-postgresql", "postgraphile", "mercurius")
+
+Rounds: TypeAlias = dict[int, list[float]]
+"""For each size what was measured round by round."""
 
 _BY_NAME = {workload.name: workload for workload in WORKLOADS}
 
@@ -24,12 +31,22 @@ class Growth:
 
     answer: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Rows in the answer, and milliseconds of one request after another."""
-    table: dict[str, dict[str, list[tuple[float, float]]]] = field(default_factory=dict)
-    """Per workload and contender: rows in the table, and requests per second."""
+    table: dict[str, dict[str, Rounds]] = field(default_factory=dict)
+    """Per workload and contender: for each number of rows in the table requests per second."""
     clients: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Connections, and requests per second of the list."""
-    workers: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """Per workload: processes, and requests per second of ours on PostgreSQL."""
+    workers: dict[str, Rounds] = field(default_factory=dict)
+    """Per workload: for each number of processes requests per second of ours on PostgreSQL."""
+
+
+def curve(rounds: Rounds) -> list[tuple[int, float]]:
+    """The medians."""
+    return [(size, statistics.median(found)) for size, found in rounds.items()]
+
+
+def times(rounds: Rounds, size: int, other: int) -> list[float]:
+    """How many times as fast with one size as with another, round by round, lowest first."""
+    return sorted(a / b for a, b in zip(rounds[size], rounds[other], strict=True))
 
 
 def by_answer(course: Course, growth: Growth, seconds: float) -> None:
@@ -55,7 +72,7 @@ def by_clients(course: Course, growth: Growth, seconds: float) -> None:
 
 
 def by_workers(course: Course, growth: Growth, folder: Path, seconds: float) -> None:
-    """One process, then two; by turns, since the machine has moods."""
+    """One process, and two."""
     one = next(contender for contender in course.running if contender.name == "ours-postgresql")
     two = Contender(
         "ours-two-workers",
@@ -69,37 +86,43 @@ def by_workers(course: Course, growth: Growth, folder: Path, seconds: float) -> 
     try:
         for name in ("memo", "nested"):
             bodies = course.bodies(one, _BY_NAME[name])
-            for contender, workers in ((one, 1), (two, 2)):
-                course.fire(contender, bodies, 1, CONNECTIONS)
-                measured = course.fire(contender, bodies, seconds, 2 * CONNECTIONS)
-                growth.workers.setdefault(name, []).append((workers, measured.per_second))
+            found = growth.workers[name] = {1: [], 2: []}
+            for turn in range(-1, TURNS):  # the first one warms up
+                for workers, contender in ((1, one), (2, two)):
+                    measured = course.fire(contender, bodies, seconds if turn >= 0 else 1, 2 * CONNECTIONS)
+                    if turn >= 0:
+                        found[workers].append(measured.per_second)
     finally:
         two.stop()
 
 
 def by_table(course: Course, growth: Growth, build: Path, sizes: Sequence[int], seconds: float) -> None:
-    """More and more memos in the table, each with few lines."""
+    """More and more memos in the table, each with few lines; all sizes are there at the same time."""
     names = [
         contender.name
         for contender in course.running
         if contender.name in ("ours-sqlite", "ours-postgresql", "postgraphile")
     ]
-    for size in sizes:
-        databases = data.prepare(build, size, lean=True)
-        peers = build / "peers" if "postgraphile" in names else None
-        running = [contender for contender in contenders(peers) if contender.name in names]
-        try:
+    courses: dict[int, Course] = {}
+    try:
+        for size in sizes:
+            databases = data.prepare(build, size, lean=True)
+            peers = build / "peers" if "postgraphile" in names else None
+            running = [contender for contender in contenders(peers) if contender.name in names]
+            courses[size] = Course(databases, data.pick(databases), running)
             start(running, databases.urls, build)
-            large = Course(databases, data.pick(databases), running)
-            for name in ("memo", "list", "far", "nested"):
-                for contender in running:
-                    large.round(contender, _BY_NAME[name], 1)
-                    measured = large.round(contender, _BY_NAME[name], seconds)
-                    curve = growth.table.setdefault(name, {}).setdefault(contender.name, [])
-                    curve.append((size, measured.per_second))
-        finally:
-            stop_all(running)
-        print(f"{size:,} rows are done", flush=True)
+            print(f"{size:,} rows are there", flush=True)
+        for name in LARGER:
+            growth.table[name] = {contender: {size: [] for size in sizes} for contender in names}
+            for turn in range(-1, TURNS):  # the first one warms up
+                for place, contender in enumerate(names):
+                    for size, large in courses.items():
+                        measured = large.round(large.running[place], _BY_NAME[name], seconds if turn >= 0 else 1)
+                        if turn >= 0:
+                            growth.table[name][contender][size].append(measured.per_second)
+            print(f"larger tables: {name} is done", flush=True)
+    finally:
+        stop_all([contender for large in courses.values() for contender in large.running])
 
 
 def start(running: Sequence[Contender], urls: dict[Kind, str], build: Path) -> None:

@@ -1,8 +1,10 @@
 """The plots, each as SVG and PNG: the workloads as bars, and the curves of growth."""
 
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.growth import curve, times
 from benchmarks.load import Missing
 from benchmarks.workloads import WORKLOADS
 
@@ -85,9 +87,9 @@ def _curves(report: "Report") -> Any:
     answer.legend(fontsize=7)
     styles = {"memo": ":", "list": "-", "far": "--", "nested": "-."}
     for workload, curves in growth.table.items():
-        for name, points in curves.items():
+        for name, rounds in curves.items():
             label = f"{report.title_of(name)}, {workload}"
-            table.plot(*zip(*points, strict=True), styles[workload], marker="o", color=COLORS[name], label=label)
+            table.plot(*zip(*curve(rounds), strict=True), styles[workload], marker="o", color=COLORS[name], label=label)
     if growth.table:
         table.set(xscale="log", yscale="log", xlabel="memos in the table", ylabel="requests per second")
         table.legend(fontsize=6, ncols=2)
@@ -98,9 +100,8 @@ def _curves(report: "Report") -> Any:
         clients.plot(*zip(*points, strict=True), "o-", color=COLORS[name], label=report.title_of(name))
     clients.set(xscale="log", xlabel="connections", ylabel="requests per second", title="More clients, list of 50")
     clients.set_ylim(bottom=0)
-    for workload, points in growth.workers.items():
-        base = points[0][1]
-        shown = [(count, speed / base) for count, speed in points]
+    for workload, rounds in growth.workers.items():
+        shown = [(count, statistics.median(times(rounds, count, 1))) for count in rounds]
         workers.plot(
             *zip(*shown, strict=True), styles[workload], marker="o", color=COLORS["ours-postgresql"], label=workload
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import ROOT
 from benchmarks.contenders import Contender
-from benchmarks.growth import Growth
+from benchmarks.growth import Growth, times
 from benchmarks.measuring import CONNECTIONS, Results
 from benchmarks.workloads import WORKLOADS
 
@@ -125,16 +125,32 @@ class Report:
                         Target(f"{workload.title}: {self.title_of(name)} / {self.title_of(other)}", wanted, ratios)
                     )
         if self._has("ours-postgresql") and self._has("mercurius"):
-            ratios = self.results.ratios("ours-postgresql", "mercurius", "nested")
-            found.append(Target("nested: cm-graphql, PostgreSQL / Mercurius", 2.0, ratios))
-        for workload_name, curve in self.growth.workers.items():
-            found.append(Target(f"two workers / one, {workload_name}", 1.5, [curve[1][1] / curve[0][1]]))
+            for name, wanted in (("memo", 1.0), ("list", 1.0), ("nested", 2.0)):
+                ratios = self.results.ratios("ours-postgresql", "mercurius", name)
+                found.append(Target(f"{name}: cm-graphql, PostgreSQL / Mercurius", wanted, ratios))
+        for name, rounds in self.growth.workers.items():
+            found.append(Target(f"two workers / one, {name}", 1.5, times(rounds, 2, 1)))
+        found.extend(self._larger_tables())
         for one in self.contenders:
             if one.ours:
                 found.append(
                     Target(f"120 MB / memory under load, {one.title}", 1.0, [120 / self.results.busy[one.name]])
                 )
         return found
+
+    def _larger_tables(self) -> list[Target]:
+        """Ten times the rows."""
+        return [
+            Target(
+                f"{10 * size:,} memos / {size:,}, {name}: {self.title_of(contender)}",
+                0.8,
+                times(rounds, 10 * size, size),
+            )
+            for name, curves in self.growth.table.items()
+            for contender, rounds in curves.items()
+            for size in rounds
+            if 10 * size in rounds and contender != PEER
+        ]
 
     def title_of(self, name: str) -> str:
         """How a contender is called."""

@@ -16,7 +16,7 @@ from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cm_graphql.store import bulk
+from cm_graphql.store import bulk, groups
 from cm_graphql.store.database import Database, announce
 from cm_graphql.store.endings import to_the_end
 from cm_graphql.store.errors import Conflict, LockTimeout
@@ -69,6 +69,13 @@ def path(request: pytest.FixtureRequest, databases: Databases) -> Iterator[Path]
         yield Path(url.removeprefix("sqlite+aiosqlite:///"))
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group takes others in however slow the machine is."""
+    monkeypatch.setattr(groups, "LONGEST", 60.0)
+
+
+@pytest.mark.usefixtures("patient")
 async def test_writers_who_wait_share_a_commit(path: Path) -> None:
     database = Database.open(f"sqlite:///{path}")
     names = {f"con_{i}" for i in range(40)}
@@ -386,6 +393,7 @@ async def test_who_goes_on_without_a_transaction_is_not_told_success(path: Path,
     await database.dispose()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_others_are_told_also_where_the_one_that_undid_them_is_stopped_meanwhile(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
