@@ -287,6 +287,34 @@ def test_a_past_memo_not_in_use_is_replaced_and_one_in_use_stays() -> None:
         past(existing=first, id=Key("7" * 32))
 
 
+def test_an_id_that_moves_to_another_line_of_a_past_memo_is_given_to_one_line_alone() -> None:
+    first = past(an_item("1.00", a_tax("0.10")), an_item("2.00", a_tax("0.20")))
+    old = [item.taxation_items[0].id for item in first.items]
+
+    again = past(an_item("1.00", a_tax("0.10", id=Key(old[1]))), an_item("2.00", a_tax("0.20")), existing=first)
+
+    assert len({line.id for line in again.lines}) == 4
+    assert again.amount == units("3.30")
+
+
+def test_a_past_discount_is_of_a_line_that_is_none_itself() -> None:
+    discount: dict[str, Any] = {"processing_type": ProcessingType.DISCOUNT}
+
+    with refused(ErrorCode.INVALID_VALUE, "items", 2, "applied_to_item_index", saying="item 1 is a discount itself"):
+        past(
+            an_item("9.00"),
+            an_item("-1.00", **discount, applied_to_item_index=0),
+            an_item("-1.00", **discount, applied_to_item_index=1),
+        )
+
+
+def test_the_sums_of_a_past_memo_have_13_digits() -> None:
+    most = Decimal("9999999999999.99")
+
+    with refused(ErrorCode.INVALID_VALUE, "items", saying="13 integer digits"):
+        past(an_item("1.00", a_tax("0", exempt_amount=most), a_tax("0", exempt_amount=most)))
+
+
 def test_faults_of_a_past_memo_are_told_together() -> None:
     with refused_for(
         (ErrorCode.INVALID_VALUE, "id"),

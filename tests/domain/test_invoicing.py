@@ -152,6 +152,20 @@ def test_ids_of_ones_own_are_kept_and_others_stay_at_their_place() -> None:
     assert swapped.items[0].id not in (INI, first.items[1].id)
 
 
+def test_an_id_that_moves_to_another_line_is_given_to_one_line_alone() -> None:
+    first = taken(told(a_line("1.00", a_tax("0.10")), a_line("2.00", a_tax("0.20"))))
+    old = [item.taxes[0].id for item in first.items]
+
+    for mine, other in ((0, 1), (1, 0)):
+        taxes = [a_tax("0.10"), a_tax("0.20")]
+        taxes[mine] = replace(taxes[mine], id=Key(old[other]))
+        again = taken(told(a_line("1.00", taxes[0]), a_line("2.00", taxes[1])), first)
+
+        assert again.items[mine].taxes[0].id == old[other]
+        assert again.items[other].taxes[0].id not in old
+        assert again.amount == units("3.30")
+
+
 def test_a_number_belongs_to_one_id() -> None:
     first = taken(told("1.00"))
 
@@ -221,6 +235,19 @@ def test_a_document_has_a_line_and_is_not_negative_nor_beyond_13_digits() -> Non
     with refused(ErrorCode.INVALID_VALUE, "items", saying="13 integer digits"):
         taken(told("9999999999999.99", "0.01"))
     assert taken(told("1.00", "-1.00")).amount == 0
+
+
+def test_no_sum_that_is_shown_has_more_than_13_digits_however_small_the_total_is() -> None:
+    most = "9999999999999.99"
+    discount: dict[str, Any] = {"processing_type": ProcessingType.DISCOUNT}
+    for lines in (
+        (a_line("1.00", a_tax("0", exempt_amount=Decimal(most)), a_tax("0", exempt_amount=Decimal("0.01"))),),
+        (a_line("1.00", a_tax(most), a_tax("0.01")), a_line("-1.00", a_tax(f"-{most}"), **discount)),
+        (a_line(most), a_line("-1.00", **discount), "2.00"),
+    ):
+        with refused(ErrorCode.INVALID_VALUE, "items", saying="13 integer digits"):
+            taken(told(*lines))
+    assert taken(told(a_line("1.00", a_tax(most)), a_line("-1.00", a_tax(f"-{most}"), **discount))).amount == 0
 
 
 def test_decimals_are_those_of_the_currency() -> None:

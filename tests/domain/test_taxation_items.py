@@ -203,6 +203,20 @@ def test_taxes_are_held_to_what_the_invoice_has_left() -> None:
         add(memo, a_new(memo, "1.00"), invoice=PLAIN, book=STRICT)
 
 
+def test_a_discount_makes_room_for_taxes_only_where_it_takes_one_itself() -> None:
+    for engine, makes_room in ((TaxEngineKind.NONE, True), (TaxEngineKind.ZUORA_TAX, False)):
+        invoice = an_invoice("10.00", an_invoice_item("-3.00", an_invoice_tax("-0.30", engine=engine)))
+        lines = credit(invoice.items[0], "6.00"), credit(invoice.items[1], "-1.00")
+        memo = draft(invoice, *lines, tax_auto_calculation=False)
+        nothing_left = replace(invoice, credited_by_memos=units("6.00"))
+
+        if makes_room:
+            taxation.check_anything_to_tax(memo, nothing_left, a_book())
+        else:
+            with refused(ErrorCode.OVER_CREDIT):
+                taxation.check_anything_to_tax(memo, nothing_left, a_book())
+
+
 def test_more_than_a_thousand_taxes_are_refused() -> None:
     with refused(ErrorCode.LIMIT_EXCEEDED, "taxation_items", saying="1001"):
         add(ALONE, *[a_new(ALONE)] * 1001)

@@ -358,7 +358,7 @@ def _check_taxes_by_hand(
     """Check taxes given by hand; beside automatic tax they are only for crediting tax alone (domain.md 1.27)."""
     for place, tax in enumerate(item.tax_items or ()):
         taxation.check_by_hand(tax, is_negative(source), currency, faults, *path, "tax_items", place)
-        if not tax.name and not taxation.matches(tax, source.taxes):
+        if not (tax.name or "").strip() and not taxation.matches(tax, source.taxes):
             shape.required(None, faults, *path, "tax_items", place, "name")
         if tax_is_automatic and (item.amount != 0 or tax.tax_amount == 0):
             faults.add(

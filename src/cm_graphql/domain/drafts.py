@@ -1,19 +1,34 @@
 """What creating and editing a draft have in common: free-form fields, totals, the memo's date."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from cm_graphql.domain import limits, shape
 from cm_graphql.domain.commands.base import UNSET, Json, Key
 from cm_graphql.domain.commands.creation import LineFinanceInformation, NetSuite, TaxFinanceInformation
+from cm_graphql.domain.enums import ProcessingType
 from cm_graphql.domain.errors import ErrorCode, Faults, refuse
 from cm_graphql.domain.money import MAX_AMOUNT
 from cm_graphql.domain.records import CreditMemoItem, FinanceInformation, Invoice, Stamp
 from cm_graphql.domain.rulebook import RuleBook
 
 Finance = LineFinanceInformation | TaxFinanceInformation
+
+
+class Line(Protocol):
+    """What the lines of all documents that come in have in common."""
+
+    @property
+    def processing_type(self) -> ProcessingType:
+        """What it does to the total."""
+        ...
+
+    @property
+    def applied_to_item_index(self) -> int | None:
+        """Of a discount, the place of the line that is discounted."""
+        ...
 
 
 def check_finance(given: Finance | None, faults: Faults, *path: str | int) -> None:
@@ -56,9 +71,15 @@ def _merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return {key: value for key, value in {**before, **changes}.items() if value is not None}
 
 
-def line_ids(given: Sequence[Key | None], old: Sequence[str], prefix: str, stamp: Stamp) -> list[str]:
+def claimed(given: Iterable[Key | None], prefix: str) -> frozenset[str]:
+    """The ids that lines anywhere in a document ask for: no other line keeps one of them."""
+    return frozenset(shape.as_id(key, prefix) for key in given if key is not None)
+
+
+def line_ids(
+    given: Sequence[Key | None], old: Sequence[str], claimed: Collection[str], prefix: str, stamp: Stamp
+) -> list[str]:
     """The ids of lines: the one given, else the one that the line at this place had, else a new one."""
-    claimed = {shape.as_id(key, prefix) for key in given if key is not None}
     ids = []
     for place, key in enumerate(given):
         if key is not None:
@@ -73,23 +94,60 @@ def line_ids(given: Sequence[Key | None], old: Sequence[str], prefix: str, stamp
 def check_service_dates(start: date | None, end: date | None, faults: Faults, *path: str | int) -> None:
     """Note INVALID_VALUE for a service that ends before it starts."""
     if start is not None and end is not None and end < start:
-        faults.add(
-            ErrorCode.INVALID_VALUE,
-            f"The service ends on {end}, before it starts on {start}: swap the dates.",
-            *path,
-            "service_end_date",
-        )
+        message = f"The service ends on {end}, before it starts on {start}: give dates in their order."
+        faults.add(ErrorCode.INVALID_VALUE, message, *path, "service_end_date")
+
+
+def check_applied_to(items: Sequence[Line], index: int, faults: Faults) -> None:
+    """Note INVALID_VALUE for a discount of what is no line, or is a discount itself (domain.md 2.2)."""
+    target = items[index].applied_to_item_index
+    if target is None:
+        return
+    if items[index].processing_type is not ProcessingType.DISCOUNT:
+        why = "only a DISCOUNT is applied to another line"
+    elif not 0 <= target < len(items):
+        why = f"there are items 0 to {len(items) - 1}"
+    elif items[target].processing_type is ProcessingType.DISCOUNT:
+        why = f"item {target} is a discount itself"
+    else:
+        return
+    message = f"appliedToItemIndex is {target}, but {why}."
+    faults.add(ErrorCode.INVALID_VALUE, message, "items", index, "applied_to_item_index")
 
 
 def check_total(items: Iterable[CreditMemoItem], *path: str | int) -> None:
     """Refuse lines that net below 0 or to more than 13 integer digits: INVALID_VALUE (domain.md 1.27, 7.11, 0)."""
-    total = sum(item.net + item.tax for item in items)
-    if total < 0:
+    lines = tuple(items)
+    if sum(item.net + item.tax for item in lines) < 0:
         raise refuse(
             ErrorCode.INVALID_VALUE, "The lines add up to less than 0: a credit memo's amount is at least 0.", *path
         )
-    if total > MAX_AMOUNT:
-        raise refuse(ErrorCode.INVALID_VALUE, "The lines add up to more than 13 integer digits.", *path)
+    check_sums(
+        "The lines",
+        [(item.net, [(tax.tax_amount, tax.exempt_amount) for tax in item.taxation_items]) for item in lines],
+        *path,
+    )
+
+
+def check_sums(what: str, lines: Iterable[tuple[int, Iterable[tuple[int, int]]]], *path: str | int) -> None:
+    """Refuse lines of which any sum that is shown has more than 13 integer digits: INVALID_VALUE (domain.md 0).
+
+    Each line is its net, and of each of its taxes the amount and what was exempt. Lines of the opposite sign can leave
+    a small total with large taxes.
+    """
+    nets = taxes = exempts = 0
+    for net, of_taxes in lines:
+        tax = exempt = 0
+        for amount, waived in of_taxes:
+            tax += amount
+            exempt += waived
+        nets, taxes, exempts = nets + net, taxes + tax, exempts + exempt
+        if max(abs(tax), abs(exempt)) > MAX_AMOUNT:
+            raise refuse(
+                ErrorCode.INVALID_VALUE, f"{what} have one whose taxes add up to more than 13 integer digits.", *path
+            )
+    if max(abs(nets), abs(taxes), abs(exempts), abs(nets + taxes)) > MAX_AMOUNT:
+        raise refuse(ErrorCode.INVALID_VALUE, f"{what}, or their taxes, add up to more than 13 integer digits.", *path)
 
 
 def check_not_zero(items: Iterable[CreditMemoItem], *path: str | int) -> None:

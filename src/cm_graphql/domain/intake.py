@@ -261,7 +261,8 @@ def _check_credit_memo(given: SyncedCreditMemo, currency: Currency) -> None:
         faults.add(ErrorCode.FIELD_REQUIRED, "items is empty: a credit memo has at least one line.", "items")
     claimed: set[str] = set()
     for index, item in enumerate(given.items):
-        _check_credited_item(item, given.items, currency, faults, "items", index)
+        _check_credited_item(item, currency, faults, "items", index)
+        drafts.check_applied_to(given.items, index, faults)
         for key in (item.id, *(tax.id for tax in item.tax_items or ())):
             if key is not None and key[-32:] in claimed:
                 faults.add(ErrorCode.INVALID_VALUE, f"The id {key} is given to two lines.", "items", index)
@@ -271,7 +272,6 @@ def _check_credit_memo(given: SyncedCreditMemo, currency: Currency) -> None:
 
 def _check_credited_item(
     item: SyncedCreditMemoItem,
-    items: Sequence[SyncedCreditMemoItem],
     currency: Currency,
     faults: Faults,
     *path: str | int,
@@ -300,14 +300,6 @@ def _check_credited_item(
     drafts.check_service_dates(item.service_start_date, item.service_end_date, faults, *path)
     drafts.check_finance(item.finance_information, faults, *path)
     shape.custom_fields(item.custom_fields, faults, *path, "custom_fields")
-    target = item.applied_to_item_index
-    if target is not None and not (is_discount and 0 <= target < len(items) and items[target] is not item):
-        faults.add(
-            ErrorCode.INVALID_VALUE,
-            f"appliedToItemIndex is {target}: only a DISCOUNT has one, and it names another of the items.",
-            *path,
-            "applied_to_item_index",
-        )
     taxes = 0
     for place, tax in enumerate(item.tax_items or ()):
         taxes += _check_credited_tax(tax, is_discount or amount < 0, currency, faults, *path, "tax_items", place)
@@ -334,13 +326,15 @@ def _credited_lines(
     given: SyncedCreditMemo, existing: CreditMemo | None, currency: Currency, stamp: Stamp
 ) -> tuple[CreditMemoItem, ...]:
     old = {item.id: item for item in existing.items} if existing else {}
-    ids = drafts.line_ids([item.id for item in given.items], list(old), "cmi", stamp)
+    wanted = [item.id for item in given.items]
+    ids = drafts.line_ids(wanted, list(old), drafts.claimed(wanted, "cmi"), "cmi", stamp)
+    claimed = drafts.claimed((tax.id for item in given.items for tax in item.tax_items or ()), "cmt")
     places = count(1)
     lines = []
     for index, (item, item_id) in enumerate(zip(given.items, ids, strict=True)):
         asked = item.tax_items or ()
         old_taxes = [tax.id for tax in old[item_id].taxation_items] if item_id in old else []
-        tax_ids = drafts.line_ids([tax.id for tax in asked], old_taxes, "cmt", stamp)
+        tax_ids = drafts.line_ids([tax.id for tax in asked], old_taxes, claimed, "cmt", stamp)
         taxes = tuple(
             replace(
                 taxation.by_hand(tax, None, currency, id=tax_id, item_id=item_id, position=next(places)),

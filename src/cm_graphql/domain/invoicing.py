@@ -18,7 +18,7 @@ from cm_graphql.domain.commands.intake import (
 )
 from cm_graphql.domain.enums import MemoStatus, ProcessingType, ReasonCodeType, TaxMode
 from cm_graphql.domain.errors import ErrorCode, Faults, field_name, refuse
-from cm_graphql.domain.money import MAX_AMOUNT, Currency
+from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import NO_FINANCE, Stamp
 from cm_graphql.domain.rulebook import RuleBook
 
@@ -87,7 +87,7 @@ def _check(given: Given, existing: BilledDocument | None, number: str, number_fi
         faults.add(ErrorCode.FIELD_REQUIRED, "items is empty: a document has at least one line.", "items")
     for index, item in enumerate(_items(given)):
         _check_item(item, currency, faults, "items", index)
-        _check_applied_to(given.items, index, faults)
+        drafts.check_applied_to(given.items, index, faults)
     _check_ids(given, faults)
     _check_payments(given, currency, faults)
     faults.raise_if_any()
@@ -163,29 +163,6 @@ def _check_tax(tax: SyncedTaxItem, negative: bool, currency: Currency, faults: F
     return amount
 
 
-def _check_applied_to(items: Sequence[GivenItem], index: int, faults: Faults) -> None:
-    """Note INVALID_VALUE for a discount of what is no line, or is a discount itself."""
-    item = items[index]
-    target = item.applied_to_item_index
-    if target is None:
-        return
-    if item.processing_type is not ProcessingType.DISCOUNT:
-        why = "only a DISCOUNT is applied to another line"
-    elif not 0 <= target < len(items):
-        why = f"there are items 0 to {len(items) - 1}"
-    elif items[target].processing_type is ProcessingType.DISCOUNT:
-        why = f"item {target} is a discount itself"
-    else:
-        return
-    faults.add(
-        ErrorCode.INVALID_VALUE,
-        f"appliedToItemIndex is {target}, but {why}.",
-        "items",
-        index,
-        "applied_to_item_index",
-    )
-
-
 def _check_ids(given: Given, faults: Faults) -> None:
     """Note INVALID_VALUE for an id that two lines claim."""
     seen: set[str] = set()
@@ -252,13 +229,15 @@ def _document(
     known = {item.id: item for item in existing.items} if existing else {}
     old_ids = [item.id for item in existing.items] if existing else []
     kinds = ("ini", "int") if prefix == "inv" else ("dmi", "dmt")
-    ids = drafts.line_ids([item.id for item in given.items], old_ids, kinds[0], stamp)
+    asked = [item.id for item in given.items]
+    ids = drafts.line_ids(asked, old_ids, drafts.claimed(asked, kinds[0]), kinds[0], stamp)
+    claimed = drafts.claimed((tax.id for item in given.items for tax in item.tax_items or ()), kinds[1])
     places = count(1)
     items = []
     for index, (item, item_id) in enumerate(zip(_items(given), ids, strict=True)):
         old_taxes = known[item_id].taxes if item_id in known else ()
         tax_ids = drafts.line_ids(
-            [tax.id for tax in item.tax_items or ()], [tax.id for tax in old_taxes], kinds[1], stamp
+            [tax.id for tax in item.tax_items or ()], [tax.id for tax in old_taxes], claimed, kinds[1], stamp
         )
         taxes = tuple(
             _tax(tax, tax_id, next(places), currency) for tax, tax_id in zip(item.tax_items or (), tax_ids, strict=True)
@@ -340,11 +319,10 @@ def _tax(given: SyncedTaxItem, tax_id: str, position: int, currency: Currency) -
 
 
 def _check_total(items: Sequence[BilledItem], number: str) -> None:
-    total = sum(item.net + item.tax_amount for item in items)
-    if total < 0:
+    if sum(item.net + item.tax_amount for item in items) < 0:
         raise refuse(ErrorCode.INVALID_VALUE, f"The lines of {number} add up to less than 0.", "items")
-    if total > MAX_AMOUNT:
-        raise refuse(ErrorCode.INVALID_VALUE, f"The lines of {number} add up to more than 13 integer digits.", "items")
+    lines = [(item.net, [(tax.tax_amount, tax.exempt_amount) for tax in item.taxes]) for item in items]
+    drafts.check_sums(f"The lines of {number}", lines, "items")
 
 
 # --- credit and payment -----------------------------------------------------------------------------------------------

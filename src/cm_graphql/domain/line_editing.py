@@ -261,10 +261,10 @@ def _check_taxes(
     if asked and line.tax_auto_calculation:
         message = f"The tax of line {line.sku_name} is computed: it cannot be given by hand."
         faults.add(ErrorCode.TAX_ITEM_NOT_ALLOWED, message, *path, "tax_items")
-    named = Counter(tax.id for tax in asked)
+    named = Counter(shape.as_id(tax.id, "cmt") for tax in asked)
     for place, tax in enumerate(asked):
         at = (*path, "tax_items", place)
-        if named[tax.id] > 1:
+        if named[shape.as_id(tax.id, "cmt")] > 1:
             faults.add(ErrorCode.INVALID_VALUE, f"The taxation item {tax.id} is named twice.", *at, "id")
         for name in ("tax_amount", "name", "tax_rate", "tax_rate_type", "jurisdiction"):
             if getattr(tax, name) is None:

@@ -60,7 +60,9 @@ def custom_fields(value: Mapping[str, Any] | None, faults: Faults, *path: str | 
     for key in value or {}:
         if not _CUSTOM_KEY.match(key):
             faults.add(
-                ErrorCode.INVALID_VALUE, f"Custom field {key!r}: a name is letters and digits and ends in __c.", *path
+                ErrorCode.INVALID_VALUE,
+                f"Custom field {key!r}: a name is letters, digits and underscores, a letter first, and ends in __c.",
+                *path,
             )
 
 

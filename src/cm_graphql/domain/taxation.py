@@ -178,7 +178,7 @@ def check_rate(rate: Decimal | None, faults: Faults, *path: str | int) -> None:
 def check_signed(value: Decimal, negative: bool, currency: Currency, faults: Faults, *path: str | int) -> int:
     """Read an amount that has the sign of its line, or is 0; note what is wrong with it."""
     if value < 0 if not negative else value > 0:
-        wanted = "0 or less, because its line is a discount" if negative else "0 or more"
+        wanted = "0 or less, because its line is below 0" if negative else "0 or more"
         faults.add(ErrorCode.INVALID_VALUE, f"{field_name(path[-1])} is {value}: it must be {wanted}.", *path)
         return 0
     return shape.amount(value, currency, faults, *path)
@@ -386,7 +386,9 @@ def check_anything_to_tax(memo: CreditMemo, invoice: Invoice | None, book: RuleB
         line = memo.items[0]
         message = f"No tax can be added to credit memo {memo.name}: its line {line.sku_name} {reasons[0]}"
         raise refuse(ErrorCode.TAX_ITEM_NOT_ALLOWED, f"{message}{', and so on.' if len(reasons) > 1 else '.'}")
-    if invoice is not None and not any(is_negative(line) for line in memo.items):
+    if invoice is not None and not any(
+        is_negative(line) and not why for line, why in zip(memo.items, reasons, strict=True)
+    ):
         crediting.check_over_credit(memo, invoice, book)
 
 
