@@ -1,5 +1,6 @@
 """Applying each line to the invoice line it was made from (domain.md 4.5, 7.37)."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +50,31 @@ def test_each_line_goes_to_the_line_it_was_made_from_and_each_tax_to_its_like() 
     assert after.rule is ApplicationRule.SOURCE_ITEM
     assert shown(memo, invoice, after) == [(0, 1, "20.00"), (1, 2, "2.00"), (2, 0, "5.00")]
     assert after.memo.unapplied == 0
+
+
+def test_a_tax_without_a_place_is_that_of_an_invoice_that_tells_none() -> None:
+    invoice = a_target(("40.00", "4.00"))
+    item, tax = invoice.lines
+    nowhere = replace(invoice, lines=(item, tax._replace(jurisdiction=None, location_code=None)))
+    memo = a_memo(made_from(nowhere, 0, "20.00", a_tax("2.00", jurisdiction="", location_code="")))
+
+    assert shown(memo, nowhere, apply(memo, nowhere, "22.00")) == [(0, 0, "20.00"), (1, 1, "2.00")]
+    elsewhere = a_memo(made_from(nowhere, 0, "20.00", a_tax("2.00", jurisdiction="CA")))
+    with refused(ErrorCode.SOURCE_ITEM_MISMATCH, "invoices", 0, saying="not made from a line"):
+        apply(elsewhere, nowhere, "22.00")
+
+
+def test_what_the_line_it_was_made_from_has_no_room_for_is_said() -> None:
+    invoice = a_target("40.00", "55.00")
+    settled = replace(invoice, lines=(invoice.lines[0]._replace(paid=units("40.00")), invoice.lines[1]))
+    memo = a_memo(made_from(invoice, 0, "30.00"), made_from(invoice, 0, "20.00"))
+
+    with refused(ErrorCode.SOURCE_ITEM_MISMATCH, "invoices", 0, saying="has a balance of 0.00"):
+        apply(memo, settled, "50.00")
+    with refused(
+        ErrorCode.AMOUNT_EXCEEDS_BALANCE, "invoices", 0, "amount", saying="give 50.00, and its balance is 40.00"
+    ):
+        apply(memo, invoice, "50.00")
 
 
 def test_less_than_the_memo_has_is_split_over_its_open_lines_and_then_matched() -> None:

@@ -319,9 +319,9 @@ def unapplication_date(
     memo: CreditMemo, asked_date: date | None, floor: date | None, book: RuleBook, stamp: Stamp
 ) -> date:
     """The day an unapplication takes effect: not before what was ever applied or refunded (domain.md 1.25, 7.39)."""
-    floor = floor or memo.credit_memo_date
-    day = asked_date or (max(stamp.today, floor) if book.is_closed(floor) else floor)
-    if day < floor:
+    usual = floor or memo.credit_memo_date
+    day = asked_date or (max(stamp.today, usual) if book.is_closed(usual) else usual)
+    if floor is not None and day < floor:
         raise refuse(
             ErrorCode.UNAPPLY_DATE_TOO_EARLY,
             f"The effective date {day} is too early: it must be on or after {floor}, "

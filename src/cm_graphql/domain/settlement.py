@@ -50,7 +50,8 @@ def check_anything_to_apply(memo: CreditMemo) -> None:
     if memo.unapplied_part is None:
         raise refuse(
             ErrorCode.AMOUNT_EXCEEDS_UNAPPLIED,
-            f"Credit memo {memo.name} has nothing unapplied: all of it was applied or refunded.",
+            f"Credit memo {memo.name} has nothing unapplied"
+            + (": all of it was applied or refunded." if memo.amount else ", since its amount is 0."),
         )
 
 

@@ -9,7 +9,7 @@ from cm_graphql.domain.distribution import Move, corner, matrix
 from cm_graphql.domain.enums import ItemSourceType
 from cm_graphql.domain.errors import ErrorCode, refuse
 from cm_graphql.domain.money import split
-from cm_graphql.domain.records import CreditMemo, Target
+from cm_graphql.domain.records import CreditMemo, Target, TargetLine, TaxationItem
 
 
 class TaxKey(NamedTuple):
@@ -17,8 +17,8 @@ class TaxKey(NamedTuple):
 
     source_item_id: str
     name: str | None
-    location_code: str | None
-    jurisdiction: str | None
+    location_code: str
+    jurisdiction: str
     tax_rate: Decimal | None
 
 
@@ -39,7 +39,7 @@ def by_source(memo: CreditMemo, target: Target, amount: int, cells: int, *path: 
 
     The whole unapplied amount moves every open line, negative ones included; less than that is split over the positive
     ones. Refuses a line without a match, or one whose share is more than its match's balance: SOURCE_ITEM_MISMATCH.
-    Several lines that share matches they cannot all be placed on move less than the amount, which the caller refuses.
+    Several lines whose common matches owe less than they give together: AMOUNT_EXCEEDS_BALANCE (7.27).
     Tables of more than `cells` cells are filled in order instead of in proportion, with the same totals of lines.
     """
     shares = _shares(memo, amount)
@@ -50,7 +50,7 @@ def by_source(memo: CreditMemo, target: Target, amount: int, cells: int, *path: 
             rows = {index: sign * shares[index] for index in group.sources if sign * shares[index] > 0}
             columns = {i: sign * target.lines[i].balance for i in group.targets if sign * target.lines[i].balance > 0}
             if rows:
-                _check(memo, target, match, rows, columns, *path)
+                _check(memo, target, match, rows, columns, bool(group.targets), *path)
                 moves.extend(_within(rows, columns, sign, memo.currency.unit, cells))
     return moves
 
@@ -73,10 +73,15 @@ def _groups(memo: CreditMemo, target: Target, shares: Iterable[int]) -> dict[Mat
     for index, line in enumerate(target.lines):
         match: Match = line.id
         if line.item_id is not None:
-            match = TaxKey(line.item_id, line.name, line.location_code, line.jurisdiction, line.tax_rate)
+            match = _tax_key(line.item_id, line)
         if match in groups:
             groups[match].targets.append(index)
     return groups
+
+
+def _tax_key(item_id: str, tax: TaxationItem | TargetLine) -> TaxKey:
+    """What must be equal; an invoice may tell no place of a tax, of which a memo's says that it is nowhere."""
+    return TaxKey(item_id, tax.name, tax.location_code or "", tax.jurisdiction or "", tax.tax_rate)
 
 
 def _matches(memo: CreditMemo) -> Sequence[Match | None]:
@@ -84,10 +89,7 @@ def _matches(memo: CreditMemo) -> Sequence[Match | None]:
     for item in memo.items:
         source_id = item.source_item_id if item.source_item_type is ItemSourceType.INVOICE_DETAIL else None
         matches.append(source_id)
-        matches.extend(
-            source_id and TaxKey(source_id, tax.name, tax.location_code, tax.jurisdiction, tax.tax_rate)
-            for tax in item.taxation_items
-        )
+        matches.extend(source_id and _tax_key(source_id, tax) for tax in item.taxation_items)
     return matches
 
 
@@ -97,33 +99,41 @@ def _check(
     match: Match | None,
     rows: Mapping[int, int],
     columns: Mapping[int, int],
+    known: bool,
     *path: str | int,
 ) -> None:
-    room = sum(columns.values())
+    """Refuse what cannot be placed on its matches; `known` is whether the target has any, settled ones included."""
+    room, show = sum(columns.values()), memo.currency.show
     for index, share in rows.items():
         if share > room:
             line = memo.lines[index]
             why = (
                 f"it was not made from a line of {target.label}"
-                if match is None or not columns
-                else f"the line it was made from has a balance of {memo.currency.show(room)}"
+                if match is None or not known
+                else f"the line it was made from has a balance of {show(room)}"
             )
             raise refuse(
                 ErrorCode.SOURCE_ITEM_MISMATCH,
-                f"{memo.currency.show(share)} of line {line.id} of credit memo {memo.name} "
+                f"{show(share)} of line {line.id} of credit memo {memo.name} "
                 f"cannot go where the line came from: {why}.",
                 *path,
             )
+    if sum(rows.values()) > room:
+        lines = ", ".join(memo.lines[index].id for index in rows)
+        raise refuse(
+            ErrorCode.AMOUNT_EXCEEDS_BALANCE,
+            f"Lines {lines} of credit memo {memo.name} were made from the same line of {target.label}: together they "
+            f"are to give {show(sum(rows.values()))}, and its balance is {show(room)}.",
+            *path,
+            "amount",
+        )
 
 
 def _within(rows: Mapping[int, int], columns: Mapping[int, int], sign: int, unit: int, cells: int) -> list[Move]:
     """Place one group: what its lines give in full, taken by its matches in proportion to their balances."""
     sources, targets = list(rows), list(columns)
     given, room = list(rows.values()), list(columns.values())
-    total = sum(given)
-    if total > sum(room):
-        return []
-    taken = split(total, room, unit)
+    taken = split(sum(given), room, unit)
     fill = matrix if len(given) * len(taken) <= cells else _in_order
     return [Move(sources[m.source], targets[m.target], sign * m.amount) for m in fill(given, taken, unit)]
 
