@@ -413,6 +413,20 @@ async def test_a_request_for_many_is_refused_as_a_whole_for_its_envelope(desk: D
     assert await desk.rows(t.credit_memos) == []
 
 
+async def test_the_key_of_a_request_for_many_is_that_of_all_of_them(desk: Desk) -> None:
+    charge = await desk.charge()
+    one = from_charges(desk, line(charge, "1.00"))
+    await desk.each(creation.create_each, CreateCreditMemos(memos=(one,), idempotency_key="many"))
+
+    for memos in ((one, one), (from_charges(desk, line(charge, "2.00")),)):
+        answers = await desk.each(creation.create_each, CreateCreditMemos(memos=memos, idempotency_key="many"))
+        assert [fault.code for answer in answers for fault in answer.faults] == [ErrorCode.IDEMPOTENCY_MISMATCH] * len(
+            memos
+        )
+
+    assert len(await desk.rows(t.credit_memos)) == 1
+
+
 async def test_repeats_of_a_request_for_many_answer_each_element_again(desk: Desk) -> None:
     charge = await desk.charge()
     command = CreateCreditMemos(

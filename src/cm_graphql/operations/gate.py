@@ -195,10 +195,11 @@ class Gate:
         try_ = _Try(what.name, viewer, request_id, self._quoted(), what.reasons)
         with self._noted(try_, command) as outcomes:
             viewer.require(*what.scopes)
+            request = _idempotent(what.name, command, viewer)
             if command.dry_run:
                 answers, rehearsal = await self._rehearse([command], what.run, try_)
                 return answers[0], rehearsal
-            answer = await self._once(_idempotent(what.name, command, viewer), what.run, command, try_, what, tell)
+            answer = await self._once(request, what.run, command, try_, what, tell)
             outcomes[answer.ending] += 1
             return answer, None
 
@@ -216,6 +217,10 @@ class Gate:
             request = _idempotent(what.name, command, viewer)
             if command.dry_run:
                 return await self._rehearse(elements, what.run, try_, bulk=True)
+            unfit = None if request is None else await self._bind(request)
+            if unfit is not None:
+                outcomes[unfit.ending] += len(elements)
+                return [unfit] * len(elements), None
             answers: list[Answer] = []
             for index, element in enumerate(elements):
                 part = replace(request, key=f"{request.key}#{index}") if request else None
@@ -225,6 +230,32 @@ class Gate:
                     answers.append(_failed(error, try_, index))
                 outcomes[answers[-1].ending] += 1
             return answers, None
+
+    async def _bind(self, request: IdempotentRequest) -> Answer | None:
+        """Bind the key of a bulk action to its whole input before any element is done; the answer to each, if it must
+        not be.
+
+        Each element has an outcome of its own. By those alone another input under the same key would be told so only
+        where both have an element whose outcome is kept, and the rest of it would be done.
+        """
+        call = replace(request, key=f"{request.key}#")
+
+        async def work(connection: AsyncConnection) -> Answer | None:
+            session = Session(connection, self.database.dialect)
+            if not await records.lock_request(session, call):
+                return Answer(faults=(_in_progress(),))
+            now = self.clock.now()
+            stored = await records.stored_outcome(session, call, now)
+            if stored is None:
+                await records.store_outcome(session, call, _stored(Answer()), now)
+                return None
+            answer = _replay(call, *stored)
+            return answer if answer.faults else None
+
+        try:
+            return await self.database.transact(work)
+        except Contention as contention:
+            return Answer(faults=(_contended(contention),))
 
     async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer:
         """Run the errand of an action that was left unfinished, because its process or the world outside failed."""
