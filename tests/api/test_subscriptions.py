@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
@@ -36,6 +37,10 @@ async def test_a_job_is_watched_until_it_ends(memos: Memos) -> None:
 
         states = [data["creditMemoJobChanged"] for data in await until_complete(socket, "1")]
 
+    query = "query ($id: ID!) { creditMemoJob(id: $id) { createdDate startedDate finishedDate } }"
+    moments = list((await memos.ask(query, id=job))["creditMemoJob"].values())
+    assert sorted(moments) == moments
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", moment) for moment in moments)
     assert states[-1] == {"id": job, "status": "PROCESSED", "linesDone": 2, "linesTotal": 2, "error": None}
     order = ["PENDING", "PROCESSING", "PROCESSED"]
     assert [order.index(state["status"]) for state in states] == sorted(order.index(s["status"]) for s in states)
@@ -100,6 +105,45 @@ async def test_amounts_are_compared_as_they_were_too(memos: Memos) -> None:
 
     assert change["event"]["action"] == "APPLIED"
     assert change["creditMemo"]["unappliedAmount"] == "30.00"
+
+
+THREE_AT_ONCE = """mutation (
+  $input: UnpostCreditMemoInput!, $cancel: CancelCreditMemoInput!, $delete: DeleteCreditMemoInput!
+) {
+  unpostCreditMemo(input: $input) { userErrors { code } }
+  cancelCreditMemo(input: $cancel) { userErrors { code } }
+  deleteCreditMemo(input: $delete) { userErrors { code } }
+}"""
+
+
+async def test_what_has_changed_again_meanwhile_is_told_as_it_was(memos: Memos) -> None:
+    me = "usr_local"
+    watched: dict[str, tuple[dict[str, Any], list[str]]] = {
+        "posted": ({"status": {"eq": "POSTED"}}, ["UNPOSTED"]),
+        "draft": ({"status": {"eq": "DRAFT"}}, ["UNPOSTED", "CANCELED"]),
+        "canceled": ({"status": {"eq": "CANCELED"}}, ["CANCELED", "DELETED"]),
+        "updated by me": ({"updatedById": {"eq": me}}, ["UNPOSTED", "CANCELED", "DELETED"]),
+        "created by me": ({"createdById": {"eq": me}}, ["UNPOSTED", "CANCELED", "DELETED"]),
+        "created by another": ({"createdById": {"ne": me}}, []),
+        "created before": ({"createdDate": {"lt": "2100-01-01T00:00:00Z"}}, ["UNPOSTED", "CANCELED", "DELETED"]),
+        "updated later": ({"updatedDate": {"gt": "2100-01-01T00:00:00Z"}}, []),
+    }
+    told: dict[str, list[str]] = {name: [] for name in watched}
+    async with socket_to(memos.server) as socket:
+        for name, (found, _) in watched.items():
+            await subscribe(socket, name, WATCH, filter=found)
+        await asyncio.sleep(0.5)
+        key = {"key": memos.memo}
+        await memos.ask(THREE_AT_ONCE, input=key, cancel=key, delete=key)
+        while sum(map(len, told.values())) < sum(len(actions) for _, actions in watched.values()):
+            message = await heard(socket)
+            told[message["id"]].append(message["payload"]["data"]["creditMemoChanged"]["event"]["action"])
+        await asyncio.sleep(0.5)
+        await say(socket, type="ping")
+        while (message := await heard(socket))["type"] != "pong":
+            told[message["id"]].append(message["payload"]["data"]["creditMemoChanged"]["event"]["action"])
+
+    assert told == {name: actions for name, (_, actions) in watched.items()}
 
 
 async def test_events_are_streamed_to_who_takes_nothing_else(memos: Memos) -> None:

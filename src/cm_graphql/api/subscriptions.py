@@ -1,11 +1,11 @@
 """What clients can watch: one job until it ends, and the credit memos that a filter finds."""
 
-from collections.abc import AsyncGenerator, Hashable, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping, Set
 from datetime import date, datetime
 from typing import Annotated, Any, Final, cast
 
 import strawberry
-from sqlalchemy import Column, ColumnElement, Date, Select, and_, literal, select
+from sqlalchemy import Column, ColumnElement, Date, Select, and_, literal, select, tuple_
 from sqlalchemy import cast as cast_sql
 from sqlalchemy.sql import visitors
 from strawberry.annotation import StrawberryAnnotation
@@ -25,6 +25,12 @@ from cm_graphql.store.types import Timestamp
 
 LOOK_AGAIN_SECONDS: Final = 5.0
 """After so long a watched job is looked at although nothing was told of it: telling may fail, jobs must not hang."""
+
+MOST_EARLIER: Final = 50
+"""So many entries before an event are looked through for the one that wrote the memo's row last."""
+
+_STAMPED: Final = frozenset({"created_by_id", "created_date", "updated_by_id", "updated_date"})
+"""What the history tells of a memo by its own entries, and not among what they replaced."""
 
 MEMOS: Final = CreditMemo.__node__
 
@@ -127,21 +133,73 @@ async def _change(
 
 
 async def _finds(source: Source, memo_id: str, event_id: str, wanted: ColumnElement[bool]) -> bool:
-    """Whether a filter finds a memo as it is, or as it was before the event."""
-    memos, entry = t.credit_memos.c, t.credit_memo_events.c
-    if await source.rows(select(memos.id).where(memos.id == memo_id, wanted)):
-        return True
-    (stored,) = await source.rows(select(entry.changed_from).where(entry.id == event_id))
-    return stored.changed_from is not None and bool(await source.rows(_before(memo_id, stored.changed_from, wanted)))
+    """Whether a filter finds a memo as it was right after an event, or right before it, whatever happened since."""
+    while True:
+        newest = await _newest(source, memo_id)
+        after, before = await _states(source, memo_id, event_id, _named(wanted))
+        found = False
+        for state in (after, before):
+            found = found or (state is not None and bool(await source.rows(_in_state(memo_id, state, wanted))))
+        if newest == await _newest(source, memo_id):  # else its row may be of another moment than the history
+            return found
 
 
-def _before(memo_id: str, changed_from: Mapping[str, Any], wanted: ColumnElement[bool]) -> Select[Any]:
-    """Ask whether a filter finds a memo as it was: its row as it is, save for what the change replaced."""
+async def _newest(source: Source, memo_id: str) -> Any:
+    entry = t.credit_memo_events.c
+    return await source.rows(
+        select(entry.id).where(entry.credit_memo_id == memo_id).order_by(entry.at.desc(), entry.id.desc()).limit(1)
+    )
+
+
+async def _states(
+    source: Source, memo_id: str, event_id: str, named: Set[str]
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """What of a memo's row is to be taken back to have it as it was after an event, and before; None for no memo."""
+    entry = t.credit_memo_events.c
+    events = select(entry.at, entry.by_id, entry.changed_from).where(entry.credit_memo_id == memo_id)
+    (event,) = await source.rows(events.where(entry.id == event_id))
+    place, here = tuple_(entry.at, entry.id), tuple_(literal(event.at, entry.at.type), literal(event_id))
+    after: dict[str, Any] | None = {}
+    for later in await source.rows(events.where(place > here).order_by(entry.at.desc(), entry.id.desc())):
+        after = {**(after or {}), **(later.changed_from or {})}
+    changed = event.changed_from
+    before = None if changed is None else {**(after or {}), **changed}
+    if named & _STAMPED:
+        backwards = events.order_by(entry.at.desc(), entry.id.desc()).limit(MOST_EARLIER)
+        (first,) = await source.rows(events.order_by(entry.at, entry.id).limit(1))
+        written = [one for one in await source.rows(backwards.where(place < here)) if _writes(one)]
+        made = {"created_by_id": first.by_id, "created_date": first.at} if first.changed_from is None else {}
+        if before is not None:
+            before = {**made, **before, **(_stamp(written[0]) if written else {})}
+        last = [event, *written] if _writes(event) else written
+        after = {**made, **(after or {}), **(_stamp(last[0]) if last else {})}
+    return (None if changed is not None and "id" in changed else after), before
+
+
+def _writes(event: Any) -> bool:
+    """Whether an entry of the history tells of a change of the memo's row, and not of its files or mails."""
+    return event.changed_from is None or bool(event.changed_from)
+
+
+def _stamp(event: Any) -> dict[str, Any]:
+    return {"updated_by_id": event.by_id, "updated_date": event.at}
+
+
+def _named(wanted: ColumnElement[bool]) -> Set[str]:
+    """The memo's columns that a filter asks of."""
     memos = t.credit_memos
-    deleted = "id" in changed_from
+    return {one.name for one in visitors.iterate(wanted) if isinstance(one, Column) and one.table is memos}
+
+
+def _in_state(memo_id: str, replaced: Mapping[str, Any], wanted: ColumnElement[bool]) -> Select[Any]:
+    """Ask whether a filter finds a memo in another state: its row as it is, save for what was replaced since."""
+    memos = t.credit_memos
+    if not replaced:
+        return select(memos.c.id).where(memos.c.id == memo_id, wanted)
+    deleted = "id" in replaced
     columns = [
-        cast_sql(_value(column, changed_from.get(column.name)), column.type).label(column.name)
-        if deleted or column.name in changed_from
+        cast_sql(_value(column, replaced.get(column.name)), column.type).label(column.name)
+        if deleted or column.name in replaced
         else column
         for column in memos.c
     ]

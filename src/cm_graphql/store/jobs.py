@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Row, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, literal, or_, select, update
 
 from cm_graphql.domain.enums import JobOperation, JobStatus
 from cm_graphql.store import holds
@@ -149,7 +149,7 @@ async def claim(session: Session, worker_id: str, lease: timedelta, operations: 
             attempts=_c.attempts + 1,
             lease_until=moment + lease,
             run_after=None,
-            started_date=func.coalesce(_c.started_date, moment),
+            started_date=func.coalesce(_c.started_date, literal(moment, _c.started_date.type)),
             updated_date=moment,
             lines_done=0,
         )
