@@ -1,7 +1,7 @@
 """What clients read of documents: every field, and every way from one to another, at a cost that many do not raise."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -378,12 +378,15 @@ def test_the_newest_request_tells_where_the_pdf_stands(reader: Reader) -> None:
     account = rows.account()
     memos = [rows.memo(account, version=2) for _ in range(len(PDFS) + 1)]
     for memo, (status, version, job, _, _) in zip(memos, PDFS, strict=False):
+        moments = {"started_date": NOW + timedelta(minutes=1)} if job not in (None, "PENDING") else {}
+        if job in ("ERROR", "CANCELED"):
+            moments["finished_date"] = NOW + timedelta(minutes=2)
         rows.pdf_request(memo, status="GENERATED", file_id=rows.file(memo), created_on=NOW - timedelta(hours=1))
         rows.pdf_request(
             memo,
             status=status,
             memo_version=version,
-            job_id=job and rows.job(memo, operation_type="GENERATE_CREDIT_MEMO_PDF", status=job),
+            job_id=job and rows.job(memo, operation_type="GENERATE_CREDIT_MEMO_PDF", status=job, **moments),
             file_id=rows.file(memo) if status == "GENERATED" else None,
             error_category="INVALID_TEMPLATE" if status == "ERROR" else None,
         )
@@ -407,6 +410,8 @@ def test_the_newest_request_tells_where_the_pdf_stands(reader: Reader) -> None:
         assert (status["pdfFileUrl"] is not None) is (shown == "GENERATED")
         assert status["createdOn"]
         assert status["updatedOn"]
+    minutes = [datetime.fromisoformat(status["updatedOn"]) - NOW for status in reversed(asked)]
+    assert [moment // timedelta(minutes=1) for moment in minutes] == [0, 0, 0, 1, 2, 2, 0, 0]
     assert statements == len(("memos by id", "memos by number", "requests"))
     assert reader.ask("{ creditMemos { nodes { pdfStatus { pdfGenerationStatus } } } }")
     assert "51 keys" in reader.refused(query, keys=["x"] * 51)

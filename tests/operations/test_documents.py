@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from pypdf import PdfWriter
 
+from attempts import states
 from cm_graphql.domain.commands.base import Key, UploadedFile
 from cm_graphql.domain.commands.documents import EmailCreditMemo, GenerateCreditMemoPdf, UploadCreditMemoFile
 from cm_graphql.domain.commands.intake import BillToContact
 from cm_graphql.domain.commands.lifecycle import CancelCreditMemo, DeleteCreditMemo, PostCreditMemo, UnpostCreditMemo
 from cm_graphql.domain.commands.settlement import CancelCreditMemoJob
-from cm_graphql.domain.enums import EventAction, JobStatus, PdfGenerationStatus
+from cm_graphql.domain.documents import file_name
+from cm_graphql.domain.enums import EventAction, JobStatus, MemoAction, PdfGenerationStatus
 from cm_graphql.domain.errors import ErrorCode
 from cm_graphql.domain.paper import Paper
 from cm_graphql.jobs.runners import RUNNERS
@@ -412,6 +414,14 @@ async def test_an_upload_is_kept_as_it_was_and_becomes_the_latest_pdf(office: Of
     assert office.judge.judged == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("n" * 400 + ".pdf", "n" * 146 + ".pdf"), ("n" * 400, "n" * 150), ("a.PDF", "a.PDF"), (".pdf", "pdf"), ("", None)],
+)
+def test_a_long_name_keeps_its_ending(given: str, kept: str | None) -> None:
+    assert file_name(given) == kept
+
+
 async def test_versions_of_files_grow_even_within_a_millisecond(office: Office) -> None:
     memo = await office.draft("10.00")
     for _ in range(3):
@@ -447,6 +457,26 @@ async def test_the_fifty_first_file_is_refused_before_anything_is_stored(office:
 
     assert await office.refused(documents.upload, uploading(memo)) == [(ErrorCode.FILE_LIMIT, "file")]
     assert len(await office.objects()) == 50
+
+
+async def test_what_can_be_mailed_and_added_is_said(office: Office) -> None:
+    without, making, full = [await office.posted("10.00") for _ in range(3)]
+    await office.do(documents.generate_pdf, generating(making))
+    for _ in range(50):
+        await office.do(documents.upload, uploading(full))
+
+    told = await states(office, without, making, full)
+
+    codes = [(found[MemoAction.EMAIL].code, found[MemoAction.UPLOAD_FILE].code) for found in told]
+    missing = ErrorCode.PDF_NOT_READY
+    assert codes == [(missing, None), (missing, None), (None, ErrorCode.FILE_LIMIT)]
+    assert [(found[MemoAction.EMAIL].reason or "").partition("; ")[0][-40:] for found in told[:2]] == [
+        "was never made: generate or upload it first."[-40:],
+        "is being made: mail it when that is done."[-40:],
+    ]
+    await office.set(email_attach_pdf=False)
+    (found,) = await states(office, without)
+    assert found[MemoAction.EMAIL].allowed
 
 
 async def test_uploads_at_once_do_not_pass_the_limit(office: Office) -> None:
@@ -589,6 +619,22 @@ async def test_a_hundred_and_one_addresses_are_too_many(office: Office) -> None:
     assert await office.refused(documents.email, mailing(await office.posted("1.00"), email_addresses=many)) == [
         (ErrorCode.LIMIT_EXCEEDED, "email_addresses")
     ]
+
+
+async def test_further_addresses_of_the_account_count_too_and_each_gets_it_once(office: Office) -> None:
+    await office.set(email_attach_pdf=False)
+    many = ",".join(f"x{n}@y.example" for n in range(99))
+    further = ("X98@y.example", "z1@y.example", "z2@y.example")
+    await office.new_account(bill_to_contact=CONTACT, additional_email_addresses=further)
+    memo = await office.posted("1.00")
+
+    async def asked(addresses: str) -> list[tuple[object, ...]]:
+        command = mailing(memo, email_addresses=addresses, include_additional_email_addresses=True)
+        return await office.refused(documents.email, command)
+
+    assert await asked(many) == [(ErrorCode.LIMIT_EXCEEDED, "email_addresses")]
+    await mailed(office, memo, email_addresses="x98@y.example", include_additional_email_addresses=True)
+    assert office.mailbox.sent[0].recipients == ("x98@y.example", "z1@y.example", "z2@y.example")
 
 
 async def test_only_posted_memos_are_mailed_and_only_where_that_is_switched_on(office: Office) -> None:

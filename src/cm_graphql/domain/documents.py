@@ -67,12 +67,15 @@ def check_upload(memo: CreditMemo | MemoHead) -> None:
 
 
 def file_name(given: str | None) -> str | None:
-    """The name that a file keeps: without folders, control characters and overlong tails; nothing for none."""
+    """The name that a file keeps: without folders, control characters and too long a middle; nothing for none."""
     if given is None:
         return None
     last = re.split(r"[/\\\\]", given)[-1]
     kept = "".join(char for char in last if char.isprintable()).strip(" .")
-    return kept[:150] or None
+    if len(kept) > limits.FILE_NAME_LENGTH:
+        ending = kept[-4:] if kept[-4:].lower() == ".pdf" else ""
+        kept = kept[: limits.FILE_NAME_LENGTH - len(ending)] + ending
+    return kept or None
 
 
 def check_room(memo: CreditMemo | MemoHead, files: int) -> None:
@@ -147,7 +150,7 @@ def check_email(memo: CreditMemo | MemoHead, settings: TenantSettings) -> None:
 
 
 def recipients(command: EmailCreditMemo, account: Account, settings: TenantSettings) -> tuple[str, ...]:
-    """Whom a mail goes to, each once; refuses with NO_RECIPIENT (domain.md 1.13).
+    """Whom a mail goes to, each once; refuses with NO_RECIPIENT, and LIMIT_EXCEEDED for too many (domain.md 1.13).
 
     The template's list where the caller wants that, else the caller's; else the bill-to contact. Addresses kept from
     elsewhere that no mail server would take are passed over. The command's were checked before.
@@ -159,18 +162,30 @@ def recipients(command: EmailCreditMemo, account: Account, settings: TenantSetti
         chosen = _spelled(kept)[:1]
     if command.include_additional_email_addresses:
         chosen += _spelled(account.additional_email_addresses)
-    unique = tuple({one.lower(): one for one in reversed(chosen)}.values())[::-1]
+    each_once: dict[str, str] = {}
+    for one in chosen:
+        each_once.setdefault(one.lower(), one)
+    unique = tuple(each_once.values())
     if not unique:
         raise refuse(
             ErrorCode.NO_RECIPIENT,
             f"There is nobody to mail to: account {account.number} has no bill-to contact with a mail address, and no "
             "other address was given.",
         )
+    faults = Faults()
+    shape.at_most(len(unique), limits.EMAIL_ADDRESSES, "addresses", faults, "email_addresses")
+    faults.raise_if_any()
     return unique
 
 
 def _spelled(kept: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(found for text in kept if text is not None and (found := address(text)) is not None)
+
+
+def check_anything_to_attach(memo: CreditMemo | MemoHead, settings: TenantSettings, files: int, running: bool) -> None:
+    """Refuse to mail a memo without any file where one goes along: PDF_NOT_READY."""
+    if settings.email_attach_pdf and not files:
+        raise not_ready(memo, running)
 
 
 def not_ready(memo: CreditMemo | MemoHead, running: bool) -> Exception:

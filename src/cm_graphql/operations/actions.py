@@ -21,7 +21,9 @@ from cm_graphql.operations import taxation as taxation_actions
 from cm_graphql.operations.gate import Action
 from cm_graphql.operations.unit import check_held
 from cm_graphql.operations.viewer import Forbidden, Viewer
+from cm_graphql.store import documents as document_store
 from cm_graphql.store import holds, memos, reference, targets
+from cm_graphql.store.documents import Filed
 from cm_graphql.store.session import Session
 
 
@@ -48,6 +50,7 @@ class _Case:
     """The referred one, of drafts."""
     book: RuleBook
     holder: str | None
+    filed: Filed
 
 
 def _write_off(case: _Case) -> None:
@@ -80,6 +83,16 @@ def _post(case: _Case) -> None:
     lifecycle.check_posting(case.memo, case.invoice, case.book)
 
 
+def _upload(case: _Case) -> None:
+    documents.check_upload(case.memo)
+    documents.check_room(case.memo, case.filed.files)
+
+
+def _email(case: _Case) -> None:
+    documents.check_email(case.memo, case.book.settings)
+    documents.check_anything_to_attach(case.memo, case.book.settings, case.filed.files, case.filed.running)
+
+
 def _create_taxation_items(case: _Case) -> None:
     taxation.check_create_taxation_items(case.memo)
     taxation.check_anything_to_tax(case.memo, case.invoice, case.book)
@@ -97,8 +110,8 @@ _ACTIONS: Final[Mapping[MemoAction, tuple[Action[Any], Callable[[_Case], None]]]
     MemoAction.WRITE_OFF: (lifecycle_actions.write_off, _write_off),
     MemoAction.REVERSE: (lifecycle_actions.reverse, _reverse),
     MemoAction.GENERATE_PDF: (document_actions.generate_pdf, lambda case: documents.check_pdf(case.memo)),
-    MemoAction.UPLOAD_FILE: (document_actions.upload, lambda case: documents.check_upload(case.memo)),
-    MemoAction.EMAIL: (document_actions.email, lambda case: documents.check_email(case.memo, case.book.settings)),
+    MemoAction.UPLOAD_FILE: (document_actions.upload, _upload),
+    MemoAction.EMAIL: (document_actions.email, _email),
     MemoAction.CREATE_TAXATION_ITEMS: (taxation_actions.create_taxation_items, _create_taxation_items),
 }
 """Every action of one memo that this server offers: what it is here, and what can be told without its input."""
@@ -107,19 +120,23 @@ _ACTIONS: Final[Mapping[MemoAction, tuple[Action[Any], Callable[[_Case], None]]]
 async def available(session: Session, memo_ids: Iterable[str], viewer: Viewer) -> dict[str, tuple[ActionState, ...]]:
     """What a caller can do with each of these memos; memos that are not there, or not for this caller, are left out.
 
-    Costs seventeen statements for up to 500 memos, whatever their number, and time in proportion to their lines and to
+    Costs nineteen statements for up to 500 memos, whatever their number, and time in proportion to their lines and to
     those of the invoices that drafts among them were made from: a refusal can depend on any line.
     """
     found = await memos.load_many(session, memo_ids)
     seen = [memo for memo in found.values() if viewer.sees(memo.account_id)]
     book = await reference.rulebook(session)
+    filed = await document_store.filed(session, [memo.id for memo in seen])
     holders = await holds.holders(session, [memo.id for memo in seen])
     drafts = [memo for memo in seen if memo.status is MemoStatus.DRAFT]
     billing_engine = book.settings.count_billing_engine_credits
     referred = [memo.referred_invoice_id for memo in drafts if memo.referred_invoice_id]
     invoices = await targets.load_invoices(session, referred, billing_engine=billing_engine)
     return {
-        memo.id: _states(_Case(memo, invoices.get(memo.referred_invoice_id or ""), book, holders.get(memo.id)), viewer)
+        memo.id: _states(
+            _Case(memo, invoices.get(memo.referred_invoice_id or ""), book, holders.get(memo.id), filed[memo.id]),
+            viewer,
+        )
         for memo in seen
     }
 

@@ -251,8 +251,9 @@ async def email(unit: Unit, command: EmailCreditMemo) -> Outcome:
     if settings.email_attach_pdf and file_id is None:
         running = await store.running_request(unit.session, memo.id)
         file_id = await store.latest_file_id(unit.session, memo.id)
-        if running is not None or file_id is None:
-            raise documents.not_ready(memo, running is not None)
+        documents.check_anything_to_attach(memo, settings, int(file_id is not None), running is not None)
+        if running is not None:
+            raise documents.not_ready(memo, running=True)
     given = {"recipients": list(to), "file": file_id if settings.email_attach_pdf else None}
     job_id = await enqueue(unit, JobOperation.EMAIL_CREDIT_MEMO, memo.id, given)
     return {"credit_memo": memo.id, "job": job_id}

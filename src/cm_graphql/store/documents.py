@@ -1,6 +1,6 @@
 """Files of memos and requests for PDFs between rows and records; the bytes lie in the file store."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -84,6 +84,38 @@ async def load_file(session: Session, file_id: str) -> tuple[StoredFile, str] | 
 async def count_files(session: Session, memo_id: str) -> int:
     """How many files a memo has."""
     return int(await session.scalar(select(func.count()).where(_files.c.credit_memo_id == memo_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """How many files a memo has, and whether a PDF of it is being made."""
+
+    files: int = 0
+    running: bool = False
+
+
+async def filed(session: Session, memo_ids: Sequence[str]) -> dict[str, Filed]:
+    """The same of several memos."""
+    jobs, newer = t.credit_memo_jobs, _requests.alias()
+    counts = select(_files.c.credit_memo_id, func.count().label("files")).group_by(_files.c.credit_memo_id)
+    newest = (
+        select(newer.c.id)
+        .where(newer.c.credit_memo_id == _requests.c.credit_memo_id)
+        .order_by(desc(newer.c.created_on), desc(newer.c.id))
+        .limit(1)
+        .scalar_subquery()
+    )
+    running = (
+        select(_requests.c.credit_memo_id)
+        .join(jobs, jobs.c.id == _requests.c.job_id)
+        .where(_requests.c.id == newest, jobs.c.status.in_(_WAITING))
+    )
+    memos = list(memo_ids)
+    files = {
+        row.credit_memo_id: row.files for row in await session.rows(counts.where(_files.c.credit_memo_id.in_(memos)))
+    }
+    made = {row.credit_memo_id for row in await session.rows(running.where(_requests.c.credit_memo_id.in_(memos)))}
+    return {memo: Filed(files.get(memo, 0), memo in made) for memo in memos}
 
 
 async def latest_file_id(session: Session, memo_id: str) -> str | None:

@@ -65,6 +65,8 @@ def newest_requests(dialect: str, memos: Sequence[str]) -> Select[Any]:
             files.c.pdf_file_url,
             jobs.c.status.label("job_status"),
             jobs.c.error,
+            jobs.c.started_date,
+            jobs.c.finished_date,
         )
         .select_from(
             requests.outerjoin(files, files.c.id == requests.c.file_id).outerjoin(jobs, jobs.c.id == requests.c.job_id)
@@ -94,16 +96,18 @@ def pdf_status(
     if request is not None and status is PdfGenerationStatus.GENERATED and request.memo_version < memo_version:
         status = PdfGenerationStatus.OBSOLETE
     category, message = (None, None) if request is None else (request.error_category, request.error_message)
+    changed = None if request is None else request.updated_on
     if request is not None and status in (PdfGenerationStatus.PENDING, PdfGenerationStatus.PROCESSING):
         # How far it is, its job knows; one that was called off, or broke, has left the request as it was.
         status, category, message = _of_job(request.job_status, request.error)
+        changed = max(moment for moment in (changed, request.started_date, request.finished_date) if moment is not None)
     failed = status is PdfGenerationStatus.ERROR
     return CreditMemoPdfStatus(
         credit_memo_id=strawberry.ID(memo_id),
         credit_memo_number=shown_number(memo_number),
         pdf_generation_status=status,
         created_on=None if request is None else request.created_on,
-        updated_on=None if request is None else request.updated_on,
+        updated_on=changed,
         pdf_file_url=request.pdf_file_url if request is not None and status is PdfGenerationStatus.GENERATED else None,
         error_category=category if failed else None,
         error_message=message if failed else None,
