@@ -8,6 +8,7 @@ and variables of a document. Whatever is unusual about it is left to graphql-cor
 """
 
 import dataclasses
+import math
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -220,6 +221,8 @@ def _clean(value: Any, depth: int) -> None:
     elif isinstance(value, list):
         for inner in value:
             _clean(inner, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadUserInput("JSON holds a number that is too large for one: give it as text.")
 
 
 # --- without resolvers ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import strawberry
 from sqlalchemy import ColumnElement, case, extract, func, select
 
-from cm_graphql.api.types.accounts import Account, split_sum, whole_sum
+from cm_graphql.api.types.accounts import Account
 from cm_graphql.api.types.credit_memos import CreditMemo
 from cm_graphql.domain.enums import MemoStatus
 from cm_graphql.fields.errors import RequestError
@@ -18,6 +18,7 @@ from cm_graphql.fields.loaders import Loaders
 from cm_graphql.fields.resolve import loaders_of, one_of_object
 from cm_graphql.fields.wire import show_amount
 from cm_graphql.store import tables as t
+from cm_graphql.store.sums import split_sum, whole_sum
 
 if TYPE_CHECKING:
     CreditMemoFilter = Any

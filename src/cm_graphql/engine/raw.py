@@ -1,7 +1,9 @@
 """Values as drivers give them, straight to the wire: what SQLAlchemy's result processing would do, at its cost."""
 
+import json
+import re
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Boolean, ColumnElement, Date
@@ -33,8 +35,17 @@ def is_read_as_text(type_: TypeEngine[Any], dialect: str) -> bool:
     return dialect == "postgresql" and isinstance(type_, Timestamp)
 
 
+_SHORT: Final = 18
+"""Text of so many characters holds no integer past 64 bits."""
+
+_LONG = re.compile(r"\d{19}").search
+
+
 def _loads(value: Any) -> Any:
-    return orjson.loads(value) if isinstance(value, str | bytes) else value
+    if not isinstance(value, str):
+        return value
+    # orjson makes a float of an integer past 64 bits, which would no longer be the number that was written.
+    return json.loads(value) if len(value) > _SHORT and _LONG(value) else orjson.loads(value)
 
 
 def _scaled(value: int) -> str:

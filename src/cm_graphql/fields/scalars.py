@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode
+from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode, value_from_ast_untyped
 from graphql.pyutils import inspect
 
 from cm_graphql.fields.errors import BadValue
@@ -20,7 +20,7 @@ LONGEST_DECIMAL = 30
 
 _DECIMAL = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:[0-5]\d)\Z", re.ASCII)
 
 
 def parse_decimal(value: object) -> Decimal:
@@ -78,6 +78,13 @@ def show_moment(value: datetime) -> str:
     return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
+def _json_literal(node: ValueNode, variables: dict[str, object] | None = None) -> object:
+    try:
+        return value_from_ast_untyped(node, variables)
+    except ValueError as error:  # Python reads no more than 4,300 digits
+        raise BadValue("JSON holds a number of more than 4,300 digits: give it as text.") from error
+
+
 def _as_is(value: object) -> object:
     if isinstance(value, str):
         return value
@@ -130,5 +137,6 @@ SCALARS: Mapping[object, Any] = {
         specified_by_url="https://www.rfc-editor.org/rfc/rfc8259",
         serialize=lambda value: value,
         parse_value=lambda value: value,
+        parse_literal=_json_literal,
     ),
 }

@@ -1,7 +1,7 @@
 """What a billing system tells us, between rows and records: accounts, the catalog, whole invoices and debit memos."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -58,6 +58,20 @@ async def known_ids(session: Session, table: Table, ids: Sequence[str]) -> set[s
         chunk = ids[start : start + bulk.CHUNK]
         found.update(row.id for row in await session.rows(select(table.c.id).where(table.c.id.in_(chunk))))
     return found
+
+
+async def known_lines(session: Session, ids: Sequence[str], accounts: Collection[str] | None) -> bool:
+    """Whether any of these is a line of an invoice that a caller may see: of these accounts, or of all."""
+    lines = t.invoice_items.c
+    for start in range(0, len(ids), bulk.CHUNK):
+        found = select(lines.id).where(lines.id.in_(ids[start : start + bulk.CHUNK])).limit(1)
+        if accounts is not None:
+            found = found.join(t.invoices, t.invoices.c.id == lines.invoice_id).where(
+                t.invoices.c.account_id.in_(list(accounts))
+            )
+        if await session.rows(found):
+            return True
+    return False
 
 
 # --- accounts, catalog, payment methods -------------------------------------------------------------------------------

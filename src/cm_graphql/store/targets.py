@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, select
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, select
 
 from cm_graphql.domain.enums import ItemSourceType, MemoSource, MemoStatus
 from cm_graphql.domain.records import Invoice, InvoiceItem, InvoiceTax, Stamp, Target, TargetLine
@@ -18,6 +18,7 @@ from cm_graphql.store.owners import owned
 from cm_graphql.store.reading import AT_ONCE, Reading
 from cm_graphql.store.session import Session
 from cm_graphql.store.statements import Among, Query
+from cm_graphql.store.sums import split_sum, whole_sum
 
 AD_HOC: Final = (MemoSource.ADHOC_FROM_INVOICE, MemoSource.ADHOC_FROM_PRPC)
 """Where memos come from that the billing engine has not made (domain.md 4.3, the second rule)."""
@@ -243,28 +244,21 @@ async def load_invoices(session: Session, ids: Iterable[str], *, billing_engine:
 async def _sources(session: Session, ids: Sequence[str], *, billing_engine: bool) -> dict[str, Invoice]:
     items, taxes, memos = t.credit_memo_items, t.credit_memo_taxation_items, t.credit_memos
     counted = _counted(ids, billing_engine=billing_engine)
-    totals = {
-        row.referred_invoice_id: row
-        for row in await session.rows(
-            select(
-                memos.c.referred_invoice_id,
-                func.sum(memos.c.amount).label("amount"),
-                func.sum(memos.c.tax_amount).label("tax"),
-            )
-            .where(counted)
-            .group_by(memos.c.referred_invoice_id)
-        )
-    }
+    sums = *split_sum(memos.c.amount), *split_sum(memos.c.tax_amount)
+    rows: Sequence[Any] = await session.rows(
+        select(memos.c.referred_invoice_id, *sums).where(counted).group_by(memos.c.referred_invoice_id)
+    )
+    totals = {invoice: (whole_sum(*pieces[:2]), whole_sum(*pieces[2:])) for invoice, *pieces in rows}
     by_item = await _sums(
         session,
-        select(items.c.source_item_id, func.sum(items.c.amount_without_tax))
+        select(items.c.source_item_id, *split_sum(items.c.amount_without_tax))
         .join(memos, memos.c.id == items.c.credit_memo_id)
         .where(counted, items.c.source_item_type == ItemSourceType.INVOICE_DETAIL)
         .group_by(items.c.source_item_id),
     )
     by_tax = await _sums(
         session,
-        select(taxes.c.source_tax_item_id, func.sum(taxes.c.tax_amount))
+        select(taxes.c.source_tax_item_id, *split_sum(taxes.c.tax_amount))
         .join(memos, memos.c.id == taxes.c.credit_memo_id)
         .where(counted, taxes.c.source_tax_item_id.is_not(None))
         .group_by(taxes.c.source_tax_item_id),
@@ -279,9 +273,8 @@ async def _sources(session: Session, ids: Sequence[str], *, billing_engine: bool
             currency=head.currency,
             status=head.status,
             invoice_date=head.invoice_date,
-            # PostgreSQL sums BIGINT to NUMERIC, hence int().
-            credited_by_memos=int(totals[head.id].amount) if head.id in totals else 0,
-            tax_credited_by_memos=int(totals[head.id].tax) if head.id in totals else 0,
+            credited_by_memos=totals.get(head.id, (0, 0))[0],
+            tax_credited_by_memos=totals.get(head.id, (0, 0))[1],
             items=tuple(lines[head.id]),
         )
         for head in heads
@@ -295,8 +288,8 @@ def _counted(ids: Sequence[str], *, billing_engine: bool) -> ColumnElement[bool]
 
 
 async def _sums(session: Session, statement: Any) -> dict[str, int]:
-    pairs: Sequence[Any] = await session.rows(statement)
-    return {key: int(total) for key, total in pairs}
+    rows: Sequence[Any] = await session.rows(statement)
+    return {key: whole_sum(high, low) for key, high, low in rows}
 
 
 async def _invoice_items(

@@ -3,28 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 
 from cm_graphql.api.types.shared import AUDIT, CUSTOM_FIELDS, CurrencyAmount
 from cm_graphql.domain.enums import MemoStatus
 from cm_graphql.fields.declare import Node, Order, column, loaded, many, node, one
 from cm_graphql.store import tables as t
 from cm_graphql.store.lists import among
+from cm_graphql.store.sums import split_sum, whole_sum
 
 __all__ = ["Account", "Contact", "PaymentMethod"]
-
-
-_PIECE = 10**9
-
-
-def split_sum(amount: Any) -> tuple[Any, Any]:
-    """The sum of amounts in two pieces, because SQLite fails where a sum passes 64 bits; see `whole_sum`."""
-    return func.sum(amount // _PIECE), func.sum(amount % _PIECE)
-
-
-def whole_sum(high: Any, low: Any) -> int:
-    """Put the pieces of a sum together; PostgreSQL answers with Decimals, SQLite with None where there are no rows."""
-    return int(high or 0) * _PIECE + int(low or 0)
 
 
 def _unapplied(dialect: str, accounts: Sequence[str]) -> Select[Any]:

@@ -1,6 +1,6 @@
 """Invoices and their lines, as clients read them: what credit memos are made from and applied to."""
 
-from sqlalchemy import JSON, ColumnElement, FromClause, Select, cast, func, select, true, type_coerce
+from sqlalchemy import JSON, ColumnElement, FromClause, Select, func, select, true, type_coerce
 
 from cm_graphql.api.types.shared import (
     AUDIT,
@@ -15,6 +15,7 @@ from cm_graphql.api.types.shared import (
 from cm_graphql.domain.enums import MemoStatus
 from cm_graphql.fields.declare import Behind, Node, Order, column, derived, many, node, one
 from cm_graphql.store import tables as t
+from cm_graphql.store.sums import bounded_sum
 from cm_graphql.store.targets import AD_HOC
 from cm_graphql.store.types import Amount
 
@@ -33,11 +34,6 @@ _IN_FORCE = (
 """Which memos take from what is available to credit (domain.md 4.3)."""
 
 
-def _sum(amount: ColumnElement[int]) -> ColumnElement[int]:
-    # PostgreSQL makes a NUMERIC of a sum of BIGINT.
-    return cast(func.coalesce(func.sum(amount), 0), Amount)
-
-
 def _less(amount: ColumnElement[int], credited: Select[int]) -> ColumnElement[int]:
     # A difference is a plain number to SQLAlchemy, and would be shown as one.
     return type_coerce(amount - credited.scalar_subquery(), Amount)
@@ -45,14 +41,14 @@ def _less(amount: ColumnElement[int], credited: Select[int]) -> ColumnElement[in
 
 def _left_of_invoice(invoices: FromClause) -> ColumnElement[int]:
     memos = t.credit_memos
-    credited = select(_sum(memos.c.amount)).where(memos.c.referred_invoice_id == invoices.c.id, _IN_FORCE)
+    credited = select(bounded_sum(memos.c.amount)).where(memos.c.referred_invoice_id == invoices.c.id, _IN_FORCE)
     return _less(invoices.c.amount, credited.correlate(invoices))
 
 
 def _left_of_item(items: FromClause) -> ColumnElement[int]:
     lines = t.credit_memo_items
     credited = (
-        select(_sum(lines.c.amount_without_tax))
+        select(bounded_sum(lines.c.amount_without_tax))
         .join(t.credit_memos, t.credit_memos.c.id == lines.c.credit_memo_id)
         .where(lines.c.source_item_id == items.c.id, _IN_FORCE)
     )
@@ -62,7 +58,7 @@ def _left_of_item(items: FromClause) -> ColumnElement[int]:
 def _left_of_tax(taxes: FromClause) -> ColumnElement[int]:
     lines = t.credit_memo_taxation_items
     credited = (
-        select(_sum(lines.c.tax_amount))
+        select(bounded_sum(lines.c.tax_amount))
         .join(t.credit_memos, t.credit_memos.c.id == lines.c.credit_memo_id)
         .where(lines.c.source_tax_item_id == taxes.c.id, _IN_FORCE)
     )
