@@ -337,7 +337,7 @@ NAMES = {
     "a\u2066\u200bb.pdf": "ab.pdf",
     "請求書 №5 ü.pdf": "請求書 №5 ü.pdf",
     "a; filename=evil.exe;.pdf": "a; filename=evil.exe;.pdf",
-    "x" * 500 + ".pdf": "x" * 150,
+    "x" * 500 + ".pdf": "x" * 146 + ".pdf",
 }
 
 
