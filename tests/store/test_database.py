@@ -13,6 +13,7 @@ from sqlalchemy import func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cm_graphql.store import checkpoints
 from cm_graphql.store.database import Database
 from cm_graphql.store.direct import ReadingFailed, Work, open_direct
 from cm_graphql.store.errors import Conflict, Contention, LockTimeout, StatementTimeout
@@ -468,6 +469,53 @@ async def test_who_is_stopped_twice_while_connecting_is_told_that_they_were_stop
         assert looking.cancelled() or looking.exception() is None, (before, between)
         await look(database)  # whoever comes next finds everything as it should be
         await database.dispose()
+
+
+async def test_who_is_stopped_with_a_cursor_open_is_told_that_they_were_stopped(database_url: str) -> None:
+    database = Database.open(database_url)
+
+    async def write(name: str) -> None:
+        async with database.write(long=True) as connection:
+            await insert(connection, contacts, id=name)
+            async with connection.stream(select(contacts.c.id)) as rows:
+                async for _ in rows:
+                    await connection.execute(select(1))
+
+    for number in range(80):
+        writing = asyncio.create_task(write(f"con_{number}"))
+        await asyncio.sleep(number % 20 * 0.0003)
+        writing.cancel()
+        await asyncio.wait([writing])
+        assert writing.cancelled() or writing.exception() is None, writing.exception()
+    await database.dispose()
+
+
+@pytest.mark.skipif("sqlite" not in chosen_kinds(), reason="only SQLite's connections have threads")
+async def test_where_no_thread_can_be_had_only_who_needs_one_is_told(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_work: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with databases.fresh("sqlite") as url:
+        database = Database.open(url)
+        direct = open_direct(database)
+        monkeypatch.setattr(checkpoints, "AFTER", 1)
+        monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", refuse)
+        for number in range(4):
+            async with database.write(long=number % 2 == 1) as connection:
+                await insert(connection, contacts, id=f"con_{number}")
+        with pytest.raises(RuntimeError):
+            await direct.run(look_once(), short=False)
+
+        assert direct.usage()[0] == 0
+        await direct.close()
+        await database.dispose()
+
+
+def look_once() -> Work:
+    rows = yield "SELECT 1", ()
+    return rows
 
 
 @pytest.mark.skipif("sqlite" not in chosen_kinds(), reason="only SQLite's connections have threads")

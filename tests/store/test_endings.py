@@ -59,9 +59,27 @@ async def begin(url: str, name: str, seconds: float) -> None:
     await asyncio.wait([serving], timeout=seconds)
 
 
+async def stop_twice(url: str, moments: int) -> None:
+    """Have a reader stopped, and again a moment later, before the end of the loop."""
+    database = Database.open(url)
+
+    async def read() -> None:
+        async with database.read() as connection:
+            await connection.execute(select(1))
+
+    reading = asyncio.create_task(read())
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.sleep(0)
+    reading.cancel()
+
+
 def main(url: str, seed: int) -> None:
     """Begin and end so many loops, one after the other."""
     dice = Random(seed)
+    for moments in range(25):
+        asyncio.run(stop_twice(url, moments))
     for loop in range(LOOPS):
         asyncio.run(begin(url, f"{seed}_{loop}", dice.random() * dice.choice([0.005, 0.05, 0.1])))
 

@@ -467,6 +467,45 @@ async def test_a_database_that_is_closed_lets_whoever_writes_come_to_an_end(path
     await database.dispose()
 
 
+async def test_of_who_still_writes_when_the_database_is_closed_all_the_same_nothing_is_kept(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}", lock_timeout=0.1)
+    began = asyncio.Event()
+
+    async def write() -> None:
+        async with database.write(long=True) as connection:
+            await insert(connection, contacts, id="con_one")
+            began.set()
+            driver = connection.info[DRIVER]
+            await driver._in_thread(time.sleep, 0.4)
+            driver.say(
+                "INSERT INTO contacts (id, created_by_id, created_date, updated_by_id, updated_date) "
+                "SELECT 'con_two', created_by_id, created_date, updated_by_id, updated_date FROM contacts"
+            )
+
+    writing = asyncio.create_task(write())
+    await began.wait()
+    await database.dispose()
+    await asyncio.wait([writing])
+
+    assert writing.exception() is not None
+    assert await kept(database) == set()
+    await database.dispose()
+
+
+async def test_the_turn_is_passed_on_where_a_commit_is_stopped_before_it_begins(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    assert database._queue is not None
+    writing = asyncio.create_task(add(database, "con_first"))
+    while (commit := database._queue._committing) is None:  # noqa: ASYNC110  not a moment later
+        await asyncio.sleep(0)
+    commit.cancel()
+    await asyncio.wait([writing])
+
+    await asyncio.wait_for(add(database, "con_next"), 3)
+    assert await kept(database) == {"con_next"}
+    await database.dispose()
+
+
 async def test_however_many_give_up_at_once_the_next_one_has_its_turn(path: Path) -> None:
     database = Database.open(f"sqlite:///{path}")
     done = asyncio.Event()

@@ -46,8 +46,12 @@ class Checkpoints:
         if self._copying is None and rows - self._rows >= AFTER:
             self._rows = rows
             # No task, which the end of a loop would stop, and the thread go on.
-            self._copying = asyncio.get_running_loop().run_in_executor(None, self._copied)
-            self._copying.add_done_callback(self._has_copied)
+            try:
+                self._copying = asyncio.get_running_loop().run_in_executor(None, self._copied)
+            except RuntimeError as error:  # no thread can be had
+                log.warning("log_not_copied", reason=str(error))
+            else:
+                self._copying.add_done_callback(self._has_copied)
 
     def _has_copied(self, copying: asyncio.Future[bool]) -> None:
         self._copying = None

@@ -319,13 +319,7 @@ class _Connection(inline.Opened):
     """
 
     async def _execute(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
-        except asyncio.CancelledError:
-            self.break_off()
-            if self._connection is not None:
-                self._tx.put_nowait((None, self._connection.rollback))
-            raise
+        return await self._in_thread(fn, *args, **kwargs)
 
     async def ask(self, asked: Sequence[Asked]) -> list[list[Any]]:
         """The rows of each question, for which the thread is asked once."""
@@ -334,9 +328,14 @@ class _Connection(inline.Opened):
 
 
 def _connect(database: str, **options: Any) -> _Connection:
-    connection = _Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
-    connection._thread.daemon = True  # whoever ends the process does not wait for it
-    return connection
+    def open_file() -> sqlite3.Connection:
+        opened: sqlite3.Connection = sqlite3.connect(database, **options)
+        made.watch(opened)
+        return opened
+
+    made = _Connection(open_file, iter_chunk_size=64)
+    made._thread.daemon = True  # whoever ends the process does not wait for it
+    return made
 
 
 def _sqlite_engine(

@@ -118,7 +118,12 @@ class SqliteDirect:
             self._busy += 1
             stopped = threading.Event()
             # No task, which the end of a loop would stop, and the thread go on.
-            done = asyncio.get_running_loop().run_in_executor(None, _carry_out, connection, work, stopped)
+            try:
+                done = asyncio.get_running_loop().run_in_executor(None, _carry_out, connection, work, stopped)
+            except BaseException:  # no thread can be had; one that comes later may take the work all the same
+                stopped.set()
+                self._busy -= 1
+                raise
             try:
                 return await asyncio.shield(done)
             except asyncio.CancelledError:

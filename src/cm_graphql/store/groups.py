@@ -119,6 +119,8 @@ class Writers:
         """The only one that writes, kept for as long as it works: what SQLAlchemy does to take one from its pool and
         give it back costs as much as an action."""
         self._group: Group | None = None
+        self._abandoned = False
+        """Whether what the connection has open is nobody's any more."""
         self._committing: asyncio.Task[None] | None = None
         self._before: Group | None = None
         """The group before, whose members may not yet have been told what became of them."""
@@ -174,6 +176,8 @@ class Writers:
         try:
             await self._turn()
         except LockTimeout:
+            if self._connection is not None:  # given back only, it would commit each statement of whoever still writes
+                await self._connection.invalidate()
             await self._disconnect()
             await self._checkpoints.close()
             return
@@ -207,7 +211,7 @@ class Writers:
         group = self._group
         if group is not None and (group.full or not self._waiting):
             self._committing = asyncio.create_task(self._commit_and_pass_on(group))
-            self._committing.add_done_callback(lambda _task: group.give_up())
+            self._committing.add_done_callback(lambda _task: self._has_ended(group))
             return
         while self._waiting:
             turn = self._waiting.popleft()
@@ -217,6 +221,13 @@ class Writers:
         if group is None:
             self._taken = False
         else:  # all who waited have given up
+            self._pass_on()
+
+    def _has_ended(self, group: Group) -> None:
+        """Let everybody go on where the loop ended before the commit began: nobody else would pass the turn on."""
+        group.give_up()
+        if self._group is group:
+            self._group, self._abandoned = None, True
             self._pass_on()
 
     async def _commit_what_is_open(self) -> None:
@@ -271,7 +282,9 @@ class Writers:
             self._before.tell()
 
     async def _connected(self) -> AsyncConnection:
-        if self._connection is not None and (self._connection.closed or self._connection.invalidated):
+        if self._connection is not None and (
+            self._abandoned or self._connection.closed or self._connection.invalidated
+        ):
             await self._disconnect()
         if self._connection is None:
             self._connection = await self._engine.connect()
@@ -280,6 +293,7 @@ class Writers:
     async def _disconnect(self) -> None:
         """Give the connection up, which rolls back what is still open."""
         connection, self._connection = self._connection, None
+        self._abandoned = False
         if connection is not None:
             await connection.close()
 

@@ -34,6 +34,10 @@ class Opened(aiosqlite.Connection):
     Its thread would else answer an event loop that is gone, as where a server stops while it connects.
     """
 
+    _told_to_stop = False
+    _until = _NEVER
+    """When SQLite, which looks at the clock as it works, is to break a statement off."""
+
     async def _connect(self) -> aiosqlite.Connection:
         task: asyncio.Future[aiosqlite.Connection] = asyncio.ensure_future(super()._connect())
         try:
@@ -44,11 +48,41 @@ class Opened(aiosqlite.Connection):
                 await self.close()
             raise
 
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Have the thread stop, once: it answers nobody who tells it again, and whoever did would wait for ever."""
+        if self._told_to_stop:
+            return None
+        self._told_to_stop = True
+        return super().stop()
+
     def break_off(self) -> None:
-        """Stop what the thread is at, unless that was to close the file, or it is still to be opened."""
-        if self._connection is not None:
-            with suppress(sqlite3.ProgrammingError):
-                self._connection.interrupt()
+        """Have SQLite see that it is late; once interrupted, it would undo nothing as long as a cursor is open."""
+        self._until = -_NEVER
+
+    def watch(self, connection: sqlite3.Connection) -> None:
+        """Have SQLite look at the clock as it works."""
+        connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
+
+    async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it.
+
+        There is no task in between, which the end of a loop would stop, and the thread go on.
+        """
+        connection = self._connection
+        if not self._running or connection is None:
+            raise ValueError("Connection closed")  # as aiosqlite says
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await broken_off(done, self.break_off)
+            self._until = _NEVER
+            # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
+            with suppress(sqlite3.ProgrammingError):  # it was closed
+                if connection.in_transaction:
+                    connection.rollback()
+            raise
 
 
 class Inline(Opened):
@@ -56,8 +90,6 @@ class Inline(Opened):
 
     apart = False
     """Whether everything goes to the thread: whoever writes much says so."""
-
-    _until = _NEVER
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.apart or self._connection is None or _may_wait(args):
@@ -112,30 +144,6 @@ class Inline(Opened):
     def look(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         """The rows that answer at once what is asked of one row."""
         return self._conn.execute(sql, parameters).fetchall()
-
-    def watch(self, connection: sqlite3.Connection) -> None:
-        """Have SQLite look at the clock as it works."""
-        connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
-
-    async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it.
-
-        There is no task in between, which the end of a loop would stop, and the thread go on.
-        """
-        connection = self._connection
-        if not self._running or connection is None:
-            raise ValueError("Connection closed")  # as aiosqlite says
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await broken_off(done, self.break_off)
-            # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
-            with suppress(sqlite3.ProgrammingError):  # it was closed
-                if connection.in_transaction:
-                    connection.rollback()
-            raise
 
     async def close(self) -> None:
         """Close the file, after whatever the thread is at: to close it in the middle of that ends the process."""
