@@ -17,7 +17,7 @@ from cm_graphql.store.tables import contacts
 from databases import Databases, chosen_kinds
 from store.rows import insert
 
-LOOPS = 30
+LOOPS = 20
 WRITERS = 6
 
 
