@@ -334,12 +334,18 @@ async def test_who_gives_up_as_its_turn_comes_is_told_that_it_was_stopped(path: 
     await database.dispose()
 
 
-async def test_nobody_waits_for_a_commit_that_was_stopped_before_it_began(path: Path) -> None:
-    database = Database.open(f"sqlite:///{path}")
+async def about_to_be_committed(database: Database, name: str) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
+    """Who writes, and the commit of it, which has not begun."""
     assert database._queue is not None
-    writing = asyncio.create_task(add(database, "con_first"))
+    writing = asyncio.create_task(add(database, name))
     while (commit := database._queue._committing) is None:  # noqa: ASYNC110  not a moment later
         await asyncio.sleep(0)
+    return writing, commit
+
+
+async def test_nobody_waits_for_a_commit_that_was_stopped_before_it_began(path: Path) -> None:
+    database = Database.open(f"sqlite:///{path}")
+    writing, commit = await about_to_be_committed(database, "con_first")
     for task in (writing, commit):  # as the end of a loop does
         task.cancel()
 
@@ -494,10 +500,7 @@ async def test_of_who_still_writes_when_the_database_is_closed_all_the_same_noth
 
 async def test_the_turn_is_passed_on_where_a_commit_is_stopped_before_it_begins(path: Path) -> None:
     database = Database.open(f"sqlite:///{path}")
-    assert database._queue is not None
-    writing = asyncio.create_task(add(database, "con_first"))
-    while (commit := database._queue._committing) is None:  # noqa: ASYNC110  not a moment later
-        await asyncio.sleep(0)
+    writing, commit = await about_to_be_committed(database, "con_first")
     commit.cancel()
     await asyncio.wait([writing])
 

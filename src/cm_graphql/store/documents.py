@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import desc, func, select, update
+from sqlalchemy import ColumnElement, desc, func, select, update
 
 from cm_graphql.domain.enums import JobStatus, PdfGenerationStatus
 from cm_graphql.domain.records import Stamp
@@ -96,19 +96,12 @@ class Filed:
 
 async def filed(session: Session, memo_ids: Sequence[str]) -> dict[str, Filed]:
     """The same of several memos."""
-    jobs, newer = t.credit_memo_jobs, _requests.alias()
+    jobs = t.credit_memo_jobs
     counts = select(_files.c.credit_memo_id, func.count().label("files")).group_by(_files.c.credit_memo_id)
-    newest = (
-        select(newer.c.id)
-        .where(newer.c.credit_memo_id == _requests.c.credit_memo_id)
-        .order_by(desc(newer.c.created_on), desc(newer.c.id))
-        .limit(1)
-        .scalar_subquery()
-    )
     running = (
         select(_requests.c.credit_memo_id)
         .join(jobs, jobs.c.id == _requests.c.job_id)
-        .where(_requests.c.id == newest, jobs.c.status.in_(_WAITING))
+        .where(is_newest(), jobs.c.status.in_(_WAITING))
     )
     memos = list(memo_ids)
     files = {
@@ -146,6 +139,18 @@ async def running_request(session: Session, memo_id: str) -> Mapping[str, Any] |
         .limit(1)
     )
     return {"id": row.id, "job_id": row.job_id} if row is not None and row.status in _WAITING else None
+
+
+def is_newest() -> ColumnElement[bool]:
+    """Whether a request is the newest of its memo."""
+    others = _requests.alias("others")
+    newest = (
+        select(others.c.id)
+        .where(others.c.credit_memo_id == _requests.c.credit_memo_id)
+        .order_by(desc(others.c.created_on), desc(others.c.id))
+        .limit(1)
+    )
+    return _requests.c.id == newest.scalar_subquery()
 
 
 async def add_request(session: Session, request_id: str, memo_id: str, version: int, job_id: str, at: datetime) -> None:

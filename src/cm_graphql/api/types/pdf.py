@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
-from sqlalchemy import Row, Select, desc, select
+from sqlalchemy import Row, Select, select
 
 from cm_graphql.api.types.shared import shown_number
 from cm_graphql.domain.enums import JobStatus, PdfGenerationStatus
@@ -13,6 +13,7 @@ from cm_graphql.fields.declare import Loaded, Node
 from cm_graphql.fields.loaders import Loaders
 from cm_graphql.fields.resolve import find, one_of_object
 from cm_graphql.store import tables as t
+from cm_graphql.store.documents import is_newest
 from cm_graphql.store.lists import among
 
 if TYPE_CHECKING:
@@ -45,14 +46,6 @@ class CreditMemoPdfStatus:
 def newest_requests(dialect: str, memos: Sequence[str]) -> Select[Any]:
     """The newest request for a PDF of each memo, with its file and its job."""
     requests, files, jobs = t.credit_memo_pdf_requests, t.credit_memo_files, t.credit_memo_jobs
-    others = requests.alias("others")
-    newest = (
-        select(others.c.id)
-        .where(others.c.credit_memo_id == requests.c.credit_memo_id)
-        .order_by(desc(others.c.created_on), desc(others.c.id))
-        .limit(1)
-        .scalar_subquery()
-    )
     return (
         select(
             requests.c.credit_memo_id,
@@ -71,7 +64,7 @@ def newest_requests(dialect: str, memos: Sequence[str]) -> Select[Any]:
         .select_from(
             requests.outerjoin(files, files.c.id == requests.c.file_id).outerjoin(jobs, jobs.c.id == requests.c.job_id)
         )
-        .where(among(dialect, requests.c.credit_memo_id, memos), requests.c.id == newest)
+        .where(among(dialect, requests.c.credit_memo_id, memos), is_newest())
     )
 
 
