@@ -159,11 +159,11 @@ async def _states(
     events = select(entry.at, entry.by_id, entry.changed_from).where(entry.credit_memo_id == memo_id)
     (event,) = await source.rows(events.where(entry.id == event_id))
     place, here = tuple_(entry.at, entry.id), tuple_(literal(event.at, entry.at.type), literal(event_id))
-    after: dict[str, Any] | None = {}
+    after: dict[str, Any] = {}
     for later in await source.rows(events.where(place > here).order_by(entry.at.desc(), entry.id.desc())):
-        after = {**(after or {}), **(later.changed_from or {})}
+        after |= later.changed_from or {}
     changed = event.changed_from
-    before = None if changed is None else {**(after or {}), **changed}
+    before = None if changed is None else {**after, **changed}
     if named & _STAMPED:
         backwards = events.order_by(entry.at.desc(), entry.id.desc()).limit(MOST_EARLIER)
         (first,) = await source.rows(events.order_by(entry.at, entry.id).limit(1))
@@ -172,7 +172,7 @@ async def _states(
         if before is not None:
             before = {**made, **before, **(_stamp(written[0]) if written else {})}
         last = [event, *written] if _writes(event) else written
-        after = {**made, **(after or {}), **(_stamp(last[0]) if last else {})}
+        after = {**made, **after, **(_stamp(last[0]) if last else {})}
     return (None if changed is not None and "id" in changed else after), before
 
 

@@ -119,11 +119,11 @@ def _check(
                 *path,
             )
     if sum(rows.values()) > room:
-        lines = ", ".join(memo.lines[index].id for index in rows)
         raise refuse(
             ErrorCode.AMOUNT_EXCEEDS_BALANCE,
-            f"Lines {lines} of credit memo {memo.name} were made from the same line of {target.label}: together they "
-            f"are to give {show(sum(rows.values()))}, and its balance is {show(room)}.",
+            f"{len(rows)} lines of credit memo {memo.name}, {memo.lines[next(iter(rows))].id} the first of them, were "
+            f"made from the same line of {target.label}: together they are to give {show(sum(rows.values()))}, and its "
+            f"balance is {show(room)}.",
             *path,
             "amount",
         )

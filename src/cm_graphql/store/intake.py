@@ -22,6 +22,7 @@ from cm_graphql.store import bulk
 from cm_graphql.store import tables as t
 from cm_graphql.store.bulk import Values
 from cm_graphql.store.memos import LINE_FINANCE, TAX_FINANCE, finance, finance_values, stamped, touched
+from cm_graphql.store.owners import owned
 from cm_graphql.store.reference import put
 from cm_graphql.store.session import Session
 
@@ -51,27 +52,16 @@ async def is_known(session: Session, table: Table, key: str | None) -> bool:
     return key is not None and await session.scalar(select(table.c.id).where(table.c.id == key)) is not None
 
 
-async def known_ids(session: Session, table: Table, ids: Sequence[str]) -> set[str]:
-    """Those of these ids that a row has."""
+async def known_ids(
+    session: Session, table: Table, ids: Sequence[str], accounts: Collection[str] | None = None
+) -> set[str]:
+    """Those of these ids that a row has, of one of these accounts where they are told."""
     found: set[str] = set()
     for start in range(0, len(ids), bulk.CHUNK):
         chunk = ids[start : start + bulk.CHUNK]
-        found.update(row.id for row in await session.rows(select(table.c.id).where(table.c.id.in_(chunk))))
+        rows = await session.rows(select(table.c.id).where(table.c.id.in_(chunk), owned(table, accounts)))
+        found.update(row.id for row in rows)
     return found
-
-
-async def known_lines(session: Session, ids: Sequence[str], accounts: Collection[str] | None) -> bool:
-    """Whether any of these is a line of an invoice that a caller may see: of these accounts, or of all."""
-    lines = t.invoice_items.c
-    for start in range(0, len(ids), bulk.CHUNK):
-        found = select(lines.id).where(lines.id.in_(ids[start : start + bulk.CHUNK])).limit(1)
-        if accounts is not None:
-            found = found.join(t.invoices, t.invoices.c.id == lines.invoice_id).where(
-                t.invoices.c.account_id.in_(list(accounts))
-            )
-        if await session.rows(found):
-            return True
-    return False
 
 
 # --- accounts, catalog, payment methods -------------------------------------------------------------------------------
