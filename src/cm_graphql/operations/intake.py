@@ -442,8 +442,8 @@ async def _require_sources(unit: Unit, given: SyncedCreditMemo, invoice: BilledD
             if tax.source_tax_item_id is not None:
                 taxes.append((tax.source_tax_item_id, ("items", index, "tax_items", place, "source_tax_item_id")))
     if invoice is None:
-        asked = [key for key, _ in items]
-        if taxes or await store.known_ids(unit.session, t.invoice_items, asked, unit.viewer.accounts):
+        keys = [key for key, _ in items]
+        if taxes or await store.known_ids(unit.session, t.invoice_items, keys, unit.viewer.accounts):
             message = "Its lines were made from lines of an invoice: say from which invoice."
             raise refuse(ErrorCode.FIELD_REQUIRED, message, "referred_invoice_key")
         return
