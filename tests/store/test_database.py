@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -13,7 +15,7 @@ from sqlalchemy import func, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cm_graphql.store import checkpoints
+from cm_graphql.store import checkpoints, inline
 from cm_graphql.store.database import Database
 from cm_graphql.store.direct import ReadingFailed, Work, open_direct
 from cm_graphql.store.errors import Conflict, Contention, LockTimeout, StatementTimeout
@@ -488,6 +490,30 @@ async def test_who_is_stopped_with_a_cursor_open_is_told_that_they_were_stopped(
         await asyncio.wait([writing])
         assert writing.cancelled() or writing.exception() is None, writing.exception()
     await database.dispose()
+
+
+@pytest.mark.skipif("sqlite" not in chosen_kinds(), reason="only SQLite's connections have threads")
+@pytest.mark.parametrize("how", ["close", "stop"])
+async def test_nobody_reaches_a_file_that_its_thread_is_about_to_close(tmp_path: Path, how: str) -> None:
+    driver = inline.connect(str(tmp_path / "file.db"))
+    await driver
+    busy = threading.Event()
+    before = asyncio.create_task(driver._in_thread(busy.wait, 5))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(driver.close()) if how == "close" else driver.stop()
+    await asyncio.sleep(0)
+
+    with pytest.raises(sqlite3.OperationalError, match="no active connection"):
+        driver.say("SELECT 1")
+    with pytest.raises(sqlite3.OperationalError, match="no active connection"):
+        driver.look("SELECT 1", ())
+    for wait in (driver.ask([]), driver.write([]), driver.begin(), driver.commit(), driver.execute("SELECT 1")):
+        with pytest.raises(sqlite3.OperationalError, match="no active connection"):
+            await wait
+    busy.set()
+    assert await before
+    assert closing is not None
+    await closing
 
 
 @pytest.mark.skipif("sqlite" not in chosen_kinds(), reason="only SQLite's connections have threads")

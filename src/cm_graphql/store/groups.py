@@ -323,12 +323,12 @@ class Writers:
 
     async def _copy_log(self, group: Group) -> None:
         """Copy what is left of the log, or have it copied once it is long."""
-        if self._checkpoints.take_rest():
-            self._tell()
-            with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):
+            if self._checkpoints.take_rest():
+                self._tell()
                 await group.driver.copy_log()
-        else:
-            self._checkpoints.written(group.driver.rows_written)
+            else:
+                self._checkpoints.written(group.driver.rows_written)
 
     async def _undo(self, group: Group) -> None:
         """Undo one's own; where even that fails, SQLite has undone everything, and the group is at its end."""

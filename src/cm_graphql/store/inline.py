@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
 
@@ -49,11 +49,23 @@ class Opened(aiosqlite.Connection):
             raise
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """Have the thread stop, once: it answers nobody who tells it again, and whoever did would wait for ever."""
+        """Have the thread close the file after whatever it is at, and stop; once, as it answers nobody who asks again.
+
+        From now on nobody reaches the file: to ask SQLite something while the thread closes it would end the process.
+        """
         if self._told_to_stop:
             return None
         self._told_to_stop = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._tx.put_nowait((None, connection.close))
         return super().stop()
+
+    async def close(self) -> None:
+        """Wait until the thread has stopped, as told."""
+        stopped = self.stop()
+        if stopped is not None:
+            await self._answer(stopped)
 
     def break_off(self) -> None:
         """Have SQLite see that it is late; once interrupted, it would undo nothing as long as a cursor is open."""
@@ -63,26 +75,37 @@ class Opened(aiosqlite.Connection):
         """Have SQLite look at the clock as it works."""
         connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
 
-    async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it.
+    @property
+    def _conn(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("no active connection")  # of which SQLAlchemy knows what it means
+        return self._connection
 
-        There is no task in between, which the end of a loop would stop, and the thread go on.
-        """
-        connection = self._connection
-        if not self._running or connection is None:
-            raise ValueError("Connection closed")  # as aiosqlite says
+    async def _in_thread(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Wait for the thread, also where nobody waits for its answer any more: what follows must not overtake it."""
+        connection = self._conn
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((done, partial(fn, *args, **kwargs)))
+        try:
+            return await self._answer(done)
+        except asyncio.CancelledError:
+            self._until = _NEVER
+            # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
+            self._undo(connection)
+            raise
+
+    async def _answer(self, done: asyncio.Future[Any]) -> Any:
+        """Wait for the thread without a task in between, which the end of a loop would stop, and the thread go on."""
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
             await broken_off(done, self.break_off)
-            self._until = _NEVER
-            # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
-            with suppress(sqlite3.ProgrammingError):  # it was closed
-                if connection.in_transaction:
-                    connection.rollback()
             raise
+
+    def _undo(self, connection: sqlite3.Connection) -> None:
+        """Undo what is open, where the file has not been closed meanwhile, which undoes it too."""
+        if connection is self._connection and connection.in_transaction:
+            connection.rollback()
 
 
 class Inline(Opened):
@@ -145,11 +168,6 @@ class Inline(Opened):
         """The rows that answer at once what is asked of one row."""
         return self._conn.execute(sql, parameters).fetchall()
 
-    async def close(self) -> None:
-        """Close the file, after whatever the thread is at: to close it in the middle of that ends the process."""
-        self.apart = True
-        await super().close()
-
     @property
     def rows_written(self) -> int:
         """How many rows this connection has written in all."""
@@ -161,13 +179,14 @@ class Inline(Opened):
 
     async def commit(self) -> None:
         """Commit; others go on while the disk is waited for."""
-        if not self._conn.in_transaction:  # to commit nothing would succeed
+        connection = self._conn
+        if not connection.in_transaction:  # to commit nothing would succeed
             raise sqlite3.OperationalError("SQLite has undone the transaction")
         try:
-            await self._in_thread(self._conn.commit)
+            await self._in_thread(connection.commit)
         except sqlite3.Error:
             # Where a reference is missing SQLite leaves the transaction open, while SQLAlchemy takes it for ended.
-            self._conn.rollback()
+            self._undo(connection)
             raise
 
 
