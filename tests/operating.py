@@ -69,7 +69,21 @@ BILLED = date(2026, 2, 1)
 Line = str | Sequence[str]
 """An item's amount, or that amount followed by those of its taxes, at 10 % each."""
 
-Rows = dict[str, list[tuple[Any, ...]]]
+Rows = dict[str, list[str]]
+
+
+def _everything(dialect: str) -> str:
+    """A statement that asks for every row of every table as the database spells it, with the table's name."""
+    spelled = {
+        table.name: "one::text"
+        if dialect == "postgresql"
+        else " || ".join(f"quote({column.name})" for column in table.c)
+        for table in t.metadata.sorted_tables
+    }
+    return " UNION ALL ".join(f"SELECT '{table}', {row} FROM {table} one" for table, row in spelled.items())
+
+
+_EVERYTHING = {dialect: _everything(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 class Desk:
@@ -137,12 +151,12 @@ class Desk:
         return found
 
     async def dump(self) -> Rows:
-        """Every row of every table."""
+        """Every row of every table, as the database spells it: nothing has to be compiled, and it is asked once."""
+        found: Rows = {table.name: [] for table in t.metadata.sorted_tables}
         async with self.database.read() as connection:
-            return {
-                table.name: sorted((tuple(row) for row in await connection.execute(select(table))), key=repr)
-                for table in t.metadata.sorted_tables
-            }
+            for name, row in await connection.exec_driver_sql(_EVERYTHING[self.database.dialect]):
+                found[name].append(row)
+        return {name: sorted(rows) for name, rows in found.items()}
 
     # --- documents ----------------------------------------------------------------------------------------------------
 
