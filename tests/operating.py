@@ -154,8 +154,9 @@ class Desk:
         """Every row of every table, as the database spells it: nothing has to be compiled, and it is asked once."""
         found: Rows = {table.name: [] for table in t.metadata.sorted_tables}
         async with self.database.read() as connection:
-            for name, row in await connection.exec_driver_sql(_EVERYTHING[self.database.dialect]):
-                found[name].append(row)
+            rows: list[Any] = list(await connection.exec_driver_sql(_EVERYTHING[self.database.dialect]))
+        for name, row in rows:
+            found[name].append(row)
         return {name: sorted(rows) for name, rows in found.items()}
 
     # --- documents ----------------------------------------------------------------------------------------------------

@@ -108,6 +108,21 @@ async def test_numbers_of_custom_fields_come_back_as_they_went(
     assert memo["customFields"] == read["creditMemo"]["customFields"] == wanted
 
 
+SENT: dict[str, Any] = {"day": "2026-01-31", "moment": "2026-01-31T12:00:00.000000Z", "amount": "1.50", "text": None, "many": [1, None]}
+
+
+async def test_variables_within_custom_fields_are_kept_as_they_were_sent(database_url: str, tmp_path: Path) -> None:
+    account = """mutation ($day: Date, $moment: DateTime, $amount: Decimal, $text: String, $many: [Int], $absent: ID) {
+      syncAccounts(input: { accounts: [{ number: "A-1", name: "Acme", currency: "USD", customFields: {
+        a__c: { day: $day, moment: $moment, amount: $amount, text: $text, many: $many, absent: $absent }
+        b__c: [$text, $absent, $amount] c__c: $absent } }] }) {
+        results { account { customFields } userErrors { message } } } }"""
+    async with served(database_url, tmp_path) as client:
+        (result,) = (await ask(client, account, **SENT))["syncAccounts"]["results"]
+
+    assert result == {"account": {"customFields": {"a__c": SENT, "b__c": [None, None, "1.50"]}}, "userErrors": []}
+
+
 async def test_who_sees_some_accounts_is_told_nothing_of_lines_of_others(database_url: str, tmp_path: Path) -> None:
     async with served(database_url, tmp_path) as client:
         hidden = await an_invoice(client, "A-1", "INV-1", "10")

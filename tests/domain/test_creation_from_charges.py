@@ -273,12 +273,12 @@ def test_without_a_tax_engine_lines_from_charges_have_no_tax() -> None:
     assert draft_of(command, TAXABLE).tax_amount == 0
 
 
-def test_an_engine_is_asked_about_taxable_lines_worth_something() -> None:
+def test_lines_are_taxable_that_have_a_price_and_a_taxable_charge() -> None:
     command = asking_charges(
         of_charge(SUPPORT, "1.00"), of_charge(TAXABLE), of_charge(TAXABLE, "0"), of_charge(TAXABLE, "-1.00")
     )
 
-    (line,) = creation.taxable_lines(command, catalog(SUPPORT, TAXABLE), USD, TABLE)
+    line, nothing = creation.taxable_lines(command, catalog(SUPPORT, TAXABLE), USD, TABLE)
 
     assert (line.key, line.amount, line.tax_code, line.tax_mode) == (
         "1",
@@ -286,6 +286,7 @@ def test_an_engine_is_asked_about_taxable_lines_worth_something() -> None:
         "SaaS",
         TaxMode.TAX_EXCLUSIVE,
     )
+    assert (nothing.key, nothing.amount) == ("2", 0)
 
 
 def test_the_table_taxes_a_line_by_its_tax_code_where_the_account_is() -> None:

@@ -444,6 +444,25 @@ def test_a_tax_is_matched_by_location_jurisdiction_and_rate_to_the_first_with_so
     assert taxes[3].name == "Other"
 
 
+def test_a_tax_of_which_too_much_was_credited_has_nothing_left() -> None:
+    item = twice_taxed()
+    first, second, _ = item.taxes
+    over = replace(item, taxes=(replace(first, credited_by_memos=first.tax_amount + 20_000), *item.taxes[1:]))
+    invoice = replace(TAXED, items=(over,), credited_by_memos=0)
+    alike = by_hand("1.00", location_code="06", jurisdiction="CA", tax_rate=Decimal("0.060"))
+
+    memo = draft(invoice, credit(over, "0", tax_items=(alike,)), tax_auto_calculation=False)
+
+    assert memo.items[0].taxation_items[0].source_tax_item_id == second.id
+
+
+@pytest.mark.parametrize("name", [None, "", "  "])
+def test_a_tax_without_a_name_has_that_of_its_source(name: str | None) -> None:
+    memo = draft(TAXED, credit(SEATS, "10.00", tax_items=(by_hand("1.00", name=name),)), tax_auto_calculation=False)
+
+    assert memo.items[0].taxation_items[0].name == SEATS.taxes[0].name
+
+
 def test_a_tax_that_tells_nothing_credits_the_only_one_there_is() -> None:
     memo = draft(TAXED, credit(SEATS, "10.00", tax_items=(by_hand("1.00"),)), tax_auto_calculation=False)
 

@@ -381,8 +381,8 @@ def test_a_line_is_named_once_and_a_deleted_one_takes_no_other_changes() -> None
 
     with refused_for((ErrorCode.INVALID_VALUE, "items", 0, "id"), (ErrorCode.INVALID_VALUE, "items", 1, "id")):
         update(ALONE, change(line, "1.00"), change(line, description="x"))
-    with refused(ErrorCode.INVALID_VALUE, "items", 0, "delete", saying="amount"):
-        update(ALONE, change(line, "1.00", delete=True))
+    with refused(ErrorCode.INVALID_VALUE, "items", 0, "delete", saying="but amount, skuName, taxItems came along"):
+        update(ALONE, change(line, "1.00", sku_name="x", tax_items=(), delete=True))
 
 
 def test_charges_are_added_only_to_memos_made_from_charges() -> None:
@@ -474,6 +474,20 @@ def test_a_tax_by_hand_changes_what_is_named_and_keeps_the_rest() -> None:
     assert tax.custom_fields == {"A__c": 1, "B__c": 2}
     assert changed.amount == units("54.00")
     assert update(changed, tax_change(changed, exempt_amount=None), invoice=TAXED).exempt_amount == 0
+
+
+def test_automatic_tax_takes_what_a_changed_tax_by_hand_leaves() -> None:
+    invoice = an_invoice(an_invoice_item("100.00", an_invoice_tax("19.00", tax_rate=Decimal("0.19"))), "1000.00")
+    memo = draft(invoice, credit(invoice.items[0], "0", tax_items=(by_hand("5.00"),)), "100.00")
+
+    less = update(memo, tax_change(memo, tax_amount=Decimal("1.00")), invoice=invoice)
+    more = update(memo, tax_change(memo, tax_amount=Decimal("10.00")), invoice=invoice)
+    renamed = update(memo, tax_change(memo, name="VAT"), invoice=after_posting(invoice, memo))
+
+    assert [line.tax for line in memo.items] == [units("5.00"), units("14.00")]
+    assert [line.tax for line in less.items] == [units("1.00"), units("18.00")]
+    assert [line.tax for line in more.items] == [units("10.00"), units("9.00")]
+    assert [line.tax for line in renamed.items] == [units("5.00"), units("14.00")]
 
 
 def test_taxes_by_hand_are_checked_together() -> None:

@@ -193,6 +193,18 @@ def test_taxes_may_not_pull_the_memo_below_zero() -> None:
         add(memo, a_new(memo, "-1.01", item=1))
 
 
+def test_automatic_tax_of_later_lines_takes_what_an_added_tax_leaves() -> None:
+    invoice = an_invoice(an_invoice_item("100.00", an_invoice_tax("19.00", tax_rate=Decimal("0.19"))), "1000.00")
+    memo = draft(invoice, "50.00", "50.00")
+    (other,) = memo.items[1].taxation_items
+
+    changed, _ = add(memo, a_new(memo, tax_rate=None, jurisdiction=None), invoice=invoice)
+
+    assert [line.tax for line in memo.items] == [units("9.50"), units("9.50")]
+    assert [line.tax for line in changed.items] == [units("10.50"), units("8.50")]
+    assert changed.items[1].taxation_items == (replace(other, tax_amount=units("8.50")),)
+
+
 def test_taxes_are_held_to_what_the_invoice_has_left() -> None:
     memo = draft(PLAIN, credit(PLAIN.items[0], "100.00"), credit(PLAIN.items[1], "49.00"))
 

@@ -1,6 +1,7 @@
 """Making drafts on the real store: from charges, from invoices, and many at once."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -99,11 +100,20 @@ async def test_accounts_that_a_caller_may_not_see_are_not_there(desk: Desk) -> N
     assert await desk.refused(creation.from_charges, command) == [(ErrorCode.ACCOUNT_NOT_FOUND, "account_key")]
 
 
-@pytest.mark.parametrize("code", ["XXQ", "usd", "' OR 1=1"])
+@pytest.mark.parametrize("code", ["", "XXQ", "usd", "' OR 1=1"])
 async def test_a_currency_must_be_one(desk: Desk, code: str) -> None:
     command = asking(desk, line(await desk.charge(), "1.00"), currency=code)
+    negative = asking(desk, line(await desk.charge(), "-1.00"), currency=code)
+    missing = asking(desk, line(f"chg_{0:032x}", "1.00"), currency=code)
 
     assert await desk.refused(creation.from_charges, command) == [(ErrorCode.CURRENCY_INACTIVE, "currency")]
+    assert await desk.refused(creation.from_charges, negative) == [
+        (ErrorCode.CURRENCY_INACTIVE, "currency"),
+        (ErrorCode.INVALID_VALUE, "charges", 0, "amount"),
+    ]
+    assert await desk.refused(creation.from_charges, missing) == [
+        (ErrorCode.PRODUCT_RATE_PLAN_CHARGE_NOT_FOUND, "charges", 0, "product_rate_plan_charge_id")
+    ]
 
 
 async def test_another_currency_than_the_accounts_can_be_chosen(desk: Desk) -> None:
@@ -176,6 +186,26 @@ async def test_the_table_taxes_lines_where_the_account_is_billed(desk: Desk) -> 
     assert worths(memo.lines, memo) == ["100.00", "6.00", "1.00", "100.00", "6.00", "1.00", "5.00"]
     assert [item.tax_auto_calculation for item in memo.items] == [True, True, False]
     assert memo.items[1].amount == 1_070_000
+
+
+async def test_taxes_are_of_the_day_whose_rates_were_asked_for(desk: Desk) -> None:
+    await rates(desk)
+    later = date(2026, 5, 3)
+    command = asking(desk, line(await taxable(desk)), effective_date=later)
+
+    memo = await desk.memo((await desk.do(creation.from_charges, command))["credit_memo"])
+
+    assert {tax.tax_date for tax in memo.items[0].taxation_items} == {later}
+
+
+async def test_no_engine_is_asked_for_the_tax_of_nothing(desk: Desk) -> None:
+    await rates(desk)
+    command = asking(desk, line(await taxable(desk, tax_code="TAX-DOWN"), "0"), line(await taxable(desk)))
+
+    memo = await desk.memo((await desk.do(creation.from_charges, command))["credit_memo"])
+
+    assert worths(memo.lines, memo) == ["0.00", "100.00", "6.00", "1.00"]
+    assert memo.items[0].tax_auto_calculation
 
 
 async def test_an_engine_that_fails_leaves_nothing(desk: Desk) -> None:

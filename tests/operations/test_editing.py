@@ -91,6 +91,24 @@ async def test_a_changed_line_from_a_charge_is_quoted_anew(desk: Desk) -> None:
     assert worths(now.lines, now) == ["40.00", "4.00", "5.00", "0.50"]
 
 
+async def test_a_line_becomes_nothing_and_something_again(desk: Desk) -> None:
+    await desk.new_account(bill_to_contact=BillToContact(country="CH"))
+    await desk.set(tax_engine="table")
+    await desk.tax_rate("STANDARD", "CH", "0.1")
+    charge = await desk.charge("100.00", taxable=True, tax_code="STANDARD")
+    memo = await desk.draft_of((charge, "0"), (charge, "1.00"))
+    first, second = (await desk.memo(memo)).items
+
+    await desk.do(editing.update, changing(memo, change(first.id, amount="10.00"), change(second.id, amount="0")))
+
+    now = await desk.memo(memo)
+    assert worths(now.lines, now) == ["10.00", "1.00", "0.00"]
+    await desk.do(editing.update, changing(memo, change(second.id, amount="5.00"), effective_date=date(2026, 5, 3)))
+    now = await desk.memo(memo)
+    assert worths(now.lines, now) == ["10.00", "1.00", "5.00", "0.50"]
+    assert now.items[1].taxation_items[0].tax_date == date(2026, 5, 3)
+
+
 async def test_an_engine_that_fails_lets_nothing_change(desk: Desk) -> None:
     await desk.set(tax_engine="table")
     memo = await desk.draft("1.00")

@@ -373,7 +373,7 @@ async def test_who_finds_no_connection_to_ask_the_gateway_is_told_not_to_ask_ane
 ) -> None:
     memo = await desk.posted("30.00")
     command = await electronic(desk, memo, "12.00", idempotency_key="refund 1")
-    narrow = Database.open(database_url, pool_size=1, lock_timeout=0.2)
+    narrow = Database.open(database_url, pool_size=1, lock_timeout=1)
     others: list[asyncio.Task[None]] = []
     over = asyncio.Event()
 

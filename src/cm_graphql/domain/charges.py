@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
@@ -136,13 +137,13 @@ def _quantity(item: CreditMemoItemFromCharge, charge: Charge) -> Decimal | None:
 
 
 def taxable(item: CreditMemoItemFromCharge, charge: Charge, currency: Currency, key: str) -> TaxableLine | None:
-    """The line as something to be taxed, or nothing where its charge is not taxable or the line is worth nothing."""
+    """The line as something to be taxed, or nothing where its charge is not taxable or the line has no price."""
     if not charge.taxable or charge.is_discount:
         return None
     faults = Faults()
     check_line(item, charge, currency, faults)
     amount = None if faults else worth(item, charge, currency)
-    if not amount:
+    if amount is None:
         return None
     return TaxableLine(
         key=key,
@@ -163,13 +164,14 @@ def line(
     position: int,
     tax_positions: Iterator[int],
     currency: Currency,
+    tax_date: date,
     stamp: Stamp,
 ) -> CreditMemoItem:
     """Make a checked line; without quotes it has no tax, and its amount is net."""
     amount = worth(item, charge, currency)
     assert amount is not None, "a line without price was refused"
     item_id = stamp.new_id("cmi")
-    taxes = quoted(quotes or (), item_id, tax_positions, stamp)
+    taxes = quoted(quotes or (), item_id, tax_positions, tax_date, stamp)
     mode = charge.tax_mode if charge.tax_mode and quotes is not None else TaxMode.TAX_EXCLUSIVE
     is_gross = mode is TaxMode.TAX_INCLUSIVE
     return CreditMemoItem(
@@ -197,9 +199,9 @@ def line(
 
 
 def quoted(
-    quotes: Sequence[TaxQuote], item_id: str, positions: Iterator[int], stamp: Stamp
+    quotes: Sequence[TaxQuote], item_id: str, positions: Iterator[int], tax_date: date, stamp: Stamp
 ) -> tuple[TaxationItem, ...]:
-    """The taxation items that an engine's answer becomes."""
+    """The taxation items that an engine's answer for a day becomes."""
     return tuple(
         TaxationItem(
             id=stamp.new_id("cmt"),
@@ -212,7 +214,7 @@ def quoted(
             location_code=quote.location_code,
             tax_code=quote.tax_code,
             tax_code_description=quote.tax_code_description,
-            tax_date=stamp.today,
+            tax_date=tax_date,
             tax_rate=quote.tax_rate,
             tax_rate_description=quote.tax_rate_description,
             tax_rate_type=quote.tax_rate_type,

@@ -105,6 +105,7 @@ def from_charges(
     """
     sources = _charges(command, charges_by_id)
     _check_shape_from_charges(command, sources, currency)
+    asked_day = command.effective_date or stamp.today
     tax_positions = count(1)
     lines = tuple(
         charges.line(
@@ -114,12 +115,13 @@ def from_charges(
             position=index + 1,
             tax_positions=tax_positions,
             currency=currency,
+            tax_date=asked_day,
             stamp=stamp,
         )
         for index, (item, charge) in enumerate(zip(command.charges or (), sources, strict=True))
     )
     drafts.check_total(lines, "charges")
-    day = drafts.memo_date(command.effective_date or stamp.today, None, book)
+    day = drafts.memo_date(asked_day, None, book)
     reason = book.reason(ReasonCodeType.CREDIT_MEMO, command.reason_code, None, "reason_code")
     faults = Faults()
     shape.at_most(len(lines), limits.LINES_PER_CREATE, "charges", faults, "charges")
@@ -244,9 +246,8 @@ def _check_shape_from_charges(command: CreditMemoFromCharges, sources: list[Char
         )
         faults.add(ErrorCode.INVALID_VALUE, message, "number")
     if not currency.active:
-        faults.add(
-            ErrorCode.CURRENCY_INACTIVE, f"Currency {currency.code} is not active: choose an active one.", "currency"
-        )
+        message = f"{currency.code[:60]!r} is no active ISO 4217 currency: choose one that is."
+        faults.add(ErrorCode.CURRENCY_INACTIVE, message, "currency")
     for index, rate in enumerate(command.custom_rates or ()):
         fx_rate = shape.number(rate.custom_fx_rate, faults, "custom_rates", index, "custom_fx_rate")
         if fx_rate is not None and fx_rate <= 0:

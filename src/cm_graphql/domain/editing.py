@@ -70,13 +70,13 @@ def update(
     _check_shape(command, memo, invoice, charges_by_id)
     _check_status(command, memo)
     items = memo.items
+    day = command.effective_date if isinstance(command.effective_date, date) else memo.credit_memo_date
     if changes:
-        items = line_editing.changed(changes, memo, invoice, charges_by_id, quotes, stamp)
+        items = line_editing.changed(changes, memo, invoice, charges_by_id, quotes, day, stamp)
         drafts.check_total(items, "items")
-    day = memo.credit_memo_date
     if isinstance(command.effective_date, date):
         assert (invoice.id if invoice else None) == memo.referred_invoice_id, "the referred invoice comes loaded"
-        day = drafts.memo_date(command.effective_date, invoice, book)
+        drafts.memo_date(day, invoice, book)
     reason = _reason(command, memo, book)
     _check_limits(command)
     changed = replace(memo, items=items, credit_memo_date=day, reason_code=reason, **_plain(command, memo))

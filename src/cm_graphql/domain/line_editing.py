@@ -15,7 +15,6 @@ from cm_graphql.domain.charges import Quotes, TaxableLine, TaxQuote
 from cm_graphql.domain.commands.base import UNSET, Key, Unset
 from cm_graphql.domain.commands.creation import CreditMemoItemFromCharge
 from cm_graphql.domain.commands.editing import CreditMemoItemUpdate, CreditMemoTaxItemUpdate
-from cm_graphql.domain.crediting import Room
 from cm_graphql.domain.enums import ChargeType, ItemSourceType, SourceType, TaxMode, TaxRateType
 from cm_graphql.domain.errors import ErrorCode, Faults, field_name, not_found
 from cm_graphql.domain.money import Currency
@@ -164,7 +163,8 @@ def _check_deleted(change: CreditMemoItemUpdate, faults: Faults, *path: str | in
     given = [name for name in _FIELDS if getattr(change, name) is not UNSET]
     given.extend(name for name in ("finance_information", "tax_items") if getattr(change, name) is not None)
     if given:
-        message = f"A line that is deleted takes no other changes, but {', '.join(given)} came along."
+        names = ", ".join(map(field_name, given))
+        message = f"A line that is deleted takes no other changes, but {names} came along."
         faults.add(ErrorCode.INVALID_VALUE, message, *path, "delete")
 
 
@@ -293,9 +293,13 @@ def changed(
     invoice: Invoice | None,
     charges_by_id: Mapping[str, Charge],
     quotes: Quotes,
+    tax_date: date,
     stamp: Stamp,
 ) -> tuple[CreditMemoItem, ...]:
-    """The lines of the memo after checked changes, automatic taxes computed anew where amounts changed (7.38)."""
+    """The lines of the memo after checked changes, automatic taxes computed anew where amounts changed (7.38).
+
+    `tax_date` is the day that the quotes are of.
+    """
     by_id = {_id(change): change for change in changes if change.id is not None}
     tax_positions = count(1 + max((tax.position for line in memo.items for tax in line.taxation_items), default=0))
     lines: list[CreditMemoItem] = []
@@ -303,23 +307,37 @@ def changed(
     for line in memo.items:
         change = by_id.get(line.id)
         after = line if change is None else _after(line, change, memo.currency)
-        if change is not None and (change.delete or after.amount != line.amount):
+        if change is not None and (change.delete or _credits(after) != _credits(line)):
             touched.add(line.source_item_id)
         if change is not None and change.delete:
             continue
         if after.amount != line.amount and after.tax_auto_calculation and _is_from_charge(after):
-            after = _requoted(after, quotes.get(line.id), memo.currency, tax_positions, stamp)
+            after = _requoted(after, quotes.get(line.id), memo.currency, tax_positions, tax_date, stamp)
         lines.append(after)
     if invoice is not None:
-        lines = _retaxed(lines, invoice, touched, memo.currency, tax_positions, stamp)
+        lines = taxation.retaxed(lines, invoice, touched, memo.currency, tax_positions, stamp)
     position = count(1 + max(line.position for line in memo.items))
     for index, change in enumerate(changes):
         if change.id is None:
             charge = charges_by_id[_charge_id(change) or ""]
             lines.append(
-                _added(change, charge, quotes.get(str(index)), next(position), tax_positions, memo.currency, stamp)
+                _added(
+                    change,
+                    charge,
+                    quotes.get(str(index)),
+                    next(position),
+                    tax_positions,
+                    memo.currency,
+                    tax_date,
+                    stamp,
+                )
             )
     return tuple(lines)
+
+
+def _credits(line: CreditMemoItem) -> list[int]:
+    """How much a line credits, of each thing."""
+    return [line.amount, *(tax.tax_amount for tax in line.taxation_items)]
 
 
 def _is_from_charge(line: CreditMemoItem) -> bool:
@@ -333,6 +351,7 @@ def _added(
     position: int,
     tax_positions: Iterator[int],
     currency: Currency,
+    tax_date: date,
     stamp: Stamp,
 ) -> CreditMemoItem:
     line = charges.line(
@@ -342,6 +361,7 @@ def _added(
         position=position,
         tax_positions=tax_positions,
         currency=currency,
+        tax_date=tax_date,
         stamp=stamp,
     )
     return replace(
@@ -385,43 +405,12 @@ def _tax_after(tax: TaxationItem, change: CreditMemoTaxItemUpdate, currency: Cur
     return replace(tax, finance=drafts.finance(change.finance_information, tax.finance), **given)
 
 
-def _retaxed(
-    lines: list[CreditMemoItem],
-    invoice: Invoice,
-    touched: set[str],
-    currency: Currency,
-    positions: Iterator[int],
-    stamp: Stamp,
-) -> list[CreditMemoItem]:
-    """Compute automatic taxes anew, in order, for the lines made from the invoice items that were touched.
-
-    All of them, since each takes what the earlier ones leave; inclusive lines stay, because they cannot change.
-    """
-    sources = {item.id: item for item in invoice.items}
-    room = Room(invoice)
-    result: list[CreditMemoItem] = []
-    for line in lines:
-        source = sources.get(line.source_item_id) if line.source_item_id in touched else None
-        if source is not None and line.tax_auto_calculation and line.tax_mode is TaxMode.TAX_EXCLUSIVE:
-            _, shares = taxation.automatic(source, line.amount, line.tax_mode, room, currency)
-            present = {tax.source_tax_item_id: tax for tax in line.taxation_items}
-            taxes = tuple(
-                replace(present[tax.id], tax_amount=share)
-                if tax.id in present
-                else taxation.credited(tax, share, id=stamp.new_id("cmt"), item_id=line.id, position=next(positions))
-                for tax, share in shares
-            )
-            line = replace(line, taxation_items=taxes)
-        room.use(line)
-        result.append(line)
-    return result
-
-
 def _requoted(
     line: CreditMemoItem,
     quotes: tuple[TaxQuote, ...] | None,
     currency: Currency,
     positions: Iterator[int],
+    tax_date: date,
     stamp: Stamp,
 ) -> CreditMemoItem:
     """The line with the taxes an engine quoted anew, or, without engine by now, with those it has at their own rates.
@@ -437,7 +426,7 @@ def _requoted(
         )
         return replace(line, taxation_items=taxes)
     present = {(tax.name, tax.jurisdiction, tax.tax_rate): tax for tax in line.taxation_items}
-    made = charges.quoted(quotes, line.id, positions, stamp)
+    made = charges.quoted(quotes, line.id, positions, tax_date, stamp)
     return replace(
         line,
         taxation_items=tuple(

@@ -18,8 +18,11 @@ MAX_AMOUNT = 10**13 * SCALE - 1
 """The largest magnitude an amount may have: 13 integer digits (domain.md 0, Money)."""
 
 
-_CENTS = [Decimal(1).scaleb(-decimals) for decimals in range(5)]
-"""One cent of a currency with so many decimals; no ISO currency has more than four."""
+MOST_DECIMALS = 4
+"""No ISO currency has more."""
+
+_CENTS = [Decimal(1).scaleb(-decimals) for decimals in range(MOST_DECIMALS + 1)]
+"""One cent of a currency with so many decimals."""
 
 
 @dataclass(frozen=True, slots=True)

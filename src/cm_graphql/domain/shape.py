@@ -23,12 +23,12 @@ _LIKE_AN_ID = re.compile(r"([a-z]{2,3}_)?[0-9a-f]{32}\Z")
 def amount(value: Decimal, currency: Currency, faults: Faults, *path: str | int) -> int:
     """Read an amount into ten-thousandths; note AMOUNT_PRECISION or INVALID_VALUE and return 0 where it has none."""
     if abs(value) * SCALE > MAX_AMOUNT:
-        faults.add(ErrorCode.INVALID_VALUE, f"{value} has more than 13 integer digits.", *path)
+        faults.add(ErrorCode.INVALID_VALUE, f"{value:f} has more than 13 integer digits.", *path)
         return 0
     if not currency.fits(value):
         faults.add(
             ErrorCode.AMOUNT_PRECISION,
-            f"{value} has more decimals than {currency.code} allows ({currency.decimals}).",
+            f"{value:f} has more decimals than {currency.code} allows ({currency.decimals}).",
             *path,
         )
         return 0
@@ -40,7 +40,7 @@ def number(value: Decimal | None, faults: Faults, *path: str | int) -> Decimal |
     if value is None:
         return None
     if abs(value) >= MAX_NUMBER or value != value.quantize(Decimal("1e-9")):
-        faults.add(ErrorCode.INVALID_VALUE, f"{value} has more than 9 integer or 9 fraction digits.", *path)
+        faults.add(ErrorCode.INVALID_VALUE, f"{value:f} has more than 9 integer or 9 fraction digits.", *path)
         return None
     return value
 

@@ -1,6 +1,6 @@
 """How much tax a credited line carries, and which tax of the invoice it gives back (domain.md 4.1, 7.34, 7.35)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -116,6 +116,38 @@ def credited(source: InvoiceTax, amount: int, *, id: str, item_id: str, position
     )
 
 
+def retaxed(
+    lines: Iterable[CreditMemoItem],
+    invoice: Invoice,
+    touched: Collection[str],
+    currency: Currency,
+    positions: Iterator[int],
+    stamp: Stamp,
+) -> list[CreditMemoItem]:
+    """Compute automatic taxes anew, in order, for the lines made from the invoice items that were touched (7.38).
+
+    All of them, since each takes what the earlier ones leave; inclusive lines stay, because they cannot change.
+    """
+    sources = {item.id: item for item in invoice.items}
+    room = Room(invoice)
+    result: list[CreditMemoItem] = []
+    for line in lines:
+        source = sources.get(line.source_item_id) if line.source_item_id in touched else None
+        if source is not None and line.tax_auto_calculation and line.tax_mode is TaxMode.TAX_EXCLUSIVE:
+            _, shares = automatic(source, line.amount, line.tax_mode, room, currency)
+            present = {tax.source_tax_item_id: tax for tax in line.taxation_items}
+            taxes = tuple(
+                replace(present[tax.id], tax_amount=share)
+                if tax.id in present
+                else credited(tax, share, id=stamp.new_id("cmt"), item_id=line.id, position=next(positions))
+                for tax, share in shares
+            )
+            line = replace(line, taxation_items=taxes)
+        room.use(line)
+        result.append(line)
+    return result
+
+
 # --- taxes given by hand ----------------------------------------------------------------------------------------------
 
 
@@ -206,7 +238,8 @@ def matches(tax: TaxByHand, sources: Sequence[InvoiceTax]) -> list[InvoiceTax]:
 def match(tax: TaxByHand, sources: Sequence[InvoiceTax], room: Room) -> InvoiceTax | None:
     """The tax that a tax given by hand credits, if any: of several equal ones the first with something left (7.34)."""
     equal = matches(tax, sources)
-    return next((source for source in equal if room.tax(source)), equal[0] if equal else None)
+    left = (source for source in equal if _sign(source.tax_amount) * room.tax(source) > 0)
+    return next(left, equal[0] if equal else None)
 
 
 def by_hand(
@@ -214,7 +247,7 @@ def by_hand(
 ) -> TaxationItem:
     """The taxation item that a checked tax given by hand becomes; what it leaves out comes from the source."""
     assert tax.tax_amount is not None
-    name = tax.name or (source.name if source else None)
+    name = tax.name if (tax.name or "").strip() else source.name if source else None
     assert name is not None, "a tax without source was checked for its name"
     rate_type = tax.tax_rate_type or (source.tax_rate_type if source else TaxRateType.PERCENTAGE)
     return TaxationItem(
@@ -266,9 +299,9 @@ def create_taxation_items(
     """Add taxes to lines of a draft; answer the memo and what was added, in the order asked (domain.md 1.24, 7.40).
 
     `invoice` is the referred one, if any. The tax of such a line counts as given by hand from then on, so that it is
-    not computed anew. Refuses with CREDIT_MEMO_ITEM_NOT_FOUND, TAXATION_ITEM_NOT_FOUND; the shape faults
-    FIELD_REQUIRED, INVALID_VALUE, TOO_LONG, AMOUNT_PRECISION, TAX_ITEM_NOT_ALLOWED; INVALID_STATUS; LIMIT_EXCEEDED;
-    OVER_CREDIT.
+    not computed anew; automatic taxes of later lines are, since each takes what the earlier ones leave. Refuses with
+    CREDIT_MEMO_ITEM_NOT_FOUND, TAXATION_ITEM_NOT_FOUND; the shape faults FIELD_REQUIRED, INVALID_VALUE, TOO_LONG,
+    AMOUNT_PRECISION, TAX_ITEM_NOT_ALLOWED; INVALID_STATUS; LIMIT_EXCEEDED; OVER_CREDIT.
     """
     assert (invoice.id if invoice else None) == memo.referred_invoice_id, "the referred invoice comes loaded"
     lines = {line.id: line for line in memo.items}
@@ -285,6 +318,7 @@ def create_taxation_items(
         assert room is not None
         room.use(line)
     created: list[TaxationItem] = []
+    touched: set[str] = set()
     places = count(1 + max((tax.position for line in memo.items for tax in line.taxation_items), default=0))
     for tax in asked:
         line = lines[_line_key(tax)]
@@ -295,9 +329,12 @@ def create_taxation_items(
             room.use_tax(item)
         created.append(item)
         lines[line.id] = replace(line, taxation_items=(*line.taxation_items, item), tax_auto_calculation=False)
-    items = tuple(lines[line.id] for line in memo.items)
+        touched.add(line.source_item_id)
+    items = [lines[line.id] for line in memo.items]
+    if invoice:
+        items = retaxed(items, invoice, touched, memo.currency, places, stamp)
     drafts.check_total(items, "taxation_items")
-    changed = replace(memo, items=items)
+    changed = replace(memo, items=tuple(items))
     if invoice:
         crediting.check_over_credit(changed, invoice, book)
     return changed, tuple(created)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError, IntValueNode, StringValueNode, ValueNode, value_from_ast_untyped
+from graphql import GraphQLError, IntValueNode, StringValueNode, Undefined, ValueNode, value_from_ast_untyped
 from graphql.pyutils import inspect
 
 from cm_graphql.fields.errors import BadValue
@@ -80,9 +80,27 @@ def show_moment(value: datetime) -> str:
 
 def _json_literal(node: ValueNode, variables: dict[str, object] | None = None) -> object:
     try:
-        return value_from_ast_untyped(node, variables)
+        value = value_from_ast_untyped(node, variables)
     except ValueError as error:  # Python reads no more than 4,300 digits
         raise BadValue("JSON holds a number of more than 4,300 digits: give it as text.") from error
+    return _as_sent(value) if variables else value
+
+
+def _as_sent(value: object) -> object:
+    """JSON with the variables in it as they were sent; one that was not given is left out."""
+    if isinstance(value, dict):
+        return {name: _as_sent(inner) for name, inner in value.items() if inner is not Undefined}
+    if isinstance(value, list):
+        return [None if inner is Undefined else _as_sent(inner) for inner in value]
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return show_moment(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if value is None or value is Undefined or isinstance(value, str | int | float):
+        return value
+    raise BadValue(f"JSON takes no variable of this type, but text, numbers and the like: not {inspect(value)}.")
 
 
 def _as_is(value: object) -> object:

@@ -12,7 +12,7 @@ from cm_graphql.domain.commands.creation import (
     NewCreditMemo,
 )
 from cm_graphql.domain.enums import EventAction
-from cm_graphql.domain.errors import ErrorCode, refuse
+from cm_graphql.domain.money import MOST_DECIMALS, Currency
 from cm_graphql.domain.records import CreditMemo
 from cm_graphql.operations import lifecycle, taxation
 from cm_graphql.operations.gate import Outcome, action, bulk_action
@@ -72,11 +72,11 @@ async def create_from_charges(unit: Unit, asked: CreditMemoFromCharges) -> Outco
     if asked.auto_post:
         unit.viewer.require("credit_memos:post")
     account = await unit.account(asked.account_key, "account_key")
-    code = asked.currency or account.currency
+    code = account.currency if asked.currency is None else asked.currency
     try:
         currency = await unit.session.currency(code)
     except UnknownCurrency:
-        raise refuse(ErrorCode.CURRENCY_INACTIVE, f"{code[:60]!r} is no ISO 4217 currency.", "currency") from None
+        currency = Currency(code, MOST_DECIMALS, active=False)  # refused together with whatever else is wrong
     ids = [shape.as_id(line.product_rate_plan_charge_id, "chg") for line in asked.charges or ()]
     found = await catalog.charges(unit.session, ids)
     # Without tax first, so that an engine is asked only about what can be created.

@@ -6,7 +6,7 @@ from typing import Final
 
 from cm_graphql.domain import charges, taxation
 from cm_graphql.domain.billing import Account
-from cm_graphql.domain.charges import NO_QUOTES, Quotes, TaxableLine
+from cm_graphql.domain.charges import Quotes, TaxableLine
 from cm_graphql.domain.commands.taxation import CreateCreditMemoTaxationItems
 from cm_graphql.domain.enums import EventAction
 from cm_graphql.domain.money import Currency
@@ -35,10 +35,17 @@ async def create_taxation_items(unit: Unit, command: CreateCreditMemoTaxationIte
 async def quotes(unit: Unit, lines: Sequence[TaxableLine], account: Account, currency: Currency, day: date) -> Quotes:
     """What the tenant's tax engine quotes for lines (domain.md 7.23); refuses with TAX_ENGINE_ERROR.
 
-    The built-in table answers at once; any other engine is asked by the gate (see `quoting`).
+    The built-in table answers at once; any other engine is asked by the gate (see `quoting`). None is asked for the tax
+    of nothing: such a line has none, until it is worth something.
     """
+    nothing: Quotes = {line.key: () for line in lines if not line.amount}
+    lines = [line for line in lines if line.amount]
     if not lines:
-        return NO_QUOTES
+        return nothing
+    return {**nothing, **await _quotes(unit, lines, account, currency, day)}
+
+
+async def _quotes(unit: Unit, lines: Sequence[TaxableLine], account: Account, currency: Currency, day: date) -> Quotes:
     engine = unit.book.settings.tax_engine
     if engine != "table":
         inquiry = TaxInquiry(lines=tuple(lines), account=account, currency=currency, day=day)
