@@ -108,7 +108,13 @@ async def test_numbers_of_custom_fields_come_back_as_they_went(
     assert memo["customFields"] == read["creditMemo"]["customFields"] == wanted
 
 
-SENT: dict[str, Any] = {"day": "2026-01-31", "moment": "2026-01-31T12:00:00.000000Z", "amount": "1.50", "text": None, "many": [1, None]}
+SENT: dict[str, Any] = {
+    "day": "2026-01-31",
+    "moment": "2026-01-31T12:00:00.000000Z",
+    "amount": "1.50",
+    "text": None,
+    "many": [1, None],
+}
 
 
 async def test_variables_within_custom_fields_are_kept_as_they_were_sent(database_url: str, tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ async def test_what_cannot_be_locked_in_time_is_left_alone(desk: Desk, database_
     release.set()
     await holding
     assert [fault.code for fault in answer.faults] == CONTENTION
+    assert answer.faults[0].message in (
+        "Nothing was changed, another process has been writing for too long: try again.",
+        "Nothing was changed, others have had what it needs locked for too long: try again.",
+    )
     if rehearsal is not None:
         await rehearsal.undo()
     if answers is not None:
@@ -67,6 +71,19 @@ async def test_a_repeat_gets_the_first_outcome_whatever_happened_since(desk: Des
 
     assert (again.outcome, again.replayed) == (first.outcome, True)
     assert await desk.dump() == before
+
+
+async def test_repeats_that_come_together_are_all_told_the_outcome(desk: Desk) -> None:
+    memo = await desk.draft("1.00")
+    command = PostCreditMemo(key=Key(memo), idempotency_key="once")
+    first = await desk.ask(lifecycle.post, command)
+    elsewhere = Gate(desk.database, SystemClock(TODAY))  # as in another process
+
+    answers = await asyncio.gather(
+        *(gate.act(lifecycle.post, command, LOCAL) for gate in (desk.gate, elsewhere) for _ in range(8))
+    )
+
+    assert [answer.outcome for answer, _ in answers] == [first.outcome] * 16
 
 
 async def test_refusals_are_repeated_too_except_those_that_deserve_a_retry(desk: Desk) -> None:

@@ -163,8 +163,9 @@ async def test_a_job_at_work_is_called_off_before_its_final_commit(desk: Desk) -
     async with working(desk, gate):
         await gate.reached.wait()
         await desk.do(jobs.cancel, CancelCreditMemoJob(id=Key(job)))
-        assert (await until(desk, job)).status is JobStatus.CANCELED
+        ended = await until(desk, job)
 
+    assert (ended.status, ended.lines_done) == (JobStatus.CANCELED, 0)
     assert await desk.memo(memo) == before
     assert await desk.refused(jobs.cancel, CancelCreditMemoJob(id=Key(job))) == [(ErrorCode.INVALID_STATUS,)]
 

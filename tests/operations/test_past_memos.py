@@ -107,15 +107,24 @@ async def test_an_unused_memo_is_replaced_as_a_whole(desk: Desk) -> None:
     made = await sync(desk, a_memo(desk, an_item("10.00", "1.00"), an_item("20.00")))
     first = await desk.memo(made)
 
-    again = await sync(desk, a_memo(desk, an_item("10.00", "1.00"), currency="EUR", comment="told anew"))
+    again = await sync(desk, a_memo(desk, an_item("10.00", "1.00"), comment="told anew"))
 
     memo = await desk.memo(again)
     assert (again, memo.version) == (made, 2)
-    assert (money(memo), memo.comment, memo.currency.code) == (("11.00", "0.00", "11.00", "0.00"), "told anew", "EUR")
+    assert (money(memo), memo.comment) == (("11.00", "0.00", "11.00", "0.00"), "told anew")
     assert memo.items[0].id == first.items[0].id
-    assert {row.currency for row in await desk.rows(t.credit_memo_items)} == {"EUR"}
-    assert {row.currency for row in await desk.rows(t.credit_memo_taxation_items)} == {"EUR"}
     assert len(await desk.rows(t.credit_memo_events)) == 2
+
+
+async def test_a_memo_stays_with_its_account_and_keeps_its_currency(desk: Desk) -> None:
+    given = a_memo(desk, an_item("10.00"))
+    await sync(desk, given)
+    other = await desk.new_account()
+
+    assert await refused(desk, replace(given, account_key=Key(other), currency="EUR")) == [
+        (ErrorCode.ACCOUNT_MISMATCH, "account_key"),
+        (ErrorCode.CURRENCY_MISMATCH, "currency"),
+    ]
 
 
 async def test_a_tax_outlives_the_line_that_it_moved_from(desk: Desk) -> None:

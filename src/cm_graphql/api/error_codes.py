@@ -105,7 +105,7 @@ ERROR_CODES: Mapping[str, str] = {
         "Type, method type, payment method and date of the refund do not go together. Leave out what `field` names."
     ),
     "GATEWAY_ERROR": (
-        "The payment gateway refused or failed; the message repeats what it said. "
+        "The payment gateway refused; the message repeats what it said. "
         "Try again, with another payment method, or refund by other means."
     ),
     "TAX_ENGINE_ERROR": "The tax engine refused or failed. Try again later, or choose another `taxEngine`.",

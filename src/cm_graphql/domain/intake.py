@@ -197,8 +197,9 @@ def credit_memo(
 ) -> CreditMemo:
     """Make the past credit memo that is told of, wholly unapplied, to be stored in place of the existing one.
 
-    Refuses with shape faults, NUMBER_TAKEN where the number is that of a memo with another id, and DOCUMENT_IN_USE
-    where the existing one was applied, refunded or reversed.
+    Refuses with shape faults, NUMBER_TAKEN where the number is that of a memo with another id, DOCUMENT_IN_USE where
+    the existing one was applied, refunded or reversed, and ACCOUNT_MISMATCH or CURRENCY_MISMATCH where it would become
+    another's, or of another currency.
     """
     _check_credit_memo(given, currency)
     _check_identity(given.id, existing.id if existing else None, "cm", given.number, "number")
@@ -209,6 +210,8 @@ def credit_memo(
             ErrorCode.DOCUMENT_IN_USE,
             f"Credit memo {existing.name} was applied, refunded or reversed: only an unused one can be replaced.",
         )
+    if existing is not None:
+        _check_stays(existing, account_id, currency)
     posted, canceled = given.status is MemoStatus.POSTED, given.status is MemoStatus.CANCELED
     draft = CreditMemo(
         id=existing.id if existing else shape.as_id(given.id, "cm") if given.id else stamp.new_id("cm"),
@@ -240,6 +243,24 @@ def credit_memo(
     if not posted:
         return draft
     return replace(draft, status=MemoStatus.POSTED, parts=movement.first_part(draft, stamp))
+
+
+def _check_stays(memo: CreditMemo, account_id: str, currency: Currency) -> None:
+    """Refuse to make of a memo one of another account or currency, which its history and refunds would contradict."""
+    faults = Faults()
+    if account_id != memo.account_id:
+        faults.add(
+            ErrorCode.ACCOUNT_MISMATCH,
+            f"Credit memo {memo.name} belongs to account {memo.account_id}: a memo stays with its account.",
+            "account_key",
+        )
+    if currency.code != memo.currency.code:
+        faults.add(
+            ErrorCode.CURRENCY_MISMATCH,
+            f"Credit memo {memo.name} is in {memo.currency.code}: a memo keeps its currency.",
+            "currency",
+        )
+    faults.raise_if_any()
 
 
 def _check_credit_memo(given: SyncedCreditMemo, currency: Currency) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -59,6 +59,10 @@ UNFINISHED = "unfinished"
 """Under this name an outcome tells what the action's errand is still to be run for."""
 
 
+class NoReply(Exception):
+    """Who was asked outside did not answer, so that nobody knows what became of it."""
+
+
 @dataclass(frozen=True)
 class Errand:
     """What an action asks of the world outside after its transaction, and what it makes of the reply in a second one.
@@ -68,7 +72,7 @@ class Errand:
     """
 
     ask: Callable[["Gate", str], Awaitable[Any]]
-    """Runs outside of any transaction; a Refusal says that there is no reply, and leaves everything to be repeated."""
+    """Runs outside of any transaction; NoReply leaves everything to be repeated later."""
     conclude: Callable[[Unit, str, Any], Awaitable["Answer"]]
 
 
@@ -242,11 +246,11 @@ class Gate:
 
         async def work(connection: AsyncConnection) -> Answer | None:
             session = Session(connection, self.database.dialect)
-            if not await records.lock_request(session, call):
-                return Answer(faults=(_in_progress(),))
-            now = self.clock.now()
+            claimed, now = await records.lock_request(session, call), self.clock.now()
             stored = await records.stored_outcome(session, call, now)
             if stored is None:
+                if not claimed:
+                    return Answer(faults=(_in_progress(),))
                 await records.store_outcome(session, call, _stored(Answer()), now)
                 return None
             answer = _replay(call, *stored)
@@ -257,8 +261,11 @@ class Gate:
         except Contention as contention:
             return Answer(faults=(_contended(contention),))
 
-    async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer:
-        """Run the errand of an action that was left unfinished, because its process or the world outside failed."""
+    async def finish(self, what: Action[Any], subject: str, viewer: Viewer) -> Answer | None:
+        """Run the errand of an action that was left unfinished, because its process or the world outside failed.
+
+        Answers None where it is left unfinished again.
+        """
         assert what.errand is not None
         return await self._run(what.errand, subject, None, _Try(what.name, viewer, None, self._quoted()))
 
@@ -372,7 +379,7 @@ class Gate:
         claim = None if request is None else (request.viewer_id, request.field, request.key)
         if claim is not None:
             if claim in self._running:
-                return Answer(faults=(_in_progress(),))
+                return await self._beside(request)
             self._running.add(claim)
         try:
             errand = None if what is None else what.errand
@@ -382,11 +389,21 @@ class Gate:
                 answer = await self._decide(request, run, wanted, try_, tell if errand is None else None)
             if errand is not None and answer.outcome is not None and UNFINISHED in answer.outcome:
                 finished = await self._run(errand, answer.outcome[UNFINISHED], request, try_)
-                return replace(finished, replayed=answer.replayed)
+                return answer if finished is None else replace(finished, replayed=answer.replayed)
             return answer
         finally:
             if claim is not None:
                 self._running.discard(claim)
+
+    async def _beside(self, request: IdempotentRequest) -> Answer:
+        """What a request is told while the same one is at work: its outcome, if that one only repeats it as well."""
+        try:
+            async with self.database.read() as connection:
+                session = Session(connection, self.database.dialect)
+                stored = await records.stored_outcome(session, request, self.clock.now())
+        except Contention as contention:
+            return Answer(faults=(_contended(contention),))
+        return _replay(request, *stored) if _is_final(stored) else Answer(faults=(_in_progress(),))
 
     async def _decide(
         self,
@@ -426,10 +443,10 @@ class Gate:
                 return await self._done(session, run, wanted, try_, tell)
             except Refusal as refusal:
                 raise _Refused(refusal.faults) from refusal  # leaves the transaction, which undoes everything
-        if not await records.lock_request(session, request):
-            return Answer(faults=(_in_progress(),))
-        now = self.clock.now()
+        claimed, now = await records.lock_request(session, request), self.clock.now()
         stored = await records.stored_outcome(session, request, now)
+        if not claimed and not _is_final(stored):
+            return Answer(faults=(_in_progress(),))
         if stored is not None:
             return _replay(request, *stored)
         try:
@@ -457,8 +474,12 @@ class Gate:
             session.tell(told)
         return Answer(outcome=outcome)
 
-    async def _run(self, errand: Errand, subject: str, request: IdempotentRequest | None, try_: _Try) -> Answer:
-        """Ask outside, then conclude in a transaction of its own, with the outcome that repeats of the request get."""
+    async def _run(self, errand: Errand, subject: str, request: IdempotentRequest | None, try_: _Try) -> Answer | None:
+        """Ask outside, then conclude in a transaction of its own, with the outcome that repeats of the request get.
+
+        Answers None where that could not be done, and will be later: whoever asked is told what stands so far. An error
+        would have them ask anew, and it would be done twice.
+        """
 
         async def conclude(connection: AsyncConnection) -> Answer:
             session = Session(connection, self.database.dialect)
@@ -473,11 +494,9 @@ class Gate:
         try:
             reply = await errand.ask(self, subject)
             return await self.database.transact(conclude)
-        except Refusal as refusal:
-            return Answer(faults=refusal.faults)
-        except Contention as contention:
-            message = f"The outcome could not be recorded yet, {contention}; that is done later, so do not ask anew."
-            return Answer(faults=(Fault(ErrorCode.LOCK_CONTENTION, message),))
+        except (NoReply, Contention) as reason:
+            log.warning("left_unfinished", action=try_.name, subject=subject, reason=str(reason))
+            return None
 
 
 class _Noting:
@@ -559,6 +578,11 @@ def _taken(error: IntegrityError) -> Fault:
 
 def _contended(contention: Contention) -> Fault:
     return Fault(ErrorCode.LOCK_CONTENTION, f"Nothing was changed, {contention}: try again.")
+
+
+def _is_final(stored: tuple[str, Any] | None) -> TypeGuard[tuple[str, Any]]:
+    """Whether an outcome is kept that will not become another."""
+    return stored is not None and UNFINISHED not in (stored[1]["outcome"] or {})
 
 
 def _replay(request: IdempotentRequest, request_hash: str, outcome: Any) -> Answer:

@@ -13,7 +13,7 @@ from cm_graphql.domain.errors import ErrorCode, Fault, Refusal, not_found, refus
 from cm_graphql.domain.money import Currency
 from cm_graphql.domain.records import CreditMemo
 from cm_graphql.domain.refunds import GatewayAnswer, PaymentMethod, Refund, Refunding
-from cm_graphql.operations.gate import UNFINISHED, Answer, Errand, Gate, Outcome, action
+from cm_graphql.operations.gate import UNFINISHED, Answer, Errand, Gate, NoReply, Outcome, action
 from cm_graphql.operations.gateways import DEFAULT_GATEWAY
 from cm_graphql.operations.ports import GatewayRefund, GatewayUnreachable
 from cm_graphql.operations.unit import Unit
@@ -41,11 +41,7 @@ async def _ask_gateway(gate: Gate, refund_id: str) -> GatewayAnswer | None:
     try:
         return await gate.gateway.refund(_question(refund, currency))
     except GatewayUnreachable as error:
-        raise refuse(
-            ErrorCode.GATEWAY_ERROR,
-            f"The payment gateway did not answer for refund {refund.number} ({error}). It is asked again later; until "
-            "then the credit memo is held, and its amounts stay as they are.",
-        ) from error
+        raise NoReply(f"the payment gateway did not answer ({error})") from error
 
 
 def _question(refund: Refund, currency: Currency) -> GatewayRefund:
@@ -93,7 +89,8 @@ def _outcome(refund: Refund) -> Outcome:
 async def refund(unit: Unit, command: RefundCreditMemo) -> Outcome:
     """Refund what a memo has unapplied (domain.md 1.22).
 
-    An electronic refund is only submitted here, which holds the memo; the gateway is asked afterwards.
+    An electronic refund is only submitted here, which holds the memo; the gateway is asked afterwards. Where it does
+    not answer, or what it answered cannot be recorded, the refund stays PROCESSING, to be finished later.
     """
     memo = await unit.memo(command.key)
     method = await _payment_method(unit, command)
@@ -182,5 +179,5 @@ async def finish_unfinished(gate: Gate, patience: timedelta = PATIENCE) -> int:
         except Exception as error:  # one that fails must not keep the others waiting
             log.error("refund_not_finished", refund=refund_id, exc_info=error)
         else:
-            settled += answer.outcome is not None
+            settled += answer is not None and answer.outcome is not None
     return settled

@@ -26,11 +26,11 @@ class StatementTimeout(StoreError):
     """A statement ran longer than the statement timeout allows."""
 
 
-_SQLSTATES: Final[dict[str, type[StoreError]]] = {
-    "40001": Conflict,
-    "40P01": Conflict,
-    "55P03": LockTimeout,
-    "57014": StatementTimeout,
+_SQLSTATES: Final[dict[str, StoreError]] = {
+    "40001": Conflict("others changed the same meanwhile"),
+    "40P01": Conflict("others waited for this action, and it for them"),
+    "55P03": LockTimeout("others have had what it needs locked for too long"),
+    "57014": StatementTimeout("it took too long"),
 }
 _SQLITE_BUSY: Final = 5
 _SQLITE_LOCKED: Final = 6
@@ -44,11 +44,12 @@ def typed(error: Exception) -> StoreError | None:
         return None
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate in _SQLSTATES:
-        return _SQLSTATES[sqlstate](str(error.orig))
+        known = _SQLSTATES[sqlstate]
+        return type(known)(*known.args)
     # The low byte is the primary code; the rest of it says which kind of busy.
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in (_SQLITE_BUSY, _SQLITE_LOCKED):
-        return LockTimeout(str(error.orig))
+        return LockTimeout("another process has been writing for too long")
     return None
 
 

@@ -199,7 +199,7 @@ async def finish(session: Session, job: Job, outcome: Mapping[str, Any] | None, 
 async def fail(session: Session, job: Job, error: str) -> bool:
     """End a job with an error; False when it was lost."""
     moment = await now(session)
-    values = {**_ended(moment, JobStatus.ERROR), "error": error}
+    values = {**_ended(moment, JobStatus.ERROR), "error": error, "lines_done": 0}
     row = await session.first(update(_jobs).where(_mine(job)).values(values).returning(_c.id))
     session.announce(job.id)
     return row is not None
@@ -224,7 +224,7 @@ async def release(session: Session, job: Job, delay: timedelta) -> bool:
 async def call_off(session: Session, job: Job) -> bool:
     """End a job as canceled; it must be locked, or held by whoever calls this. False when it had ended by itself."""
     moment = await now(session)
-    values = {**_ended(moment, JobStatus.CANCELED), "cancel_requested": True}
+    values = {**_ended(moment, JobStatus.CANCELED), "cancel_requested": True, "lines_done": 0}
     unfinished = update(_jobs).where(_c.id == job.id, _c.status.not_in(sorted(FINAL)))
     row = await session.first(unfinished.values(values).returning(_c.id))
     session.announce(job.id)

@@ -90,7 +90,8 @@ _APPLY_DATE = Doc(
 )
 _UNAPPLY_DATE = Doc(
     "The day it takes effect: not before any application or refund of this memo ever made, and in no closed accounting "
-    "period. Left out: the latest of those days, or today where that one lies in a closed period."
+    "period. Left out: the latest of those days, or today where that one lies in a closed period "
+    "and is past."
 )
 
 
