@@ -498,6 +498,37 @@ async def test_of_who_still_writes_when_the_database_is_closed_all_the_same_noth
     await database.dispose()
 
 
+@pytest.mark.parametrize("long", [False, True])
+async def test_who_writes_while_the_database_is_closed_is_told_what_is_kept(path: Path, long: bool) -> None:
+    for moments in range(8):
+        database = Database.open(f"sqlite:///{path}", lock_timeout=0.05)
+        began = asyncio.Event()
+
+        async def write(
+            name: str, database: Database = database, began: asyncio.Event = began, moments: int = moments
+        ) -> None:
+            async with database.write(long=long) as connection:
+                await insert(connection, contacts, id=name)
+                began.set()
+                await asyncio.sleep(0.01)
+                time.sleep(0.06)  # noqa: ASYNC251  who waits for the turn gives up before the loop goes on
+                for _ in range(moments):
+                    await asyncio.sleep(0)
+
+        writing = {f"con_{moments}": asyncio.create_task(write(f"con_{moments}"))}
+        await began.wait()
+        for number in range(3):
+            writing[f"con_{moments}_{number}"] = asyncio.create_task(add(database, f"con_{moments}_{number}"))
+        await database.dispose()
+        await asyncio.wait(writing.values(), timeout=3)
+
+        others = [task.exception() for name, task in writing.items() if name != f"con_{moments}"]
+        assert all(error is None or isinstance(error, LockTimeout) for error in others)
+        told = {name for name, task in writing.items() if task.exception() is None}
+        assert {name for name in await kept(database) if name in writing} == told, moments
+        await database.dispose()
+
+
 async def test_the_turn_is_passed_on_where_a_commit_is_stopped_before_it_begins(path: Path) -> None:
     database = Database.open(f"sqlite:///{path}")
     writing, commit = await about_to_be_committed(database, "con_first")

@@ -377,7 +377,7 @@ class Gate:
         `what` tells of an action, which is no part of a bulk one, whether there is another way, and an errand.
         """
         claim = None if request is None else (request.viewer_id, request.field, request.key)
-        if claim is not None:
+        if request is not None and claim is not None:
             if claim in self._running:
                 return await self._beside(request)
             self._running.add(claim)

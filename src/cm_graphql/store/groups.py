@@ -121,6 +121,8 @@ class Writers:
         self._group: Group | None = None
         self._abandoned = False
         """Whether what the connection has open is nobody's any more."""
+        self._outlived = False
+        """Whether the connection is to be closed as soon as whoever writes comes to an end."""
         self._committing: asyncio.Task[None] | None = None
         self._before: Group | None = None
         """The group before, whose members may not yet have been told what became of them."""
@@ -171,14 +173,14 @@ class Writers:
     async def close(self) -> None:
         """Wait for the one that writes, and for those who are to be committed together with it; close the connection.
 
-        One that writes for too long loses its connection all the same.
+        One that writes for too long is not waited for: it finds at its end that nothing of it is kept.
         """
         try:
             await self._turn()
         except LockTimeout:
-            if self._connection is not None:  # given back only, it would commit each statement of whoever still writes
-                await self._connection.invalidate()
-            await self._disconnect()
+            if self._connection is not None and not self._connection.closed:
+                self._connection.info[DRIVER].keeps = False
+                self._outlived = True
             await self._checkpoints.close()
             return
         try:
@@ -212,6 +214,11 @@ class Writers:
         if group is not None and (group.full or not self._waiting):
             self._committing = asyncio.create_task(self._commit_and_pass_on(group))
             self._committing.add_done_callback(lambda _task: self._has_ended(group))
+            return
+        if group is None and self._outlived:
+            self._outlived = False
+            self._committing = asyncio.create_task(self._disconnect(for_good=True))
+            self._committing.add_done_callback(lambda _task: self._pass_on())
             return
         while self._waiting:
             turn = self._waiting.popleft()
@@ -283,18 +290,20 @@ class Writers:
 
     async def _connected(self) -> AsyncConnection:
         if self._connection is not None and (
-            self._abandoned or self._connection.closed or self._connection.invalidated
+            self._abandoned or self._outlived or self._connection.closed or self._connection.invalidated
         ):
             await self._disconnect()
         if self._connection is None:
             self._connection = await self._engine.connect()
         return self._connection
 
-    async def _disconnect(self) -> None:
-        """Give the connection up, which rolls back what is still open."""
+    async def _disconnect(self, *, for_good: bool = False) -> None:
+        """Give the connection up, which rolls back what is still open; no pool keeps it where that is for good."""
         connection, self._connection = self._connection, None
-        self._abandoned = False
+        for_good, self._abandoned, self._outlived = for_good or self._outlived, False, False
         if connection is not None:
+            if for_good:
+                await connection.invalidate()
             await connection.close()
 
     async def _commit(self, group: Group) -> None:

@@ -5,8 +5,9 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import aiosqlite
 
@@ -27,6 +28,15 @@ PROGRESS_STEPS: Final = 50_000
 
 _NEVER: Final = float("inf")
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Limit:
+    """When SQLite, which looks at the clock as it works, is to break a statement off."""
+
+    at: float = _NEVER
+
 
 class Opened(aiosqlite.Connection):
     """A connection that is opened to the end, and closed again, where nobody waits for it any more.
@@ -35,18 +45,22 @@ class Opened(aiosqlite.Connection):
     """
 
     _told_to_stop = False
-    _until = _NEVER
-    """When SQLite, which looks at the clock as it works, is to break a statement off."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._limit = _Limit()
 
     async def _connect(self) -> aiosqlite.Connection:
-        task: asyncio.Future[aiosqlite.Connection] = asyncio.ensure_future(super()._connect())
+        done: asyncio.Future[sqlite3.Connection] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((done, self._connector))
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await broken_off(task, self.break_off)
-            if self._connection is not None:
-                await self.close()
+            self._connection = await self._answer(done)
+        except BaseException:
+            if done.done() and not done.cancelled() and done.exception() is None:
+                self._connection = done.result()  # for the thread to close
+            await self.close()
             raise
+        return self
 
     def stop(self) -> asyncio.Future[Any] | None:
         """Have the thread close the file after whatever it is at, and stop; once, as it answers nobody who asks again.
@@ -56,9 +70,6 @@ class Opened(aiosqlite.Connection):
         if self._told_to_stop:
             return None
         self._told_to_stop = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._tx.put_nowait((None, connection.close))
         return super().stop()
 
     async def close(self) -> None:
@@ -67,17 +78,23 @@ class Opened(aiosqlite.Connection):
         if stopped is not None:
             await self._answer(stopped)
 
+    async def rollback(self) -> None:
+        """Undo what is open, as closing the file does too."""
+        if not self._told_to_stop:
+            await super().rollback()
+
     def break_off(self) -> None:
         """Have SQLite see that it is late; once interrupted, it would undo nothing as long as a cursor is open."""
-        self._until = -_NEVER
+        self._limit.at = -_NEVER
 
     def watch(self, connection: sqlite3.Connection) -> None:
         """Have SQLite look at the clock as it works."""
-        connection.set_progress_handler(lambda: time.monotonic() > self._until, PROGRESS_STEPS)
+        limit = self._limit  # and not this object, which nothing would let go of any more
+        connection.set_progress_handler(lambda: time.monotonic() > limit.at, PROGRESS_STEPS)
 
     @property
     def _conn(self) -> sqlite3.Connection:
-        if self._connection is None:
+        if self._told_to_stop or self._connection is None:
             raise sqlite3.OperationalError("no active connection")  # of which SQLAlchemy knows what it means
         return self._connection
 
@@ -89,12 +106,12 @@ class Opened(aiosqlite.Connection):
         try:
             return await self._answer(done)
         except asyncio.CancelledError:
-            self._until = _NEVER
+            self._limit.at = _NEVER
             # SQLAlchemy closes the connection, which keeps its locks as long as a traceback holds a statement.
             self._undo(connection)
             raise
 
-    async def _answer(self, done: asyncio.Future[Any]) -> Any:
+    async def _answer(self, done: asyncio.Future[T]) -> T:
         """Wait for the thread without a task in between, which the end of a loop would stop, and the thread go on."""
         try:
             return await asyncio.shield(done)
@@ -103,8 +120,8 @@ class Opened(aiosqlite.Connection):
             raise
 
     def _undo(self, connection: sqlite3.Connection) -> None:
-        """Undo what is open, where the file has not been closed meanwhile, which undoes it too."""
-        if connection is self._connection and connection.in_transaction:
+        """Undo what is open, unless the file is being closed, which undoes it too."""
+        if not self._told_to_stop and connection.in_transaction:
             connection.rollback()
 
 
@@ -114,35 +131,38 @@ class Inline(Opened):
     apart = False
     """Whether everything goes to the thread: whoever writes much says so."""
 
+    keeps = True
+    """Whether what is written is kept: no more, once nobody waits for it and the database is closed."""
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self.apart or self._connection is None or _may_wait(args):
+        if self.apart or self._told_to_stop or self._connection is None or _may_wait(args):
             return await self._in_thread(fn, *args, **kwargs)
         if not _only_asks(args):
             return fn(*args, **kwargs)
-        self._until = time.monotonic() + INLINE_SECONDS
+        self._limit.at = time.monotonic() + INLINE_SECONDS
         try:
             return fn(*args, **kwargs)
         except sqlite3.OperationalError:
-            if time.monotonic() <= self._until:
+            if time.monotonic() <= self._limit.at:
                 raise
         finally:
-            self._until = _NEVER
+            self._limit.at = _NEVER
         # Broken off, which leaves the transaction as it was: nothing but a question can be asked twice.
         return await self._in_thread(fn, *args, **kwargs)
 
     async def ask(self, asked: Sequence[Asked]) -> list[list[Any]]:
         """The rows of each question, without aiosqlite's wrappers."""
-        connection = self._connection
-        if self.apart or connection is None:
-            return cast(list[list[Any]], await self._in_thread(answer, self._conn, asked))
-        self._until = time.monotonic() + INLINE_SECONDS
+        connection = self._conn
+        if self.apart:
+            return cast(list[list[Any]], await self._in_thread(answer, connection, asked))
+        self._limit.at = time.monotonic() + INLINE_SECONDS
         try:
             return answer(connection, asked)
         except sqlite3.OperationalError:
-            if time.monotonic() <= self._until:
+            if time.monotonic() <= self._limit.at:
                 raise
         finally:
-            self._until = _NEVER
+            self._limit.at = _NEVER
         return cast(list[list[Any]], await self._in_thread(answer, connection, asked))  # as above
 
     async def write(self, statements: Sequence[Written]) -> None:
@@ -182,6 +202,8 @@ class Inline(Opened):
         connection = self._conn
         if not connection.in_transaction:  # to commit nothing would succeed
             raise sqlite3.OperationalError("SQLite has undone the transaction")
+        if not self.keeps:
+            raise sqlite3.OperationalError("the database was closed meanwhile")
         try:
             await self._in_thread(connection.commit)
         except sqlite3.Error:

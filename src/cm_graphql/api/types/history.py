@@ -128,8 +128,8 @@ class CreditMemoJob(Node):
     error = column("Why it failed; null unless the status is ERROR.")
     lines_done = column(
         "How many lines were worked through, telling how far the job is: reading, computing and writing all count, and "
-        "it grows steadily until the last ones appear together with everything else. 0 where it failed or was canceled: "
-        "nothing was changed.",
+        "it grows steadily until the last ones appear together with everything else. 0 where it failed or was "
+        "canceled: nothing was changed.",
         of=told(t.credit_memo_jobs, "lines_done"),
         required=True,
     )
