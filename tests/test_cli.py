@@ -118,6 +118,13 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (["serve"], {"host": "203.0.113.5"}, "no authentication is configured"),
         (["serve", "--host", "no.such.host.invalid"], {}, "There is no address 'no.such.host.invalid'"),
         (["serve", "--workers", "2"], {}, "2 workers need PostgreSQL"),
+        (["serve"], {"embedded_worker": "false"}, "nobody else does jobs upon SQLite"),
+        (["serve"], {"link_secret": "short"}, "value should have at least 16 characters, not 5."),
+        (
+            ["serve"],
+            {"allowed_origins": "localhost:3000"},
+            "is ('localhost:3000',): each has to be a scheme and a host",
+        ),
         (["serve", "--database-url", "mysql://h/d"], {}, "begins with mysql://: only postgresql:// and sqlite:///"),
         (["serve", "--database-url", "nonsense"], {}, "The database URL is malformed"),
         (["serve", "--database-url", "sqlite://"], {}, "name a file"),
@@ -256,6 +263,22 @@ def test_several_workers_serve_a_postgresql_database(database_url: str, tmp_path
     assert counted["cm_graphql_requests_unread_total", "400"] == 3
 
 
+def test_workers_end_with_the_process_that_started_them(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        return  # has one process
+    with serving(tmp_path, "serve", "--workers", "2", "--database-url", database_url) as (process, url):
+        process.kill()
+        process.wait()
+        for _ in range(100):
+            try:
+                said(url, b"nonsense\r\n\r\n")
+            except OSError:
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError("a worker goes on answering")
+
+
 def said(url: str, sent: bytes) -> bytes:
     """The first line of what comes back."""
     with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=10) as connection:
@@ -315,10 +338,12 @@ def test_a_query_is_explained(tmp_path: Path) -> None:
 
     explained = run(tmp_path, "explain", "query.graphql", "--variables", '{"n": 3}', "--dialect", "postgresql")
     refused = run(tmp_path, "explain", "query.graphql", "--variables", "n=3")
+    nothing = run(tmp_path, "explain", "-")
 
     assert "accounts: Account" in explained.stdout
     assert "ORDER BY accounts.number ASC" in explained.stdout
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "Unexpected <EOF>" in nothing.stderr, "standard input is read, and empty"
 
 
 def test_sample_data_is_made_and_served_and_kept(tmp_path: Path) -> None:
@@ -328,7 +353,12 @@ def test_sample_data_is_made_and_served_and_kept(tmp_path: Path) -> None:
     mark(tmp_path / "demo.db")
     with serving(tmp_path, "demo") as (_, url):
         second = httpx.post(url, json=question).json()["data"]["creditMemos"]["totalCount"]
+        refused = run(tmp_path, "demo", "--fresh", "--port", "0")
     assert is_marked(tmp_path / "demo.db")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "cm-graphql: demo.db is in use by another server: stop that first.\n",
+    )
     with serving(tmp_path, "demo", "--fresh"):
         assert not is_marked(tmp_path / "demo.db")
 

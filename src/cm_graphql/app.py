@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import gc
 import ipaddress
+import multiprocessing
 import os
 import secrets
 import signal
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -144,9 +145,10 @@ def create_app(settings: Settings) -> Starlette:
         finishing = asyncio.create_task(_finish_refunds(api))
         collecting = asyncio.create_task(_collect_orphans(api))
         try:
-            async with _background(settings, api.gate, api.bus, with_worker=settings.embedded_worker):
-                _calm_the_collector()
-                yield {STATE: shortcut}
+            with _ending_with_parent():
+                async with _background(settings, api.gate, api.bus, with_worker=settings.embedded_worker):
+                    _calm_the_collector()
+                    yield {STATE: shortcut}
         finally:
             finishing.cancel()
             collecting.cancel()
@@ -205,6 +207,30 @@ def create_app(settings: Settings) -> Starlette:
         middleware=[Middleware(Frame, hosts=hosts, direct={"/graphql": served}, counts=counts)],
         lifespan=lifespan,
     )
+
+
+@contextlib.contextmanager
+def _ending_with_parent() -> Iterator[None]:
+    """Have one of several processes end when the one that started them is gone, as after `kill -9`.
+
+    Nobody could stop or replace it any more, and it would keep the port.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(parent.sentinel)
+        log.warning("parent_gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(parent.sentinel, end)
+    try:
+        yield
+    finally:
+        loop.remove_reader(parent.sentinel)
 
 
 def _calm_the_collector() -> None:
@@ -533,6 +559,11 @@ def _check(settings: Settings, addresses: list[tuple[socket.AddressFamily, str]]
         raise StartupError(
             f"{settings.workers} workers need PostgreSQL: SQLite has one writer at a time, so more processes would "
             "only wait for each other. Use --workers 1, or a postgresql:// database."
+        )
+    if not settings.embedded_worker and dialect == "sqlite":
+        raise StartupError(
+            f"{variable('embedded_worker')} is false, and nobody else does jobs upon SQLite: PDFs, mails and "
+            "asynchronous actions would wait for ever. Leave it on, or use a postgresql:// database."
         )
 
 

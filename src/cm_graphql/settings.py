@@ -419,4 +419,5 @@ def _sentence(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"There is no setting {variable(name)}."
     shown = "" if name in SECRET else f" is {fault['input']!r}:"[:100]
-    return f"{variable(name)}{shown} {fault['msg'][0].lower()}{fault['msg'][1:]}."
+    said = str(fault["msg"]).removeprefix("Value error, ").replace(" items after validation,", " characters,")
+    return f"{variable(name)}{shown} {said[0].lower()}{said[1:]}."

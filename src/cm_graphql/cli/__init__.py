@@ -1,6 +1,8 @@
 """The command line `cm-graphql`: serve, try it out, migrate, fill with data; its other commands are beside this."""
 
 import asyncio
+import contextlib
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -76,6 +78,7 @@ def demo(*, host: str | None = None, port: int | None = None, fresh: bool = Fals
 
     settings = read_settings(host=host, port=port, workers=1, database_url=f"sqlite:///{DEMO_FILE}")
     if fresh:
+        _require_unused_demo()
         _remove_demo()
     if not DEMO_FILE.exists():
         print(f"Filling {DEMO_FILE} with sample data.", flush=True)
@@ -148,6 +151,17 @@ def _announce_demo(url: str, settings: Settings) -> None:
     if settings.smtp_host is None:
         print(f"Mails are laid as .eml files, which mail programs open, into {settings.mail_folder.absolute()}.")
     _announce(url)
+
+
+def _require_unused_demo() -> None:
+    """Refuse to throw a file away that somebody serves, who would go on with what nobody will find again."""
+    with contextlib.closing(sqlite3.connect(DEMO_FILE, timeout=0)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")  # which nobody else may have a connection for
+        except sqlite3.OperationalError:
+            raise Complaint(f"{DEMO_FILE} is in use by another server: stop that first.") from None
+        except sqlite3.DatabaseError:
+            return  # no database at all
 
 
 def _remove_demo() -> None:

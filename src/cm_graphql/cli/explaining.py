@@ -5,7 +5,9 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from cm_graphql.cli.base import DatabaseUrl, read_settings
 from cm_graphql.settings import Complaint
@@ -18,7 +20,7 @@ _NOWHERE = {"sqlite": "sqlite:///no-such-file.db", "postgresql": "postgresql://l
 
 
 def explain(
-    query: Path,
+    query: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     variables: str = "{}",
