@@ -6,23 +6,38 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cm_graphql.store import tables as t
+from cm_graphql.store.session import Session
+from cm_graphql.store.statements import Query
 
 Row = Mapping[str, Any]
 Books = dict[str, dict[Any, Row]]
 """Of each table its rows by their primary keys."""
 
 
+def _everything(table: Table) -> Query:
+    return Query(lambda _among: select(table), tuple)
+
+
+_ROWS = {table.name: _everything(table) for table in t.metadata.sorted_tables}
+_SHAPES = {
+    table.name: (list(table.c.keys()), [table.c.values().index(column) for column in table.primary_key])
+    for table in t.metadata.sorted_tables
+}
+"""Of each table the names of its columns, and the places of those of its primary key."""
+
+
 async def read(connection: AsyncConnection) -> Books:
     """All there is."""
+    # In one go, and compiled once for all engines, as those of operations are: it took half of the time of a test that
+    # looks after each action.
+    answers = await Session(connection, connection.dialect.name).ask_all(*((rows, {}) for rows in _ROWS.values()))
     books: Books = {}
-    for table in t.metadata.sorted_tables:
-        keys = [column.name for column in table.primary_key]
-        rows = (dict(row._mapping) for row in await connection.execute(select(table)))
-        books[table.name] = {tuple(row[key] for key in keys): row for row in rows}
+    for (name, (columns, keys)), rows in zip(_SHAPES.items(), answers, strict=True):
+        books[name] = {tuple(row[key] for key in keys): dict(zip(columns, row, strict=True)) for row in rows}
     return books
 
 
