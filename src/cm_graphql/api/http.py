@@ -25,7 +25,7 @@ from cm_graphql.api.limits import LimitExceeded, Limits, Together
 from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
 from cm_graphql.api.persisted import PersistedDocuments
-from cm_graphql.api.streams import encode, send_events
+from cm_graphql.api.streams import ENDING, encode, send_events
 from cm_graphql.api.traffic import COUNTED, HEAVY, TookTooLong, Traffic, TrafficRules, address_of
 from cm_graphql.engine.operations import Operation
 
@@ -236,7 +236,9 @@ class GraphQLOverHTTP:
         if kind is OperationType.MUTATION and request.method != "POST":
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
         results = self._safe_results(parameters, request, errors)
-        await send_events(results, receive, send, lambda: self.admit(request, errors.request_id))
+        # What ends by itself is given the time that other requests are given.
+        ending = request.scope.get("state", {}).get(ENDING) if kind is OperationType.SUBSCRIPTION else None
+        await send_events(results, receive, send, lambda: self.admit(request, errors.request_id), ending)
 
     async def admit(self, connection: HTTPConnection, request_id: str) -> str:
         """Tell who the caller is, if they may still be answered; raises ApiError where not."""
