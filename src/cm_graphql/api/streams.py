@@ -14,7 +14,15 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cm_graphql.api import bodies
-from cm_graphql.api.errors import ApiError, DocumentRefused, ExecutionErrors, FormattedError, from_api_error
+from cm_graphql.api.errors import (
+    ApiError,
+    Code,
+    DatabaseAway,
+    DocumentRefused,
+    ExecutionErrors,
+    FormattedError,
+    from_api_error,
+)
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.sockets import introduce
 from cm_graphql.api.traffic import TooMuch, Traffic, TrafficRules, address_of
@@ -109,11 +117,12 @@ async def until_set(event: asyncio.Event) -> None:
 
 
 async def until_refused(admit: Callable[[], Awaitable[object]]) -> None:
-    """Wait until the caller's token holds no longer."""
+    """Wait until the caller's token holds no longer; while the database is away, nobody is told anything anyway."""
     with suppress(ApiError):
         while True:
             await asyncio.sleep(ADMIT_SECONDS)
-            await admit()
+            with suppress(DatabaseAway):
+                await admit()
 
 
 def encode(answer: Result | list[Result]) -> bytes:
@@ -262,6 +271,8 @@ class Conversation:
         except TooMuch as refused:
             raise Closed(4429, refused.message) from refused
         except ApiError as refused:
+            if refused.code is Code.SERVICE_UNAVAILABLE:
+                raise Closed(1013, refused.message) from refused  # at which clients connect again
             raise Closed(4403, "Forbidden") from refused
         introduce(self._socket.scope)
         self._watching = asyncio.create_task(self._watch())
