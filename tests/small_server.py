@@ -24,6 +24,7 @@ class Context:
 
     def __init__(self) -> None:
         self.response_extensions: dict[str, object] = {}
+        self.has_acted = False
         self.notes: list[str] = []
         self.caller_id = ""
 

@@ -279,6 +279,31 @@ def test_workers_end_with_the_process_that_started_them(database_url: str, tmp_p
             raise AssertionError("a worker goes on answering")
 
 
+def test_several_workers_stop_at_once_although_somebody_watches(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        return  # refused, as another test shows
+    watched = {"query": "subscription { creditMemoChanged { event { action } } }"}
+    accepted = {"accept": "text/event-stream"}
+    with serving(tmp_path, "serve", "--workers", "2", "--database-url", database_url) as (process, url):
+        with contextlib.ExitStack() as streams:
+            # So many that each of the two has some.
+            told = [
+                streams.enter_context(httpx.stream("POST", url, json=watched, headers=accepted)).iter_bytes()
+                for _ in range(8)
+            ]
+            assert {next(stream) for stream in told} == {b":\n\n"}
+            began = time.monotonic()
+
+            process.terminate()
+
+            assert [b"".join(stream) for stream in told] == [b""] * 8, "each ends, and none was cut off"
+        process.wait(30)
+        assert time.monotonic() - began < 6, "well before the patience with requests ends"
+    log = (tmp_path / "stderr.log").read_text()
+    assert "Traceback" not in log, log
+    assert "Cancel " not in log, log
+
+
 def said(url: str, sent: bytes) -> bytes:
     """The first line of what comes back."""
     with socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=10) as connection:

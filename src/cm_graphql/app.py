@@ -41,7 +41,7 @@ from cm_graphql.api.page import plain
 from cm_graphql.api.persisted import PersistedDocuments
 from cm_graphql.api.shortcut import STATE, Shortcut
 from cm_graphql.api.sockets import Socket
-from cm_graphql.api.streams import Sockets
+from cm_graphql.api.streams import ENDING, Sockets
 from cm_graphql.api.traffic import NoStorage, Traffic, TrafficRules, address_of
 from cm_graphql.engine.runner import Engine
 from cm_graphql.jobs.runners import RUNNERS
@@ -148,7 +148,7 @@ def create_app(settings: Settings) -> Starlette:
             with _ending_with_parent():
                 async with _background(settings, api.gate, api.bus, with_worker=settings.embedded_worker):
                     _calm_the_collector()
-                    yield {STATE: shortcut}
+                    yield {STATE: shortcut, ENDING: asyncio.Event()}
         finally:
             finishing.cancel()
             collecting.cancel()

@@ -311,6 +311,7 @@ class Context:
     def __init__(self, caller_id: str) -> None:
         self.caller_id = caller_id
         self.response_extensions: dict[str, Any] = {}
+        self.has_acted = False
 
     async def planned(self, *_query: object) -> None:
         """Nothing is."""

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from cm_graphql.api.errors import Code, RequestRefused
+from cm_graphql.api.errors import Code, DatabaseAway, RequestRefused
 from cm_graphql.operations.viewer import LOCAL, CannotTell, Viewer
+from cm_graphql.store.errors import Unreachable
 
 REALM: Final = 'Bearer realm="cm-graphql"'
 
@@ -24,10 +25,18 @@ class Check(Protocol):
         ...
 
 
+class Keys(Check, Protocol):
+    """Tells who holds a key, and can do so from memory."""
+
+    def remembered(self, token: str) -> Viewer | None:
+        """The holder of a key that was good when it was looked at last, however long ago."""
+        ...
+
+
 class Authentication:
     """Finds the caller of each request, by API keys, by JWTs, or by both; by neither, it is the local one."""
 
-    def __init__(self, keys: Check | None = None, tokens: Check | None = None) -> None:
+    def __init__(self, keys: Keys | None = None, tokens: Check | None = None) -> None:
         self._keys = keys
         self._tokens = tokens
 
@@ -44,6 +53,11 @@ class Authentication:
     def _check(self, token: str) -> Check | None:
         return self._keys if token.startswith(KEY_PREFIX) else self._tokens
 
+    def remembered(self, authorization: Sequence[str]) -> Viewer | None:
+        """The caller by a key that was good when the database could be asked last; for what needs no database."""
+        token = authorization[0].strip().partition(" ")[2].strip() if len(authorization) == 1 else ""
+        return None if self._keys is None else self._keys.remembered(token)
+
     async def viewer(self, authorization: Sequence[str]) -> Viewer:
         """The caller, by the `Authorization` headers of a request; raises RequestRefused, 401 or 503."""
         if self._keys is None and self._tokens is None:
@@ -59,7 +73,11 @@ class Authentication:
             viewer = None if check is None else await check.viewer(token)
         except CannotTell as error:
             message = "Who you are cannot be found out now: try again in a moment."
-            raise RequestRefused(503, message, Code.INTERNAL_SERVER_ERROR, headers={"retry-after": "30"}) from error
+            refused = RequestRefused(503, message, Code.SERVICE_UNAVAILABLE, headers={"retry-after": "30"})
+            refused.extensions["retryAfter"] = 30
+            raise refused from error
+        except Unreachable as error:
+            raise DatabaseAway(error) from error
         if viewer is None:
             raise _refusal(f'{REALM}, error="invalid_token"')
         return viewer

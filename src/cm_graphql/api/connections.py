@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from cm_graphql.api.shortcut import PATH, STATE, Asked, Head, Header, Said, Shortcut
 from cm_graphql.api.stalls import Impatient
+from cm_graphql.api.streams import ENDING
 from cm_graphql.api.traffic import COUNTED
 
 HEAD_BYTES: Final = 64 * 1024
@@ -89,6 +90,13 @@ class Connection(Impatient, HttpToolsProtocol):
         self._stop_waiting()
         self._stop_looking()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close, or let the request end that is under way; what ends with the server alone is told that it does."""
+        ending: asyncio.Event | None = self.app_state.get(ENDING)
+        if ending is not None:
+            ending.set()
+        super().shutdown()
 
     def handle_websocket_upgrade(self) -> None:
         """Leave the connection to the protocol of WebSockets."""

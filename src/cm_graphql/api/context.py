@@ -75,6 +75,8 @@ class Context:
         self.viewer = viewer
         self.request_id = request_id
         self.response_extensions: dict[str, Any] = {}
+        self.has_acted = False
+        """Whether any action of the request was answered: done, or refused by its rules."""
         self._rehearsal: Rehearsal | None = None
         self._carried_out: Answer | BulkAnswer | Exception | None = None
         """What became of the only action of the request, if it was carried out before resolvers were asked."""
@@ -204,6 +206,7 @@ class Context:
             raise BadUserInput(str(error)) from error
 
     async def _acted(self, answers: list[Answer], foretold: Foretold | None = None) -> None:
+        self.has_acted = True
         if any(answer.replayed for answer in answers):
             self.response_extensions["idempotentReplay"] = True
         self.loaders = self._fresh_loaders()

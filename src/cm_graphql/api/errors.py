@@ -1,14 +1,34 @@
 """How an answer says that something went wrong: one shape, a code on every error, and nothing of our inside shown."""
 
+import time
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
+from cm_graphql.store.errors import Unreachable
+
 MASKED_MESSAGE = "Something went wrong on our side. Please report it with the request id."
+
+AWAY_MESSAGE: Final = "The database cannot be reached: try again in a moment."
+UNDONE_MESSAGE: Final = "The database cannot be reached: this was not done; the actions before it were answered."
+"""Of an action in a request of several."""
+
+UNREAD_MESSAGE: Final = (
+    "The database could not be reached to read this. The action it belongs to was answered: do not ask for it anew."
+)
+"""Of a field below an action, which was done or refused before."""
+
+AWAY_SECONDS: Final = 5
+"""After so long those are asked to try again whom the database keeps waiting."""
+
+_AWAY: Final = {"retryAfter": AWAY_SECONDS}
+
+TOLD_SECONDS: Final = 10.0
+"""So often the log says why the database cannot be reached; each request that meets it has its line there anyway."""
 
 FormattedError: TypeAlias = dict[str, Any]
 """One entry of an answer's `errors`: message, extensions with the code, and locations and path where there are any."""
@@ -29,6 +49,7 @@ class Code(StrEnum):
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     PERSISTED_QUERY_NOT_SUPPORTED = "PERSISTED_QUERY_NOT_SUPPORTED"
     PERSISTED_QUERY_HASH_MISMATCH = "PERSISTED_QUERY_HASH_MISMATCH"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
@@ -53,6 +74,33 @@ class RequestRefused(ApiError):
         self.headers = dict(headers or {})
 
 
+class DatabaseAway(RequestRefused):
+    """Nothing could be read or done, because the database cannot be reached, which the log is told too."""
+
+    def __init__(self, cause: Unreachable) -> None:
+        headers = {"retry-after": str(AWAY_SECONDS)}
+        super().__init__(503, AWAY_MESSAGE, Code.SERVICE_UNAVAILABLE, headers=headers)
+        self.extensions |= _AWAY
+        _outages.note(cause)
+
+
+class Outages:
+    """Says in the log why the database cannot be reached, not for each who asks meanwhile."""
+
+    def __init__(self) -> None:
+        self._told: float | None = None
+
+    def note(self, cause: Unreachable) -> None:
+        """Say it, unless that was a moment ago."""
+        now = time.monotonic()
+        if self._told is None or now - self._told >= TOLD_SECONDS:
+            self._told = now
+            log.warning("database_away", reason=str(cause))
+
+
+_outages = Outages()
+
+
 class DocumentRefused(Exception):
     """A document or its variables cannot be executed; the errors stand ready for the answer."""
 
@@ -64,6 +112,12 @@ class DocumentRefused(Exception):
 def from_api_error(error: ApiError) -> FormattedError:
     """Format an error that belongs to the whole request."""
     return {"message": error.message, "extensions": {**error.extensions, "code": str(error.code)}}
+
+
+def away(error: GraphQLError) -> Unreachable | None:
+    """That the database cannot be reached, where that is what a field met."""
+    cause = _cause(error)
+    return cause if isinstance(cause, Unreachable) else None
 
 
 def from_request_error(error: GraphQLError, code: Code) -> FormattedError:
@@ -90,7 +144,7 @@ class ExecutionErrors:
         self.request_id = request_id
         self._logged: set[tuple[object, ...]] = set()
 
-    def format(self, error: GraphQLError) -> FormattedError:
+    def format(self, error: GraphQLError, *, in_mutation: bool = False) -> FormattedError:
         """Show an error made for the caller as it is, and any other masked, with the request id to quote."""
         cause = _cause(error)
         stated = _stated(cause)
@@ -98,6 +152,12 @@ class ExecutionErrors:
             return _located(error, error.message, *stated)
         if _is_argument_error(cause):
             return _located(error, error.message, Code.BAD_USER_INPUT)
+        if isinstance(cause, Unreachable):
+            _outages.note(cause)
+            message = AWAY_MESSAGE
+            if in_mutation:
+                message = UNREAD_MESSAGE if len(error.path or ()) > 1 else UNDONE_MESSAGE
+            return _located(error, message, Code.SERVICE_UNAVAILABLE, _AWAY)
         self._log_once(cause, error.path)
         return _located(error, MASKED_MESSAGE, Code.INTERNAL_SERVER_ERROR, {"requestId": self.request_id})
 

@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from cm_graphql.api.context import Context
-from cm_graphql.api.errors import ApiError, Code, RequestRefused, from_api_error
+from cm_graphql.api.errors import ApiError, Code, DatabaseAway, RequestRefused, from_api_error
 from cm_graphql.api.traffic import Traffic, address_of
 from cm_graphql.fields.errors import RequestError
 from cm_graphql.store import documents as store
 from cm_graphql.store.documents import StoredFile
+from cm_graphql.store.errors import Unreachable
 from cm_graphql.store.session import Session
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -66,8 +67,12 @@ class FileEndpoint:
             viewer = context.viewer
         found = None
         if _ID.fullmatch(file_id):
-            async with api.database.read() as connection:
-                found = await store.load_file(Session(connection, api.database.dialect), file_id)
+            try:
+                async with api.database.read() as connection:
+                    found = await store.load_file(Session(connection, api.database.dialect), file_id)
+            except Unreachable as error:
+                away = DatabaseAway(error)
+                return _refused(away.status, away, away.headers)
         if found is not None and viewer is not None and not viewer.sees(found[1]):
             found = None
         pieces = None if found is None else await api.documents.files.get(found[0].object_key)

@@ -15,19 +15,22 @@ from cm_graphql.api.documents import Document, Documents
 from cm_graphql.api.errors import (
     ApiError,
     Code,
+    DatabaseAway,
     DocumentRefused,
     ExecutionErrors,
     FormattedError,
     RequestRefused,
+    away,
     from_api_error,
 )
 from cm_graphql.api.limits import LimitExceeded, Limits, Together
 from cm_graphql.api.negotiation import EVENTS, GRAPHQL_RESPONSE, HTML, JSON, choose
 from cm_graphql.api.page import Page, plain
 from cm_graphql.api.persisted import PersistedDocuments
-from cm_graphql.api.streams import encode, send_events
+from cm_graphql.api.streams import ENDING, encode, send_events
 from cm_graphql.api.traffic import COUNTED, HEAVY, TookTooLong, Traffic, TrafficRules, address_of
 from cm_graphql.engine.operations import Operation
+from cm_graphql.store.errors import Unreachable
 
 METHODS = "GET, HEAD, POST, OPTIONS"
 
@@ -42,6 +45,7 @@ STATUS_OF_CODE: Mapping[Code, int] = {
     Code.FORBIDDEN: 403,
     Code.RATE_LIMITED: 429,
     Code.INTERNAL_SERVER_ERROR: 500,
+    Code.SERVICE_UNAVAILABLE: 503,
 }
 """How a request is refused that no resolver saw; 400 for the other codes."""
 
@@ -52,6 +56,11 @@ class Context(execution.RequestContext, Protocol):
     @property
     def caller_id(self) -> str:
         """Who asks; empty where nobody said, and only the address tells callers apart."""
+        ...
+
+    @property
+    def has_acted(self) -> bool:
+        """Whether any action of the request was answered."""
         ...
 
     def explain(self, operation: Operation | None, variables: Mapping[str, Any] | None) -> None:
@@ -167,7 +176,7 @@ class GraphQLOverHTTP:
         if isinstance(parameters, list):
             return await self._results_of_batch(parameters, request, context, errors, stage)
         result = await self._execute(parameters, context, request, stage, by_post=request.method == "POST")
-        return _format(result, errors, context.response_extensions)
+        return _format(result, errors, context.response_extensions, stage.kind)
 
     async def _results_of_batch(
         self,
@@ -183,10 +192,14 @@ class GraphQLOverHTTP:
         await self._check_together(batch)
         results: list[dict[str, Any]] = []
         for parameters in batch:
-            own = await self._make_context(request, errors.request_id)
             try:
+                own = await self._make_context(request, errors.request_id)
                 result = await self._execute(parameters, own, request, stage, by_post=True)
-                results.append(_format(result, errors, own.response_extensions))
+                results.append(_format(result, errors, own.response_extensions, stage.kind))
+            except DatabaseAway as refused:
+                if not results:
+                    raise  # nothing was done, and all of it can be sent again
+                results.append({"errors": [from_api_error(refused)]})
             except DocumentRefused as refused:
                 results.append({"errors": refused.errors})
             except ApiError as refused:
@@ -199,7 +212,7 @@ class GraphQLOverHTTP:
         for parameters in batch:
             try:
                 text = await self._persisted.text(parameters)
-            except ApiError:
+            except (ApiError, Unreachable):
                 continue  # told in its place
             is_new = together.add_text(text)
             try:
@@ -236,7 +249,9 @@ class GraphQLOverHTTP:
         if kind is OperationType.MUTATION and request.method != "POST":
             raise RequestRefused(405, "A mutation needs POST: GET must not change anything.", headers={"allow": "POST"})
         results = self._safe_results(parameters, request, errors)
-        await send_events(results, receive, send, lambda: self.admit(request, errors.request_id))
+        # What ends by itself is given the time that other requests are given.
+        ending = request.scope.get("state", {}).get(ENDING) if kind is OperationType.SUBSCRIPTION else None
+        await send_events(results, receive, send, lambda: self.admit(request, errors.request_id), ending)
 
     async def admit(self, connection: HTTPConnection, request_id: str) -> str:
         """Tell who the caller is, if they may still be answered; raises ApiError where not."""
@@ -275,7 +290,7 @@ class GraphQLOverHTTP:
             async with self._traffic.turn(caller):
                 work = self._execute(parameters, context, connection, stage, by_post=True)
                 result = await self._in_time(work, stage)
-            yield _format(result, errors, context.response_extensions)
+            yield _format(result, errors, context.response_extensions, stage.kind)
             return
         self._price(document, parameters, connection, context)
         with self._traffic.stream(caller):
@@ -328,7 +343,7 @@ class GraphQLOverHTTP:
         stage.kind = operation_type
         heavy = self._traffic.turn(_caller(connection, context), heavy=True) if cost >= HEAVY else nullcontext()
         async with heavy:
-            return await execution.answer(
+            result = await execution.answer(
                 self._schema,
                 document,
                 parameters.operation_name,
@@ -336,11 +351,16 @@ class GraphQLOverHTTP:
                 context,
                 suggestions=self._suggestions,
             )
+        _refuse_unless_served(result, operation_type, context)
+        return result
 
     async def tell(
         self, document: Document, parameters: bodies.Parameters, context: Context, errors: ExecutionErrors
     ) -> dict[str, Any]:
-        """The formatted result of a mutation that the context has carried out, as resolvers tell it."""
+        """The formatted result of a mutation that the context has carried out, as resolvers tell it.
+
+        Raises DatabaseAway where it could not be.
+        """
         name = parameters.operation_name
         result = await execution.execute(
             self._schema,
@@ -351,11 +371,15 @@ class GraphQLOverHTTP:
             document.operation(name),
             suggestions=self._suggestions,
         )
-        return _format(result, errors, context.response_extensions)
+        _refuse_unless_served(result, OperationType.MUTATION, context)
+        return _format(result, errors, context.response_extensions, OperationType.MUTATION)
 
     async def _document(self, parameters: bodies.Parameters) -> Document:
         """The document that a request brings or names."""
-        text = await self._persisted.text(parameters)
+        try:
+            text = await self._persisted.text(parameters)
+        except Unreachable as error:
+            raise DatabaseAway(error) from error
         document = self.documents.prepare(text)
         self._persisted.keep(parameters, text)
         return document
@@ -426,10 +450,30 @@ def _negotiate(request: Request, *, page_instead: bool) -> str:
     return chosen
 
 
-def _format(result: ExecutionResult, errors: ExecutionErrors, extensions: Mapping[str, object]) -> dict[str, Any]:
+def _refuse_unless_served(result: ExecutionResult, kind: OperationType | None, context: Context) -> None:
+    """Raise DatabaseAway where that is all there is to tell: of a query always, for it can be asked again as a whole.
+
+    A mutation must not be, if any of its actions was answered or may have been done.
+    """
+    causes = [away(error) for error in result.errors or ()]
+    cause = next((cause for cause in causes if cause is not None), None)
+    if cause is None:
+        return
+    if kind is OperationType.MUTATION and (context.has_acted or None in causes):
+        return
+    raise DatabaseAway(cause) from cause
+
+
+def _format(
+    result: ExecutionResult,
+    errors: ExecutionErrors,
+    extensions: Mapping[str, object],
+    kind: OperationType | None = None,
+) -> dict[str, Any]:
     formatted: dict[str, Any] = {}
     if result.errors:
-        formatted["errors"] = [errors.format(error) for error in result.errors]
+        in_mutation = kind is OperationType.MUTATION
+        formatted["errors"] = [errors.format(error, in_mutation=in_mutation) for error in result.errors]
     formatted["data"] = result.data
     if extensions:
         formatted["extensions"] = dict(extensions)

@@ -18,9 +18,10 @@ from starlette.responses import JSONResponse, Response
 
 from cm_graphql.api.connections import UNREAD
 from cm_graphql.api.context import Api, Context
-from cm_graphql.api.errors import Code, RequestRefused, from_api_error
-from cm_graphql.api.frame import BOUNDS, RequestCounts
+from cm_graphql.api.errors import Code, DatabaseAway, RequestRefused, from_api_error
+from cm_graphql.api.frame import BOUNDS, RequestCounts, note_viewer
 from cm_graphql.api.traffic import Traffic, address_of
+from cm_graphql.operations.viewer import Viewer
 from cm_graphql.store import jobs
 from cm_graphql.store.direct import Direct
 from cm_graphql.store.session import Session
@@ -121,15 +122,28 @@ class MetricsEndpoint:
         """Answer a GET or HEAD."""
         sources: Sources = request.app.state.sources
         try:
-            context = await self._make_context(request, getattr(request.state, "request_id", ""))
-            await sources.traffic.count(context.caller_id or address_of(request))
-            if context.viewer.accounts is not None or SCOPE not in context.viewer.scopes:
+            try:
+                context = await self._make_context(request, getattr(request.state, "request_id", ""))
+                viewer, caller = context.viewer, context.caller_id
+            except DatabaseAway:
+                # Nobody can be asked whose key it is. Whom it is remembered of is told what they were told before;
+                # others are told that, as everybody is by /readyz.
+                remembered = request.app.state.authentication.remembered(request.headers.getlist("authorization"))
+                if remembered is None or not _may_read(remembered):
+                    await sources.traffic.count(address_of(request))
+                    return self._answer(request, [_database_up(0)])
+                viewer, caller = remembered, remembered.id
+                note_viewer(request.scope, viewer.id)
+            await sources.traffic.count(caller or address_of(request))
+            if not _may_read(viewer):
                 message = f"The server's numbers need {SCOPE}, and a caller who is not limited to accounts."
                 raise RequestRefused(403, message, Code.FORBIDDEN)
         except RequestRefused as refused:
             headers = {"cache-control": "no-store", **refused.headers}
             return JSONResponse({"errors": [from_api_error(refused)]}, refused.status, headers)
-        families = [*sources.collect(), *await self._of_database(sources.api)]
+        return self._answer(request, [*sources.collect(), *await self._of_database(sources.api)])
+
+    def _answer(self, request: Request, families: "Sequence[Metric]") -> Response:
         encode, media_type = self._choose_encoder(request.headers.get("accept", ""))
         headers = {"cache-control": "no-store", "content-type": media_type}
         gathered: Any = Gathered(
@@ -141,15 +155,12 @@ class MetricsEndpoint:
         """What all processes share, and so has no process for a label."""
         from prometheus_client.metrics_core import GaugeMetricFamily
 
-        up = GaugeMetricFamily("cm_graphql_database_up", "Whether the database answers.")
         try:
             async with asyncio.timeout(DATABASE_SECONDS), api.database.read() as connection:
                 standing = await jobs.counted(Session(connection, api.database.dialect))
         except Exception as error:
             log.warning("database_not_counted", reason=type(error).__name__)
-            up.add_metric([], 0)
-            return [up]
-        up.add_metric([], 1)
+            return [_database_up(0)]
         number = GaugeMetricFamily("cm_graphql_jobs", "Jobs that are kept.", labels=["status"])
         age = GaugeMetricFamily(
             "cm_graphql_oldest_job_seconds",
@@ -160,7 +171,19 @@ class MetricsEndpoint:
             number.add_metric([status], many)
             if status not in jobs.FINAL:
                 age.add_metric([status], max(0.0, (datetime.now(UTC) - oldest).total_seconds()))
-        return [up, number, age]
+        return [_database_up(1), number, age]
+
+
+def _database_up(value: int) -> "Metric":
+    from prometheus_client.metrics_core import GaugeMetricFamily
+
+    up = GaugeMetricFamily("cm_graphql_database_up", "Whether the database answers.")
+    up.add_metric([], value)
+    return up
+
+
+def _may_read(viewer: Viewer) -> bool:
+    return viewer.accounts is None and SCOPE in viewer.scopes
 
 
 def is_installed() -> bool:

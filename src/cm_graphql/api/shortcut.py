@@ -304,7 +304,12 @@ class Shortcut:
         )
 
     def failed(self, asked: Asked, error: Exception) -> Said | None:
-        """Answer a request that our mistake has ended; None where the long way may not make it."""
+        """Answer a request that our mistake has ended, or that is refused after all; None where the long way may not
+        make the mistake.
+        """
+        if isinstance(error, RequestRefused):
+            more = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in error.headers.items())
+            return self._said(asked, error.status, encode({"errors": [from_api_error(error)]}), more)
         if not asked.has_begun:
             log.error("short_way_failed", exc_info=error)
             return None

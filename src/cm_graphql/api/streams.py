@@ -14,7 +14,15 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from cm_graphql.api import bodies
-from cm_graphql.api.errors import ApiError, DocumentRefused, ExecutionErrors, FormattedError, from_api_error
+from cm_graphql.api.errors import (
+    ApiError,
+    Code,
+    DatabaseAway,
+    DocumentRefused,
+    ExecutionErrors,
+    FormattedError,
+    from_api_error,
+)
 from cm_graphql.api.limits import Limits
 from cm_graphql.api.sockets import introduce
 from cm_graphql.api.traffic import TooMuch, Traffic, TrafficRules, address_of
@@ -29,6 +37,9 @@ MOST_OPERATIONS: Final = 100
 
 ADMIT_SECONDS: Final = 5.0
 """So often it is seen whether a caller's token still holds, while they are told of things."""
+
+ENDING: Final = "ending"
+"""Under this name the state of a request has what tells that the server is about to stop."""
 
 Result = dict[str, Any]
 """A formatted result: `data`, `errors`, `extensions`."""
@@ -52,9 +63,17 @@ class Answering(Protocol):
 
 
 async def send_events(
-    results: AsyncIterator[Result], receive: Receive, send: Send, admit: Callable[[], Awaitable[object]]
+    results: AsyncIterator[Result],
+    receive: Receive,
+    send: Send,
+    admit: Callable[[], Awaitable[object]],
+    ending: asyncio.Event | None = None,
 ) -> None:
-    """Send results as events, each a message of its own, until they end, nobody listens any more, or nobody may."""
+    """Send results as events, each a message of its own, until they end, nobody listens any more, or nobody may.
+
+    `ending` breaks off what would go on for as long as the server does. Only what has come to its own end is complete:
+    without that event the stream just ends, and clients that care for the rest connect again.
+    """
     headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
@@ -75,23 +94,35 @@ async def send_events(
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    telling = asyncio.create_task(tell())
-    others = [asyncio.create_task(work) for work in (keep_alive(), leave(), until_refused(admit))]
+    telling, leaving = asyncio.create_task(tell()), asyncio.create_task(leave())
+    ends = [telling, leaving, asyncio.create_task(until_refused(admit))]
+    if ending is not None:
+        ends.append(asyncio.create_task(until_set(ending)))
+    others = [*ends, asyncio.create_task(keep_alive())]
     try:
-        await asyncio.wait([telling, *others[1:]], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        is_over = leaving.done() or (telling.done() and telling.exception() is None)
     finally:
-        for task in (telling, *others):
+        for task in others:
             task.cancel()
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(telling, *others, return_exceptions=True)
+            await asyncio.gather(*others, return_exceptions=True)
+    if not is_over:
+        await say(b"", more=False)
+
+
+async def until_set(event: asyncio.Event) -> None:
+    """Wait for an event, and know nothing of it."""
+    await event.wait()
 
 
 async def until_refused(admit: Callable[[], Awaitable[object]]) -> None:
-    """Wait until the caller's token holds no longer."""
+    """Wait until the caller's token holds no longer; while the database is away, nobody is told anything anyway."""
     with suppress(ApiError):
         while True:
             await asyncio.sleep(ADMIT_SECONDS)
-            await admit()
+            with suppress(DatabaseAway):
+                await admit()
 
 
 def encode(answer: Result | list[Result]) -> bytes:
@@ -240,6 +271,8 @@ class Conversation:
         except TooMuch as refused:
             raise Closed(4429, refused.message) from refused
         except ApiError as refused:
+            if refused.code is Code.SERVICE_UNAVAILABLE:
+                raise Closed(1013, refused.message) from refused  # at which clients connect again
             raise Closed(4403, "Forbidden") from refused
         introduce(self._socket.scope)
         self._watching = asyncio.create_task(self._watch())

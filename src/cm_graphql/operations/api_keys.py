@@ -170,6 +170,14 @@ class KeyRing:
             self._begin_to_look_up(key.id)
         return believed.viewer
 
+    def remembered(self, token: str) -> Viewer | None:
+        """The holder of a key as it was when it was looked up last, for while it cannot be looked up."""
+        believed = self._believed.get(token)
+        _, key = (0.0, None) if believed is None else self._kept.get(believed.key.id, (0.0, None))
+        if believed is None or key is None or key.hash != believed.key.hash or key.revoked_on is not None:
+            return None
+        return None if time.monotonic() >= believed.until else Viewer(key.id, key.scopes, key.account_ids)
+
     def _believe(self, token: str, key: ApiKey, viewer: Viewer, now: datetime) -> None:
         """Remember whose key it is, as long as it is not looked up again."""
         ends = math.inf if key.expires_on is None else time.monotonic() + (key.expires_on - now).total_seconds()

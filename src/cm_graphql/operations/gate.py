@@ -27,7 +27,7 @@ from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Forbidden, Viewer
 from cm_graphql.store import at_once, records
 from cm_graphql.store.database import Database
-from cm_graphql.store.errors import Contention, typed
+from cm_graphql.store.errors import Contention, Unreachable, is_lost, typed, unreachable
 from cm_graphql.store.keys import MalformedId
 from cm_graphql.store.records import IdempotentRequest
 from cm_graphql.store.session import Session
@@ -231,6 +231,8 @@ class Gate:
                 try:
                     answers.append(await self._once(part, what.run, element, try_))
                 except Exception as error:
+                    if isinstance(error, Unreachable) and not index:
+                        raise  # as nothing was done, the whole of it can be asked anew
                     answers.append(_failed(error, try_, index))
                 outcomes[answers[-1].ending] += 1
             return answers, None
@@ -324,9 +326,11 @@ class Gate:
             return Answer(faults=(_taken(error),))
         except DBAPIError as error:  # the transaction, which is still open, has not put a name to it
             known = typed(error)
-            if not isinstance(known, Contention):
-                raise
-            return Answer(faults=(_contended(known),))
+            if isinstance(known, Contention):
+                return Answer(faults=(_contended(known),))
+            if is_lost(error):
+                raise unreachable(error) from error
+            raise
 
     async def _unit(self, session: Session, try_: _Try, *, dry_run: bool = False) -> Unit:
         return await Unit.begin(
@@ -494,7 +498,7 @@ class Gate:
         try:
             reply = await errand.ask(self, subject)
             return await self.database.transact(conclude)
-        except (NoReply, Contention) as reason:
+        except (NoReply, Contention, Unreachable) as reason:
             log.warning("left_unfinished", action=try_.name, subject=subject, reason=str(reason))
             return None
 
@@ -552,6 +556,10 @@ def _failed(error: Exception, try_: _Try, index: int) -> Answer:
     """
     if isinstance(error, Forbidden):
         return Answer(faults=(Fault(ErrorCode.PERMISSION_DENIED, str(error)),))
+    if isinstance(error, Unreachable):
+        log.warning("bulk_element_failed", action=try_.name, index=index, request_id=try_.request_id, reason=str(error))
+        reason = f"The database cannot be reached: this was not done. Request {try_.request_id}."
+        return Answer(faults=(Fault(ErrorCode.INTERNAL_ERROR, reason),))
     log.error("bulk_element_failed", action=try_.name, index=index, request_id=try_.request_id, exc_info=error)
     reason = f"An unexpected error occurred: look whether this was done before you ask anew. Request {try_.request_id}."
     return Answer(faults=(Fault(ErrorCode.INTERNAL_ERROR, reason),))

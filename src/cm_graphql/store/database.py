@@ -23,9 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from sqlalchemy.pool import NullPool, QueuePool
 
 from cm_graphql.store import inline
-from cm_graphql.store.connections import GOODBYE, Connections
+from cm_graphql.store.connections import FAILURES, GOODBYE, Connections
 from cm_graphql.store.endings import to_the_end
-from cm_graphql.store.errors import Conflict, typed
+from cm_graphql.store.errors import Conflict, StoreError, is_lost, typed, unreachable
 from cm_graphql.store.fold import fold_text
 from cm_graphql.store.groups import Writers
 from cm_graphql.store.statements import Asked
@@ -178,12 +178,17 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A short transaction that sees one snapshot and refuses to write. Do not share it between tasks."""
+        """A short transaction that sees one snapshot and refuses to write. Do not share it between tasks.
+
+        Raises Unreachable where the database is away, or goes away meanwhile.
+        """
+        is_open = False
         try:
             async with self.readers.begin() as connection:
+                is_open = True
                 yield connection
-        except (DBAPIError, PoolTimeout) as error:
-            known = typed(error)
+        except (DBAPIError, PoolTimeout, *FAILURES) as error:
+            known = _known(error, is_open=is_open)
             if known is None:
                 raise
             raise known from error
@@ -194,26 +199,34 @@ class Database:
 
         A `dry_run` undoes everything in any case. A `long` one, of thousands of rows, keeps nobody else's commit
         waiting on SQLite, and leaves the processor to others meanwhile. Raises LockTimeout or Conflict (both
-        Contention); a violated constraint stays SQLAlchemy's IntegrityError. Do no other I/O inside: on SQLite
-        everybody else waits.
+        Contention), and Unreachable where the database is away or lost before the commit; lost in the commit, it may be
+        done all the same, which stays SQLAlchemy's DBAPIError, as a violated constraint its IntegrityError. Do no other
+        I/O inside: on SQLite everybody else waits.
         """
         announced: dict[str, None] = {}
+        is_open = commits = False
         try:
             if self._queue is None:
                 async with self.writers.connect() as connection, self._own(connection, announced, dry_run=dry_run):
+                    is_open = True
                     yield connection
+                    commits = True
             elif dry_run or long:
                 async with (
                     self._queue.alone() as connection,
                     self._own(connection, announced, dry_run=dry_run, apart=long),
                 ):
+                    is_open = True
                     yield connection
+                    commits = True
             else:
                 async with self._queue.together(lambda: self.tell(list(announced))) as group:
                     group.connection.info[_ANNOUNCED] = announced
+                    is_open = True
                     yield group.connection
-        except (DBAPIError, PoolTimeout) as error:
-            known = typed(error)
+                    commits = True
+        except (DBAPIError, PoolTimeout, *FAILURES) as error:
+            known = typed(error) if commits else _known(error, is_open=is_open)
             if known is None:
                 raise
             raise known from error
@@ -267,6 +280,12 @@ class Database:
 def announce(connection: AsyncConnection, changed: str) -> None:
     """Have an id told to the listeners of the database, once the transaction of this connection is committed."""
     connection.info.setdefault(_ANNOUNCED, {})[changed] = None
+
+
+def _known(error: Exception, *, is_open: bool) -> StoreError | None:
+    """Name the error of a transaction that was not to be committed yet; whatever keeps one from beginning is alike."""
+    known = typed(error)
+    return unreachable(error) if known is None and (not is_open or is_lost(error)) else known
 
 
 async def _undo(connection: AsyncConnection, transaction: AsyncTransaction) -> None:

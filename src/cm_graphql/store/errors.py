@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -26,6 +27,10 @@ class StatementTimeout(StoreError):
     """A statement ran longer than the statement timeout allows."""
 
 
+class Unreachable(StoreError):
+    """The database cannot be reached, or was lost before anything was to be committed; nothing was changed."""
+
+
 _SQLSTATES: Final[dict[str, StoreError]] = {
     "40001": Conflict("others changed the same meanwhile"),
     "40P01": Conflict("others waited for this action, and it for them"),
@@ -34,6 +39,8 @@ _SQLSTATES: Final[dict[str, StoreError]] = {
 }
 _SQLITE_BUSY: Final = 5
 _SQLITE_LOCKED: Final = 6
+_LOST: Final = ("08", "57P")
+"""How the SQLSTATEs begin of a connection that broke, and of a server that stops or is not there yet."""
 
 
 def typed(error: Exception) -> StoreError | None:
@@ -51,6 +58,23 @@ def typed(error: Exception) -> StoreError | None:
     if code is not None and code & 0xFF in (_SQLITE_BUSY, _SQLITE_LOCKED):
         return LockTimeout("another process has been writing for too long")
     return None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error of the driver, or SQLAlchemy's, says that there is no connection any more."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        error = error.orig or error
+    if (getattr(error, "sqlstate", None) or "").startswith(_LOST):
+        return True
+    return isinstance(error, ConnectionError | asyncpg.InternalClientError)
+
+
+def unreachable(error: BaseException) -> Unreachable:
+    """What an error comes to that says so; for the log, in one line."""
+    cause = (error.orig or error) if isinstance(error, DBAPIError) else error
+    return Unreachable(str(cause).partition("\n")[0] or type(cause).__name__)
 
 
 def wrapped(error: Exception, dialect: Any) -> Exception:
