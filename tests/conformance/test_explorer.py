@@ -3,6 +3,7 @@
 import email
 import email.policy
 import io
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from pypdf import PdfReader, PdfWriter
 from cm_graphql.api import explorer
 from cm_graphql.api.explorer import assets
 from conformance.browser import Page, browsing
+from postgres import free_port
+from servers import started
 
 Tool = Callable[[str], str]
 
@@ -34,11 +37,16 @@ def graphiql(tool: Tool) -> None:
 def page(graphiql: None, own_server: str, chromium: str, tmp_path: Path) -> Iterator[Page]:
     """The explorer, ready to be used; afterwards nothing may have been asked of strangers, or complained about."""
     with browsing(chromium, tmp_path) as page:
-        page.goto(f"{own_server}/graphql")
-        page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
+        visit(page, own_server)
         yield page
         assert page.strangers == []
         assert page.complaints == []
+
+
+def visit(page: Page, base_url: str) -> None:
+    """Open the explorer of a server, and wait until it knows the schema."""
+    page.goto(f"{base_url}/graphql")
+    page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
 
 
 def run(page: Page, *choice: str) -> str:
@@ -180,20 +188,103 @@ def test_the_plug_in_builds_queries_by_clicking(page: Page, tmp_path: Path) -> N
     keep(page, "plug-in", tmp_path)
 
 
-def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
+def watch(page: Page) -> None:
+    """Run a subscription to changes of memos."""
     write(page, "subscription { creditMemoChanged { event { action } creditMemo { number comment } } }")
     page.click(".graphiql-execute-button")
     page.wait("document.querySelector('.graphiql-execute-button').ariaLabel.startsWith('Stop')")
 
-    change = 'mutation { updateCreditMemo(input: {key: "CM00000004", comment: "Seen"}) { userErrors { code } } }'
+
+def change(base_url: str, comment: str) -> None:
+    """Change a memo, from elsewhere."""
+    query = (
+        'mutation ($c: String) { updateCreditMemo(input: {key: "CM00000004", comment: $c}) { userErrors { code } } }'
+    )
+    httpx.post(f"{base_url}/graphql", json={"query": query, "variables": {"c": comment}})
+
+
+def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
+    watch(page)
+
     deadline = time.monotonic() + 20
     while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Seen')"):
         assert time.monotonic() < deadline
         # The first change may come before the subscription has begun.
-        httpx.post(f"{own_server}/graphql", json={"query": change})
+        change(own_server, "Seen")
         time.sleep(0.5)
     keep(page, "subscription", tmp_path)
     page.click(".graphiql-execute-button")
+
+
+def test_a_subscription_that_was_left_writes_into_no_other_tab(page: Page, own_server: str) -> None:
+    watch(page)
+    deadline = time.monotonic() + 20
+    while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Watched')"):
+        assert time.monotonic() < deadline
+        change(own_server, "Watched")
+        time.sleep(0.5)
+
+    open_tab(page, "Books")
+    change(own_server, "Left alone")
+    time.sleep(1)
+
+    assert page.evaluate(f"{RESULT}.CodeMirror.getValue()") == ""
+
+
+def forget(page: Page) -> None:
+    """Put the answer out of sight."""
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+
+
+def errors(page: Page) -> object:
+    """Wait for an answer, and give its errors."""
+    page.wait(f"{RESULT}.CodeMirror.getValue() && !document.querySelector('.graphiql-spinner')")
+    return json.loads(page.evaluate(f"{RESULT}.CodeMirror.getValue()")).get("errors")
+
+
+def test_a_server_that_is_gone_is_said_to_be_gone_and_found_again(
+    graphiql: None, own_server: str, own_folder: Path, chromium: str, tmp_path: Path
+) -> None:
+    database, port = f"sqlite:///{own_folder / 'demo.db'}", free_port()
+    origin = f"http://127.0.0.1:{port}"
+    gone = [
+        {"message": f"The server at {origin} cannot be reached (is it running?): this page goes on once it is back."}
+    ]
+
+    server = started(database, tmp_path, port)
+    try:
+        with browsing(chromium, tmp_path) as page:
+            visit(page, origin)
+            watch(page)
+
+            server.kill()
+            server.wait()
+            assert errors(page) == gone  # while something was watched
+            keep(page, "gone", tmp_path)
+            forget(page)
+            page.click(".graphiql-execute-button")
+            assert errors(page) == gone  # to a subscription
+            forget(page)
+            page.click('[aria-label="Re-fetch GraphQL schema"]')
+            assert errors(page) == gone  # to the schema
+            write(page, "{ viewer { id } }")
+            page.click(".graphiql-execute-button")
+            assert errors(page) == gone  # to a query
+
+            server = started(database, tmp_path, port)
+            forget(page)
+            assert '"id": "usr_local"' in run(page)
+            assert page.complaints == []
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_header_that_cannot_be_sent_is_no_fault_of_the_server(page: Page) -> None:
+    write(page, "{ viewer { id } }")
+    page.evaluate("document.querySelector('#token').value = '\u2713'")
+
+    assert "ISO-8859-1" in run(page)
 
 
 def test_the_token_is_sent_and_forgotten_with_the_tab(page: Page) -> None:
