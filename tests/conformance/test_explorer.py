@@ -287,6 +287,60 @@ def test_a_header_that_cannot_be_sent_is_no_fault_of_the_server(page: Page) -> N
     assert "ISO-8859-1" in run(page)
 
 
+def box(page: Page, selector: str) -> dict[str, float]:
+    """Where the first element that matches stands: its left, top, right, bottom, width and height."""
+    found = page.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().toJSON()")
+    return dict(found)
+
+
+def test_on_a_telephone_the_answer_stands_below_the_editor_and_nothing_beside_the_screen(
+    graphiql: None, own_server: str, chromium: str, tmp_path: Path
+) -> None:
+    with browsing(chromium, tmp_path) as page:
+        page.hold_telephone(390, 844)
+        visit(page, own_server)
+
+        assert '"invoiceNumber": "INV00000001"' in run(page, "MainJob")
+        editor, answer = box(page, ".graphiql-query-editor"), box(page, ".result-window")
+        assert answer["top"] >= editor["bottom"]
+        for pane in (editor, answer):
+            assert pane["width"] > 340
+            assert pane["height"] > 250
+        assert box(page, ".bar")["height"] < 50
+        keep(page, "telephone", tmp_path)
+
+        names = "Array.from(document.querySelectorAll('.graphiql-tab-button')).map(tab => tab.innerText)"
+        before = page.evaluate(names)
+        page.swipe_left(".graphiql-session-header")
+        page.wait("document.querySelector('.graphiql-tabs').scrollLeft > 100")
+        assert page.evaluate(names) == before  # none was drawn to another place
+
+        page.click('[aria-label="Show editor tools"]')
+        page.wait("document.querySelector('[aria-label=\"Hide editor tools\"]')")
+        copy, tools = box(page, '[aria-label^="Copy query"]'), box(page, ".graphiql-editor-tools")
+        assert copy["bottom"] <= tools["top"]
+        keep(page, "telephone-variables", tmp_path)
+
+        page.click('[aria-label="Show Documentation Explorer"]')
+        page.wait("document.querySelector('.graphiql-doc-explorer')?.innerText.includes('Mutation')")
+        assert box(page, ".graphiql-plugin")["width"] == 390
+        assert box(page, ".graphiql-sessions")["right"] <= 390
+        keep(page, "telephone-documentation", tmp_path)
+
+
+@pytest.mark.parametrize("size", ["1280,800", "1024,768", "600,800"])
+def test_no_line_of_an_example_is_cut_at_the_edge_of_the_editor(
+    graphiql: None, own_server: str, chromium: str, tmp_path: Path, size: str
+) -> None:
+    with browsing(chromium, tmp_path, size=size) as page:
+        visit(page, own_server)
+
+        for document in explorer.examples():
+            open_tab(page, explorer.name(document))
+            shown = page.evaluate(f"{EDITOR}.CodeMirror.getScrollInfo()")
+            assert shown["width"] <= shown["clientWidth"], explorer.name(document)
+
+
 def test_the_token_is_sent_and_forgotten_with_the_tab(page: Page) -> None:
     page.evaluate(
         "window.sent = []; const own = window.fetch;"

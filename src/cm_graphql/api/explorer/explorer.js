@@ -132,6 +132,25 @@
   const fetcher = (parameters, options = {}) =>
     isSubscription(parameters, options) ? subscribe(parameters, options) : ask(parameters, options);
 
+  // Lines too long for an editor go on below, beneath what they begin with.
+  const wrap = (editor) => {
+    if (!editor) return; // not there yet
+    editor.on("renderLine", (_, { text }, element) => {
+      const indent = text.match(/^[ #]*/)[0].length;
+      element.style.textIndent = `-${indent}ch`;
+      element.style.paddingLeft = `calc(${indent}ch + 4px)`;
+    });
+    editor.setOption("lineWrapping", true);
+  };
+
+  // GraphiQL shows one component of ours in its toolbar, where its editors are known.
+  const Tools = () => {
+    const { queryEditor, variableEditor } = GraphiQL.React.useEditorContext({ nonNull: true });
+    React.useEffect(() => wrap(queryEditor), [queryEditor]);
+    React.useEffect(() => wrap(variableEditor), [variableEditor]);
+    return React.createElement(uploads.Strip);
+  };
+
   const plugin = GraphiQLPluginExplorer.explorerPlugin();
   const root = ReactDOM.createRoot(document.getElementById("explorer"));
   let generation = 0;
@@ -143,9 +162,10 @@
         key: `${generation}:${token.value}`,
         fetcher,
         plugins: [plugin],
-        toolbar: { additionalComponent: uploads.Strip },
+        toolbar: { additionalComponent: Tools },
         defaultTabs: tabs.map((query) => ({ query })),
-        defaultEditorToolsVisibility: "variables",
+        // On a small screen the editor needs their room; a click on "Variables" shows them.
+        defaultEditorToolsVisibility: window.matchMedia("(max-width: 800px), (max-height: 500px)").matches ? false : "variables",
         inputValueDeprecation: true,
         schemaDescription: true,
         shouldPersistHeaders: false,
