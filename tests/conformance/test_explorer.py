@@ -341,6 +341,31 @@ def test_no_line_of_an_example_is_cut_at_the_edge_of_the_editor(
             assert shown["width"] <= shown["clientWidth"], explorer.name(document)
 
 
+def test_the_keyboard_leaves_an_editor_by_escape_and_tab_and_an_answer_by_tab(page: Page, tmp_path: Path) -> None:
+    within = "document.activeElement.closest('.CodeMirror')"
+    page.evaluate(f"{EDITOR}.CodeMirror.focus()")
+    page.press("Tab")
+    assert page.evaluate(f"{within} === {EDITOR}")  # it indented
+    assert page.evaluate("getComputedStyle(document.querySelector('.graphiql-editor-tools'), '::after').content") == (
+        '"Esc, then Tab leaves the editor"'
+    )
+    keep(page, "keyboard", tmp_path)
+
+    page.press("Escape")
+    page.press("Tab")
+    assert page.evaluate("document.activeElement.matches('.graphiql-execute-button')")
+
+    page.evaluate(f"{EDITOR}.CodeMirror.focus()")
+    page.press("Escape")
+    page.press("Shift", shift=True)
+    page.press("Tab", shift=True)
+    assert not page.evaluate(within)
+
+    page.evaluate(f"{RESULT}.CodeMirror.focus()")
+    page.press("Tab")
+    assert not page.evaluate(within)
+
+
 def test_the_token_is_sent_and_forgotten_with_the_tab(page: Page) -> None:
     page.evaluate(
         "window.sent = []; const own = window.fetch;"

@@ -132,6 +132,18 @@
   const fetcher = (parameters, options = {}) =>
     isSubscription(parameters, options) ? subscribe(parameters, options) : ask(parameters, options);
 
+  // Tab indents in an editor, so that the keyboard would never leave it again; in an answer it has nothing to indent.
+  let leaving = false;
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      const editor = event.target.closest?.(".CodeMirror")?.CodeMirror;
+      if (editor && event.key === "Tab" && (leaving || editor.getOption("readOnly"))) event.stopPropagation();
+      if (event.key !== "Shift") leaving = event.key === "Escape";
+    },
+    { capture: true },
+  );
+
   // Lines too long for an editor go on below, beneath what they begin with.
   const wrap = (editor) => {
     if (!editor) return; // not there yet
