@@ -17,6 +17,9 @@ from websockets.sync.client import ClientConnection, connect
 
 WAIT_SECONDS = 30.0
 
+KEY_NUMBERS = {"Tab": 9, "Shift": 16, "Escape": 27}
+"""What Windows calls the keys, which the protocol asks for."""
+
 # A strict policy is only proven if nothing complains about it; the page's own complaints count too.
 WATCH = """
 window.complaints = [];
@@ -113,6 +116,36 @@ class Page:
     def type(self, text: str) -> None:
         """Type where the cursor is."""
         self._call("Input.insertText", text=text)
+
+    def press(self, key: str, *, shift: bool = False) -> None:
+        """Press a key that writes nothing, such as Tab, and let it go."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=KEY_NUMBERS[key],
+                modifiers=8 if shift else 0,
+            )
+
+    def hold_telephone(self, width: int, height: int) -> None:
+        """Show the page on a small screen that is touched."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
+        self._call("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    def swipe_left(self, selector: str) -> None:
+        """Draw a finger over the first element that matches, from its right to its left."""
+        left, right, y = self.evaluate(
+            "(({left, right, top, bottom}) => [left + 20, right - 20, (top + bottom) / 2])"
+            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        )
+        self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": right, "y": y}])
+        for step in range(1, 17):
+            x = right + (left - right) * step / 16
+            self._call("Input.dispatchTouchEvent", type="touchMove", touchPoints=[{"x": x, "y": y}])
+            time.sleep(0.016)  # a frame
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def choose(self, selector: str, *files: Path) -> None:
         """Choose files where the first element that matches asks for them."""

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import io
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from pypdf import PdfReader, PdfWriter
 from cm_graphql.api import explorer
 from cm_graphql.api.explorer import assets
 from conformance.browser import Page, browsing
+from postgres import free_port
+from servers import started
 
 Tool = Callable[[str], str]
 
@@ -34,11 +37,16 @@ def graphiql(tool: Tool) -> None:
 def page(graphiql: None, own_server: str, chromium: str, tmp_path: Path) -> Iterator[Page]:
     """The explorer, ready to be used; afterwards nothing may have been asked of strangers, or complained about."""
     with browsing(chromium, tmp_path) as page:
-        page.goto(f"{own_server}/graphql")
-        page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
+        visit(page, own_server)
         yield page
         assert page.strangers == []
         assert page.complaints == []
+
+
+def visit(page: Page, base_url: str) -> None:
+    """Open the explorer of a server, and wait until it knows the schema."""
+    page.goto(f"{base_url}/graphql")
+    page.wait(f"{EDITOR}?.CodeMirror.options.lint.schema")
 
 
 def run(page: Page, *choice: str) -> str:
@@ -180,20 +188,182 @@ def test_the_plug_in_builds_queries_by_clicking(page: Page, tmp_path: Path) -> N
     keep(page, "plug-in", tmp_path)
 
 
-def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
+def watch(page: Page) -> None:
+    """Run a subscription to changes of memos."""
     write(page, "subscription { creditMemoChanged { event { action } creditMemo { number comment } } }")
     page.click(".graphiql-execute-button")
     page.wait("document.querySelector('.graphiql-execute-button').ariaLabel.startsWith('Stop')")
 
-    change = 'mutation { updateCreditMemo(input: {key: "CM00000004", comment: "Seen"}) { userErrors { code } } }'
+
+def change(base_url: str, comment: str) -> None:
+    """Change a memo, from elsewhere."""
+    query = (
+        'mutation ($c: String) { updateCreditMemo(input: {key: "CM00000004", comment: $c}) { userErrors { code } } }'
+    )
+    httpx.post(f"{base_url}/graphql", json={"query": query, "variables": {"c": comment}})
+
+
+def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
+    watch(page)
+
     deadline = time.monotonic() + 20
     while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Seen')"):
         assert time.monotonic() < deadline
         # The first change may come before the subscription has begun.
-        httpx.post(f"{own_server}/graphql", json={"query": change})
+        change(own_server, "Seen")
         time.sleep(0.5)
     keep(page, "subscription", tmp_path)
     page.click(".graphiql-execute-button")
+
+
+def test_a_subscription_that_was_left_writes_into_no_other_tab(page: Page, own_server: str) -> None:
+    watch(page)
+    deadline = time.monotonic() + 20
+    while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Watched')"):
+        assert time.monotonic() < deadline
+        change(own_server, "Watched")
+        time.sleep(0.5)
+
+    open_tab(page, "Books")
+    change(own_server, "Left alone")
+    time.sleep(1)
+
+    assert page.evaluate(f"{RESULT}.CodeMirror.getValue()") == ""
+
+
+def forget(page: Page) -> None:
+    """Put the answer out of sight."""
+    page.evaluate(f"{RESULT}.CodeMirror.setValue('')")
+
+
+def errors(page: Page) -> object:
+    """Wait for an answer, and give its errors."""
+    page.wait(f"{RESULT}.CodeMirror.getValue() && !document.querySelector('.graphiql-spinner')")
+    return json.loads(page.evaluate(f"{RESULT}.CodeMirror.getValue()")).get("errors")
+
+
+def test_a_server_that_is_gone_is_said_to_be_gone_and_found_again(
+    graphiql: None, own_server: str, own_folder: Path, chromium: str, tmp_path: Path
+) -> None:
+    database, port = f"sqlite:///{own_folder / 'demo.db'}", free_port()
+    origin = f"http://127.0.0.1:{port}"
+    gone = [
+        {"message": f"The server at {origin} cannot be reached (is it running?): this page goes on once it is back."}
+    ]
+
+    server = started(database, tmp_path, port)
+    try:
+        with browsing(chromium, tmp_path) as page:
+            visit(page, origin)
+            watch(page)
+
+            server.kill()
+            server.wait()
+            assert errors(page) == gone  # while something was watched
+            keep(page, "gone", tmp_path)
+            forget(page)
+            page.click(".graphiql-execute-button")
+            assert errors(page) == gone  # to a subscription
+            forget(page)
+            page.click('[aria-label="Re-fetch GraphQL schema"]')
+            assert errors(page) == gone  # to the schema
+            write(page, "{ viewer { id } }")
+            page.click(".graphiql-execute-button")
+            assert errors(page) == gone  # to a query
+
+            server = started(database, tmp_path, port)
+            forget(page)
+            assert '"id": "usr_local"' in run(page)
+            assert page.complaints == []
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_a_header_that_cannot_be_sent_is_no_fault_of_the_server(page: Page) -> None:
+    write(page, "{ viewer { id } }")
+    page.evaluate("document.querySelector('#token').value = '\u2713'")
+
+    assert "ISO-8859-1" in run(page)
+
+
+def box(page: Page, selector: str) -> dict[str, float]:
+    """Where the first element that matches stands: its left, top, right, bottom, width and height."""
+    found = page.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().toJSON()")
+    return dict(found)
+
+
+def test_on_a_telephone_the_answer_stands_below_the_editor_and_nothing_beside_the_screen(
+    graphiql: None, own_server: str, chromium: str, tmp_path: Path
+) -> None:
+    with browsing(chromium, tmp_path) as page:
+        page.hold_telephone(390, 844)
+        visit(page, own_server)
+
+        assert '"invoiceNumber": "INV00000001"' in run(page, "MainJob")
+        editor, answer = box(page, ".graphiql-query-editor"), box(page, ".result-window")
+        assert answer["top"] >= editor["bottom"]
+        for pane in (editor, answer):
+            assert pane["width"] > 340
+            assert pane["height"] > 250
+        assert box(page, ".bar")["height"] < 50
+        keep(page, "telephone", tmp_path)
+
+        names = "Array.from(document.querySelectorAll('.graphiql-tab-button')).map(tab => tab.innerText)"
+        before = page.evaluate(names)
+        page.swipe_left(".graphiql-session-header")
+        page.wait("document.querySelector('.graphiql-tabs').scrollLeft > 100")
+        assert page.evaluate(names) == before  # none was drawn to another place
+
+        page.click('[aria-label="Show editor tools"]')
+        page.wait("document.querySelector('[aria-label=\"Hide editor tools\"]')")
+        copy, tools = box(page, '[aria-label^="Copy query"]'), box(page, ".graphiql-editor-tools")
+        assert copy["bottom"] <= tools["top"]
+        keep(page, "telephone-variables", tmp_path)
+
+        page.click('[aria-label="Show Documentation Explorer"]')
+        page.wait("document.querySelector('.graphiql-doc-explorer')?.innerText.includes('Mutation')")
+        assert box(page, ".graphiql-plugin")["width"] == 390
+        assert box(page, ".graphiql-sessions")["right"] <= 390
+        keep(page, "telephone-documentation", tmp_path)
+
+
+@pytest.mark.parametrize("size", ["1280,800", "1024,768", "600,800"])
+def test_no_line_of_an_example_is_cut_at_the_edge_of_the_editor(
+    graphiql: None, own_server: str, chromium: str, tmp_path: Path, size: str
+) -> None:
+    with browsing(chromium, tmp_path, size=size) as page:
+        visit(page, own_server)
+
+        for document in explorer.examples():
+            open_tab(page, explorer.name(document))
+            shown = page.evaluate(f"{EDITOR}.CodeMirror.getScrollInfo()")
+            assert shown["width"] <= shown["clientWidth"], explorer.name(document)
+
+
+def test_the_keyboard_leaves_an_editor_by_escape_and_tab_and_an_answer_by_tab(page: Page, tmp_path: Path) -> None:
+    within = "document.activeElement.closest('.CodeMirror')"
+    page.evaluate(f"{EDITOR}.CodeMirror.focus()")
+    page.press("Tab")
+    assert page.evaluate(f"{within} === {EDITOR}")  # it indented
+    assert page.evaluate("getComputedStyle(document.querySelector('.graphiql-editor-tools'), '::after').content") == (
+        '"Esc, then Tab leaves the editor"'
+    )
+    keep(page, "keyboard", tmp_path)
+
+    page.press("Escape")
+    page.press("Tab")
+    assert page.evaluate("document.activeElement.matches('.graphiql-execute-button')")
+
+    page.evaluate(f"{EDITOR}.CodeMirror.focus()")
+    page.press("Escape")
+    page.press("Shift", shift=True)
+    page.press("Tab", shift=True)
+    assert not page.evaluate(within)
+
+    page.evaluate(f"{RESULT}.CodeMirror.focus()")
+    page.press("Tab")
+    assert not page.evaluate(within)
 
 
 def test_the_token_is_sent_and_forgotten_with_the_tab(page: Page) -> None:
