@@ -390,6 +390,49 @@ async def test_a_memo_posted_while_its_draft_is_printed_ends_with_a_pdf_of_its_f
     assert request.file_id == row.latest_pdf_file_id
 
 
+async def test_a_pdf_of_the_draft_that_comes_last_does_not_replace_that_of_the_posted_memo(office: Office) -> None:
+    await office.set(number_on_posting=True)
+    memo = await office.draft("10.00")
+
+    async def post_and_print() -> None:
+        await office.do(lifecycle.post, PostCreditMemo(key=Key(memo)))
+        await ended(office, (await office.request(memo)).job_id)
+
+    office.files.after = post_and_print
+    first = (await office.do(documents.generate_pdf, generating(memo)))["job"]
+
+    assert (await ended(office, first)).status is JobStatus.PROCESSED
+    row = await office.row(t.credit_memos, id=memo)
+    (file,) = await office.rows(t.credit_memo_files, credit_memo_id=memo)
+    assert (file.id, file.file_name) == (row.latest_pdf_file_id, f"{row.number}.pdf")
+    both = await office.rows(t.credit_memo_pdf_requests, credit_memo_id=memo)
+    assert [(one.status, one.file_id) for one in both] == [(PdfGenerationStatus.GENERATED, file.id)] * 2
+
+
+async def test_who_asks_again_after_calling_off_gets_another_job(office: Office) -> None:
+    memo = await office.draft("10.00")
+    job = (await office.do(documents.generate_pdf, generating(memo)))["job"]
+    async with office.database.write() as connection:  # as it stands until its worker looks
+        at_work = {"status": JobStatus.PROCESSING, "cancel_requested": True}
+        await connection.execute(t.credit_memo_jobs.update().values(at_work))
+
+    assert (await office.do(documents.generate_pdf, generating(memo)))["job"] != job
+
+
+async def test_a_pdf_waits_for_a_file_store_that_is_away(office: Office, tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("no folder")
+    memo = await office.draft("10.00")
+    job = (await office.do(documents.generate_pdf, generating(memo)))["job"]
+
+    async with working(office), asyncio.timeout(30):
+        while (row := await office.row(t.credit_memo_jobs, id=job)).attempts == 0 or row.worker_id is not None:  # noqa: ASYNC110  rows tell nobody
+            await asyncio.sleep(0.02)
+    assert (row.status, row.error) == (JobStatus.PENDING, None)
+    (tmp_path / "files").unlink()
+
+    assert (await ended(office, job)).status is JobStatus.PROCESSED
+
+
 async def test_a_dry_run_asks_for_no_job(office: Office) -> None:
     memo = await with_pdf(office)
 
@@ -686,6 +729,18 @@ async def test_a_server_that_is_away_gets_the_mail_later_under_the_same_id(
     assert job.status is JobStatus.PROCESSED
     assert job.attempts == 3
     assert [mail.message_id for mail in office.mailbox.sent] == [f"<{job.id}@billing.example>"]
+
+
+async def test_a_mail_that_waits_is_not_sent_of_a_memo_that_is_no_longer_posted(office: Office) -> None:
+    memo = await with_pdf(office)
+    job = (await office.do(documents.email, mailing(memo)))["job"]
+    await office.do(lifecycle.unpost, UnpostCreditMemo(key=Key(memo)))
+
+    row = await ended(office, job)
+
+    assert row.status is JobStatus.ERROR
+    assert row.error.startswith("INVALID_STATUS: Credit memo CM00000001 is Draft.")
+    assert office.mailbox.sent == []
 
 
 async def test_a_mail_that_nobody_ever_takes_ends_as_an_error(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,10 @@ class MailRefused(Exception):
     """No server will ever take this mail; the message says why."""
 
 
+class FilesAway(OSError):
+    """The file store cannot be reached, or did not do what was asked; jobs wait for it."""
+
+
 class MailDelayed(Exception):
     """The mail could not be handed over now, but may be later; the message says why."""
 

@@ -72,7 +72,10 @@ async def ask_for_pdf(unit: Unit, memo: CreditMemo | MemoHead) -> str | None:
 
 
 async def run_generate_pdf(run: Run) -> None:
-    """Make the PDF, store it, and write it down as the memo's latest; a repeat finds its object and goes on there."""
+    """Make the PDF, store it, and write it down as the memo's latest; a repeat finds its object and goes on there.
+
+    Where a PDF of a later version of the memo is there by then, that is what comes of it.
+    """
     ports = _ports(run.gate)
     paper, at = await _paper(run)
     try:
@@ -99,17 +102,24 @@ async def run_generate_pdf(run: Run) -> None:
         memo = await memos.load(unit.session, paper.memo.id)
         if memo is None:
             raise _gone(paper.memo.id)
-        await store.add_file(unit.session, file, unit.stamp)
+        version, file_id = paper.memo.version, file.id
+        # Where another job has shown the memo as it became meanwhile, what this one made is out of date: as the latest
+        # PDF it would be mailed.
+        newer = await store.newer_pdf(unit.session, memo.id, version)
+        if newer is None:
+            await store.add_file(unit.session, file, unit.stamp)
+            await _note(unit, memo, EventAction.PDF_GENERATED, file.file_name)
+        else:
+            version, file_id = newer
         await store.end_request(
             unit.session,
             run.job.id,
             unit.stamp.at,
             status=PdfGenerationStatus.GENERATED,
-            memo_version=paper.memo.version,
-            file_id=file.id,
+            memo_version=version,
+            file_id=file_id,
         )
-        await _note(unit, memo, EventAction.PDF_GENERATED, file.file_name)
-        return {"file": file.id}
+        return {"file": file_id}
 
     await run.finish(record)
 
@@ -260,11 +270,15 @@ async def email(unit: Unit, command: EmailCreditMemo) -> Outcome:
 
 
 async def run_email(run: Run) -> None:
-    """Send the mail, then write down that it was sent; a repeat carries the same Message-ID."""
+    """Send the mail, then write down that it was sent; a repeat carries the same Message-ID.
+
+    Mails may wait for hours, so it is asked again whether the memo may be mailed: only what is posted is.
+    """
     from cm_graphql.domain import letters  # here, as its templates take 6 MB of each process
 
     ports = _ports(run.gate)
     paper, at = await _paper(run)
+    documents.check_email(paper.memo, paper.settings)
     attachment = await _attachment(run, ports)
     try:
         letter = letters.write(paper.settings, _values(paper, attachment is not None))

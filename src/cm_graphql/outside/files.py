@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cm_graphql.operations.document_ports import StoredObject
+from cm_graphql.operations.document_ports import FilesAway, StoredObject
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -59,22 +59,26 @@ class ObjectFiles:
     async def put(self, key: str, content: bytes) -> None:
         """Store content; where the key is there already, with the same content, do nothing."""
         import obstore
-        from obstore.exceptions import AlreadyExistsError
+        from obstore.exceptions import AlreadyExistsError, BaseError
 
         try:
             await obstore.put_async(self._store, key, content, mode="create", use_multipart=False)
         except AlreadyExistsError:
             return  # keys name their content
+        except BaseError as error:
+            raise FilesAway(str(error).partition("\n")[0]) from error
 
     async def get(self, key: str) -> AsyncIterator[bytes] | None:
         """The content, piece by piece; None where there is none."""
         import obstore
-        from obstore.exceptions import NotFoundError
+        from obstore.exceptions import BaseError, NotFoundError
 
         try:
             found = await obstore.get_async(self._store, key)
         except (NotFoundError, FileNotFoundError):
             return None
+        except BaseError as error:
+            raise FilesAway(str(error).partition("\n")[0]) from error
         return _pieces(found)
 
     async def all(self) -> AsyncIterator[Sequence[StoredObject]]:

@@ -101,7 +101,7 @@ async def filed(session: Session, memo_ids: Sequence[str]) -> dict[str, Filed]:
     running = (
         select(_requests.c.credit_memo_id)
         .join(jobs, jobs.c.id == _requests.c.job_id)
-        .where(is_newest(), jobs.c.status.in_(_WAITING))
+        .where(is_newest(), jobs.c.status.in_(_WAITING), ~jobs.c.cancel_requested)
     )
     memos = list(memo_ids)
     files = {
@@ -129,16 +129,33 @@ async def kept_keys(session: Session, keys: Iterable[str]) -> set[str]:
 
 
 async def running_request(session: Session, memo_id: str) -> Mapping[str, Any] | None:
-    """The newest request for a memo's PDF, its `id` and `job_id`, while its job waits or works; else None."""
+    """The newest request for a memo's PDF, its `id` and `job_id`, while its job waits or works; else None.
+
+    A job that somebody asked to call off will not make it.
+    """
     jobs = t.credit_memo_jobs
     row = await session.first(
-        select(_requests.c.id, _requests.c.job_id, jobs.c.status)
+        select(_requests.c.id, _requests.c.job_id, jobs.c.status, jobs.c.cancel_requested)
         .select_from(_requests.outerjoin(jobs, jobs.c.id == _requests.c.job_id))
         .where(_requests.c.credit_memo_id == memo_id)
         .order_by(desc(_requests.c.created_on), desc(_requests.c.id))
         .limit(1)
     )
-    return {"id": row.id, "job_id": row.job_id} if row is not None and row.status in _WAITING else None
+    if row is None or row.status not in _WAITING or row.cancel_requested:
+        return None
+    return {"id": row.id, "job_id": row.job_id}
+
+
+async def newer_pdf(session: Session, memo_id: str, version: int) -> tuple[int, str] | None:
+    """The version of a memo, and the file, that a PDF shows which was made of a later version; the latest, if any."""
+    c = _requests.c
+    row = await session.first(
+        select(c.memo_version, c.file_id)
+        .where(c.credit_memo_id == memo_id, c.status == PdfGenerationStatus.GENERATED, c.memo_version > version)
+        .order_by(desc(c.memo_version), desc(c.updated_on))
+        .limit(1)
+    )
+    return None if row is None or row.file_id is None else (row.memo_version, row.file_id)
 
 
 def is_newest() -> ColumnElement[bool]:

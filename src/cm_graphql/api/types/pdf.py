@@ -75,8 +75,14 @@ def _of_job(status: JobStatus | None, error: str | None) -> tuple[PdfGenerationS
             return PdfGenerationStatus.PENDING, None, None
         case JobStatus.PROCESSING:
             return PdfGenerationStatus.PROCESSING, None, None
-        case JobStatus.CANCELED | None:
+        case JobStatus.CANCELED:
             return PdfGenerationStatus.ERROR, "CANCELED", "The job was called off before the PDF was made."
+        case None:
+            return (
+                PdfGenerationStatus.ERROR,
+                "JOB_FAILED",
+                "The PDF was not made; why is not known any more: ask again.",
+            )
     return PdfGenerationStatus.ERROR, "JOB_FAILED", error
 
 
