@@ -463,3 +463,21 @@ def test_a_caller_is_shown_to_themselves(reader: Reader) -> None:
         "id": "usr_one",
         "scopes": ["credit_memos:read", "documents:read"],
     }
+
+
+def test_what_can_be_done_is_asked_of_fifty_memos_at_a_time(reader: Reader) -> None:
+    rows = Rows()
+    account = rows.account()
+    for _ in range(101):
+        rows.memo(account)
+    reader.save(rows)
+    query = "query ($first: Int) { creditMemos(first: $first) { nodes { availableActions { action } } } }"
+
+    statements = {}
+    for first in (1, 50, 51, 100):
+        found, statements[first] = reader.counted(query, first=first)
+        assert len(found["creditMemos"]["nodes"]) == first
+
+    assert statements[50] == statements[1]
+    assert statements[51] == statements[100]
+    assert 0 < statements[51] - statements[50] < 25

@@ -39,7 +39,7 @@ from cm_graphql.fields.declare import Derived, Embedded, Stored
 from cm_graphql.fields.resolve import ListSpec
 
 WEIGHTS: Final[Mapping[str, int]] = {
-    "CreditMemo.availableActions": 10,
+    "CreditMemo.availableActions": 100,
     "Query.creditMemoSummary": 1_000,
 }
 """Fields that cost more than the thing they give."""

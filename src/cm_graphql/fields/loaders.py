@@ -130,10 +130,10 @@ class Loaders:
         self._scopes = scopes
         self._made: dict[Hashable, DataLoader[Any, Any]] = {}
 
-    def loader(self, key: Hashable, load: Callable[[list[Any]], Any]) -> DataLoader[Any, Any]:
-        """The loader of one kind of question; `load` answers many at once, in the order asked."""
+    def loader(self, key: Hashable, load: Callable[[list[Any]], Any], most: int = MOST_KEYS) -> DataLoader[Any, Any]:
+        """The loader of one kind of question; `load` answers many at once, at `most` so many, in the order asked."""
         if key not in self._made:
-            self._made[key] = _Shared(load_fn=load, max_batch_size=MOST_KEYS)
+            self._made[key] = _Shared(load_fn=load, max_batch_size=most)
         return self._made[key]
 
     def may(self, scopes: Collection[str]) -> bool:

@@ -34,7 +34,7 @@ def parse_decimal(value: object) -> Decimal:
 
 
 def _decimal_of(text: str) -> Decimal:
-    if len(text) > LONGEST_DECIMAL + 2 or not _DECIMAL.match(text):
+    if len(text) - ("-" in text) - ("." in text) > LONGEST_DECIMAL or not _DECIMAL.match(text):
         raise BadValue(
             f'Decimal takes digits with at most one point, as in "12.50", and at most {LONGEST_DECIMAL} of them.'
         )
