@@ -336,6 +336,7 @@ def test_a_draft_has_no_electronic_invoice() -> None:
         a_paper(einvoice=True, contact=None),
         a_paper(einvoice=True, contact=replace(CONTACT, country="Nowhere")),
         a_paper([a_line(1, "1.00", ("State", "0.05", "0.05"), ("City", "0.01", "0.01"))], einvoice=True),
+        a_paper([a_line(1, "0", ("VAT", "0.19", "5.00"))], einvoice=True),
     ],
 )
 def test_what_cannot_be_told_as_an_electronic_invoice_is_refused(paper: Paper) -> None:
