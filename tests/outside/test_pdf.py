@@ -13,6 +13,7 @@ from lxml import etree
 from pypdf import PdfReader
 
 from cm_graphql.domain.paper import Paper
+from cm_graphql.domain.records import CreditMemoItem
 from cm_graphql.operations.document_ports import PdfFailed
 from cm_graphql.outside.pdf import BadFolder, TypstPrinter, formats, layout
 from cm_graphql.outside.pdf.wording import WORDS
@@ -46,6 +47,33 @@ def test_taxes_are_summed_by_rate_and_the_totals_add_up() -> None:
     assert data["totals"] == [["Net amount", "195.50"], ["Tax", "36.78"]]
     assert data["total"] == ["Total credit", "USD\N{NO-BREAK SPACE}232.28"]
     assert data["uses"] == [["Applied", "0.00"], ["Unapplied", "232.28"]]
+
+
+def test_taxes_of_one_name_and_rate_are_summed_and_told_apart_by_jurisdiction() -> None:
+    taxes = ("Sales tax", "0.01", "5.00"), ("Sales tax", "0.01", "5.00"), ("State tax", "0.04", "20.00")
+    off = ("Sales tax", "0.01", "-0.50"), ("Sales tax", "0.01", "-0.50"), ("State tax", "0.04", "-2.00")
+    places = "County", "City", "State"
+    paper = a_paper([raised_by(a_line(1, "500.00", *taxes), *places), raised_by(a_line(2, "-50.00", *off), *places)])
+
+    assert layout.layout(paper)["taxes"] == [
+        ["Sales tax (County)", "1%", "450.00", "4.50"],
+        ["Sales tax (City)", "1%", "450.00", "4.50"],
+        ["State tax", "4%", "450.00", "18.00"],
+    ]
+    assert "Sales tax (City) 1% 450.00 4.50" in printed(paper)[0]
+
+
+def test_a_line_with_two_taxes_of_one_row_counts_once_in_its_base() -> None:
+    twice = [("VAT", "0.1", "10.00"), ("VAT", "0.1", "10.00")]
+    paper = a_paper([a_line(1, "100.00", *twice), a_line(2, "30.00", ("VAT", "0.10", "3.00"))])
+
+    assert layout.layout(paper)["taxes"] == [["VAT", "10%", "130.00", "23.00"]]
+
+
+def raised_by(item: CreditMemoItem, *jurisdictions: str) -> CreditMemoItem:
+    """The line, each of its taxes being raised by one of these."""
+    taxes = zip(item.taxation_items, jurisdictions, strict=True)
+    return replace(item, taxation_items=tuple(replace(tax, jurisdiction=place) for tax, place in taxes))
 
 
 def test_a_draft_says_so_and_tells_of_no_use() -> None:
