@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import facturx
 import pytest
@@ -21,6 +22,31 @@ from documentation import DOCS, blocks
 from papers import AT, CONTACT, JPY, KWD, USD, a_line, a_paper, pages
 
 PRINTER = TypstPrinter(system_fonts=False)
+LEFT_TO_RIGHT, RIGHT_TO_LEFT = "\N{LEFT-TO-RIGHT MARK}", "\N{RIGHT-TO-LEFT MARK}"
+
+
+def numbered(text: str, locale: str) -> Paper:
+    paper = a_paper(pdf_locale=locale)
+    return replace(paper, memo=replace(paper.memo, number=text))
+
+
+def in_a_line(locale: str, **fields: Any) -> Paper:
+    return a_paper([a_line(1, "1.00", quantity=Decimal(1), **fields)], pdf_locale=locale)
+
+
+PLACES: dict[str, Callable[[str, str], Paper]] = {
+    "facts": numbered,
+    "company name": lambda text, locale: a_paper(company_name=text, pdf_locale=locale),
+    "company address": lambda text, locale: a_paper(company_address=text, pdf_locale=locale),
+    "bill-to": lambda text, locale: a_paper(account=text, pdf_locale=locale),
+    "comment": lambda text, locale: a_paper(comment=text, pdf_locale=locale),
+    "footer": lambda text, locale: a_paper(pdf_footer=text, pdf_locale=locale),
+    "name of a line": lambda text, locale: in_a_line(locale, sku_name=text),
+    "description of a line": lambda text, locale: in_a_line(locale, description=text),
+    "unit": lambda text, locale: in_a_line(locale, unit_of_measure=text),
+    "tax": lambda text, locale: a_paper([a_line(1, "1.00", (text, "0.2", "0.20"))], pdf_locale=locale),
+}
+"""Where texts of others stand in a PDF: a paper that has one there."""
 
 
 def printed(paper: Paper) -> list[str]:
@@ -232,6 +258,33 @@ def test_right_to_left_languages_say_so() -> None:
     assert layout.layout(arabic)["rtl"] is True
     assert "Acme Trading Ltd" in printed(arabic)[0]
     assert layout.layout(a_paper(pdf_locale="ja-JP"))["rtl"] is False
+
+
+@pytest.mark.parametrize("locale", ["ar", "en"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("2026-CM", LEFT_TO_RIGHT),
+        ("1&1 Inc. (all).", LEFT_TO_RIGHT),
+        ("+49 30-1", LEFT_TO_RIGHT),
+        ("3 خطة.", RIGHT_TO_LEFT),
+    ],
+)
+def test_texts_read_in_their_own_direction_wherever_they_stand(text: str, mark: str, place: str, locale: str) -> None:
+    def picture(text: str) -> bytes:
+        return PRINTER.set(PLACES[place](text, locale), AT, "png")
+
+    assert picture(text) == picture(f"{mark}{text}{mark}")
+
+
+@pytest.mark.parametrize("locale", ["ar", "en"])
+def test_each_line_of_a_text_has_a_direction_of_its_own(locale: str) -> None:
+    def picture(comment: str) -> bytes:
+        return PRINTER.set(a_paper(comment=comment, pdf_locale=locale), AT, "png")
+
+    marked = f"{LEFT_TO_RIGHT}4 seats.{LEFT_TO_RIGHT}\n{RIGHT_TO_LEFT}3 خطة.{RIGHT_TO_LEFT}"
+    assert picture("4 seats.\n3 خطة.") == picture(marked)
 
 
 def test_controls_that_would_turn_text_around_are_left_out() -> None:
