@@ -173,6 +173,20 @@ def test_names_of_any_length_stay_within_the_page() -> None:
     assert page.extract_text().count("X") == 255
 
 
+@pytest.mark.parametrize("locale", sorted(WORDS.keys() - {"ja"}))
+def test_names_of_taxes_have_room_beside_the_words_over_their_figures(locale: str) -> None:
+    paper = a_paper([a_line(1, "1.00", ("T " * 100, "0.2", "0.20"))], pdf_locale=locale)
+    (page,) = PdfReader(io.BytesIO(PRINTER.print(paper, AT)), strict=True).pages
+    heights: list[float] = []
+
+    def visit(text: str, cm: list[float], matrix: list[float], *_font: object) -> None:
+        if text.strip("T \n") == "" and "T" in text:
+            heights.append(cm[1] * matrix[4] + cm[3] * matrix[5] + cm[5])
+
+    page.extract_text(visitor_text=visit)
+    assert min(heights) > 80, "it runs into the footer"
+
+
 @pytest.mark.parametrize(
     ("place", "shown"),
     [
