@@ -17,6 +17,7 @@ from pypdf.generic import DictionaryObject, IndirectObject, NameObject, TextStri
 from saxonche import PySaxonProcessor
 
 from cm_graphql.domain.paper import Paper
+from cm_graphql.operations.document_ports import PdfFailed
 from cm_graphql.outside.pdf import TypstPrinter, einvoice
 from papers import AT, JPY, KWD, a_line, a_paper
 
@@ -188,6 +189,37 @@ def test_electronic_invoices_keep_every_rule_of_the_standard(rules: Any, paper: 
 
     assert facturx.xml_check_xsd(xml, flavor="factur-x", level="en16931")
     assert broken(rules, xml) == []
+
+
+@pytest.mark.parametrize(
+    ("net", "rate", "tax", "by_rate"),
+    [
+        ("0.00", "0.19", "5.00", "0.00"),
+        ("0.00", "0", "5.00", "0.00"),
+        ("100.00", "0", "0.01", "0.00"),
+        ("100.00", "0.19", "20.00", "19.00"),
+        ("100.01", "0.19", "20.00", "19.00"),
+        ("-100.00", "0.19", "-18.00", "-19.00"),
+    ],
+)
+def test_a_tax_that_is_not_its_rate_of_the_net_has_no_electronic_invoice(
+    net: str, rate: str, tax: str, by_rate: str
+) -> None:
+    paper = a_paper([a_line(1, net, ("VAT", rate, tax)), a_line(2, "500.00", ("VAT", "0.05", "25.00"))])
+
+    with pytest.raises(PdfFailed, match=f"a net of {net}.* and a tax of {tax}, where .* are {by_rate}") as caught:
+        einvoice.xml(paper)
+
+    assert caught.value.category == "INVALID_EINVOICE"
+
+
+@pytest.mark.parametrize("tax", ["18.01", "19.99"])
+def test_taxes_that_were_rounded_by_line_may_be_off_by_less_than_one_unit(rules: Any, tax: str) -> None:
+    xml = einvoice.xml(a_paper([a_line(1, "100.00", ("VAT", "0.19", tax))]))
+
+    assert broken(rules, xml) == []
+    further = {"18.01": b"18.00", "19.99": b"20.00"}[tax]
+    assert {"BR-CO-17", "BR-S-09"} & set(broken(rules, xml.replace(tax.encode(), further)))
 
 
 def test_an_invoice_that_does_not_add_up_would_be_found(rules: Any) -> None:

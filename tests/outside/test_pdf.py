@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import facturx
 import pytest
@@ -13,6 +14,7 @@ from lxml import etree
 from pypdf import PdfReader
 
 from cm_graphql.domain.paper import Paper
+from cm_graphql.domain.records import CreditMemoItem
 from cm_graphql.operations.document_ports import PdfFailed
 from cm_graphql.outside.pdf import BadFolder, TypstPrinter, formats, layout
 from cm_graphql.outside.pdf.wording import WORDS
@@ -20,6 +22,31 @@ from documentation import DOCS, blocks
 from papers import AT, CONTACT, JPY, KWD, USD, a_line, a_paper, pages
 
 PRINTER = TypstPrinter(system_fonts=False)
+LEFT_TO_RIGHT, RIGHT_TO_LEFT = "\N{LEFT-TO-RIGHT MARK}", "\N{RIGHT-TO-LEFT MARK}"
+
+
+def numbered(text: str, locale: str) -> Paper:
+    paper = a_paper(pdf_locale=locale)
+    return replace(paper, memo=replace(paper.memo, number=text))
+
+
+def in_a_line(locale: str, **fields: Any) -> Paper:
+    return a_paper([a_line(1, "1.00", quantity=Decimal(1), **fields)], pdf_locale=locale)
+
+
+PLACES: dict[str, Callable[[str, str], Paper]] = {
+    "facts": numbered,
+    "company name": lambda text, locale: a_paper(company_name=text, pdf_locale=locale),
+    "company address": lambda text, locale: a_paper(company_address=text, pdf_locale=locale),
+    "bill-to": lambda text, locale: a_paper(account=text, pdf_locale=locale),
+    "comment": lambda text, locale: a_paper(comment=text, pdf_locale=locale),
+    "footer": lambda text, locale: a_paper(pdf_footer=text, pdf_locale=locale),
+    "name of a line": lambda text, locale: in_a_line(locale, sku_name=text),
+    "description of a line": lambda text, locale: in_a_line(locale, description=text),
+    "unit": lambda text, locale: in_a_line(locale, unit_of_measure=text),
+    "tax": lambda text, locale: a_paper([a_line(1, "1.00", (text, "0.2", "0.20"))], pdf_locale=locale),
+}
+"""Where texts of others stand in a PDF: a paper that has one there."""
 
 
 def printed(paper: Paper) -> list[str]:
@@ -46,6 +73,33 @@ def test_taxes_are_summed_by_rate_and_the_totals_add_up() -> None:
     assert data["totals"] == [["Net amount", "195.50"], ["Tax", "36.78"]]
     assert data["total"] == ["Total credit", "USD\N{NO-BREAK SPACE}232.28"]
     assert data["uses"] == [["Applied", "0.00"], ["Unapplied", "232.28"]]
+
+
+def test_taxes_of_one_name_and_rate_are_summed_and_told_apart_by_jurisdiction() -> None:
+    taxes = ("Sales tax", "0.01", "5.00"), ("Sales tax", "0.01", "5.00"), ("State tax", "0.04", "20.00")
+    off = ("Sales tax", "0.01", "-0.50"), ("Sales tax", "0.01", "-0.50"), ("State tax", "0.04", "-2.00")
+    places = "County", "City", "State"
+    paper = a_paper([raised_by(a_line(1, "500.00", *taxes), *places), raised_by(a_line(2, "-50.00", *off), *places)])
+
+    assert layout.layout(paper)["taxes"] == [
+        ["Sales tax (County)", "1%", "450.00", "4.50"],
+        ["Sales tax (City)", "1%", "450.00", "4.50"],
+        ["State tax", "4%", "450.00", "18.00"],
+    ]
+    assert "Sales tax (City) 1% 450.00 4.50" in printed(paper)[0]
+
+
+def test_a_line_with_two_taxes_of_one_row_counts_once_in_its_base() -> None:
+    twice = [("VAT", "0.1", "10.00"), ("VAT", "0.1", "10.00")]
+    paper = a_paper([a_line(1, "100.00", *twice), a_line(2, "30.00", ("VAT", "0.10", "3.00"))])
+
+    assert layout.layout(paper)["taxes"] == [["VAT", "10%", "130.00", "23.00"]]
+
+
+def raised_by(item: CreditMemoItem, *jurisdictions: str) -> CreditMemoItem:
+    """The line, each of its taxes being raised by one of these."""
+    taxes = zip(item.taxation_items, jurisdictions, strict=True)
+    return replace(item, taxation_items=tuple(replace(tax, jurisdiction=place) for tax, place in taxes))
 
 
 def test_a_draft_says_so_and_tells_of_no_use() -> None:
@@ -117,6 +171,20 @@ def test_names_of_any_length_stay_within_the_page() -> None:
     page.extract_text(visitor_text=visit)
     assert max(edges) < float(page.mediabox.width) - 50
     assert page.extract_text().count("X") == 255
+
+
+@pytest.mark.parametrize("locale", sorted(WORDS.keys() - {"ja"}))
+def test_names_of_taxes_have_room_beside_the_words_over_their_figures(locale: str) -> None:
+    paper = a_paper([a_line(1, "1.00", ("T " * 100, "0.2", "0.20"))], pdf_locale=locale)
+    (page,) = PdfReader(io.BytesIO(PRINTER.print(paper, AT)), strict=True).pages
+    heights: list[float] = []
+
+    def visit(text: str, cm: list[float], matrix: list[float], *_font: object) -> None:
+        if text.strip("T \n") == "" and "T" in text:
+            heights.append(cm[1] * matrix[4] + cm[3] * matrix[5] + cm[5])
+
+    page.extract_text(visitor_text=visit)
+    assert min(heights) > 80, "it runs into the footer"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +272,33 @@ def test_right_to_left_languages_say_so() -> None:
     assert layout.layout(arabic)["rtl"] is True
     assert "Acme Trading Ltd" in printed(arabic)[0]
     assert layout.layout(a_paper(pdf_locale="ja-JP"))["rtl"] is False
+
+
+@pytest.mark.parametrize("locale", ["ar", "en"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("2026-CM", LEFT_TO_RIGHT),
+        ("1&1 Inc. (all).", LEFT_TO_RIGHT),
+        ("+49 30-1", LEFT_TO_RIGHT),
+        ("3 خطة.", RIGHT_TO_LEFT),
+    ],
+)
+def test_texts_read_in_their_own_direction_wherever_they_stand(text: str, mark: str, place: str, locale: str) -> None:
+    def picture(text: str) -> bytes:
+        return PRINTER.set(PLACES[place](text, locale), AT, "png")
+
+    assert picture(text) == picture(f"{mark}{text}{mark}")
+
+
+@pytest.mark.parametrize("locale", ["ar", "en"])
+def test_each_line_of_a_text_has_a_direction_of_its_own(locale: str) -> None:
+    def picture(comment: str) -> bytes:
+        return PRINTER.set(a_paper(comment=comment, pdf_locale=locale), AT, "png")
+
+    marked = f"{LEFT_TO_RIGHT}4 seats.{LEFT_TO_RIGHT}\n{RIGHT_TO_LEFT}3 خطة.{RIGHT_TO_LEFT}"
+    assert picture("4 seats.\n3 خطة.") == picture(marked)
 
 
 def test_controls_that_would_turn_text_around_are_left_out() -> None:
@@ -336,6 +431,7 @@ def test_a_draft_has_no_electronic_invoice() -> None:
         a_paper(einvoice=True, contact=None),
         a_paper(einvoice=True, contact=replace(CONTACT, country="Nowhere")),
         a_paper([a_line(1, "1.00", ("State", "0.05", "0.05"), ("City", "0.01", "0.01"))], einvoice=True),
+        a_paper([a_line(1, "0", ("VAT", "0.19", "5.00"))], einvoice=True),
     ],
 )
 def test_what_cannot_be_told_as_an_electronic_invoice_is_refused(paper: Paper) -> None:

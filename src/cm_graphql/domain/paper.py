@@ -5,19 +5,20 @@ from decimal import Decimal
 
 from cm_graphql.domain.billing import Account
 from cm_graphql.domain.enums import TaxRateType
-from cm_graphql.domain.records import CreditMemo
+from cm_graphql.domain.records import CreditMemo, CreditMemoItem, TaxationItem
 from cm_graphql.domain.rulebook import TenantSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaxSum:
-    """All taxation items of one name, rate and kind of rate."""
+    """All taxation items of one name, rate, kind of rate and jurisdiction."""
 
     name: str
+    jurisdiction: str
     rate: Decimal
     rate_type: TaxRateType
     base: int
-    """The net of the lines taxed, in ten-thousandths."""
+    """The net of the lines taxed, each line once, in ten-thousandths."""
     tax: int
     exempt: int
 
@@ -39,15 +40,21 @@ class Paper:
 
     @property
     def taxes(self) -> tuple[TaxSum, ...]:
-        """The taxes by name and rate, in the order in which they first occur; those not taxed at all left out."""
-        sums: dict[tuple[str, Decimal, TaxRateType], list[int]] = {}
+        """The taxes by name, rate and jurisdiction, in the order in which they first occur."""
+        found: dict[tuple[str, str, Decimal, TaxRateType], list[tuple[CreditMemoItem, TaxationItem]]] = {}
         for item in self.memo.items:
             for tax in item.taxation_items:
-                found = sums.setdefault((tax.name, tax.tax_rate.normalize(), tax.tax_rate_type), [0, 0, 0])
-                found[0] += item.net
-                found[1] += tax.tax_amount
-                found[2] += tax.exempt_amount
+                key = (tax.name, tax.jurisdiction, tax.tax_rate.normalize(), tax.tax_rate_type)
+                found.setdefault(key, []).append((item, tax))
         return tuple(
-            TaxSum(name=name, rate=rate, rate_type=rate_type, base=base, tax=tax, exempt=exempt)
-            for (name, rate, rate_type), (base, tax, exempt) in sums.items()
+            TaxSum(
+                name=name,
+                jurisdiction=jurisdiction,
+                rate=rate,
+                rate_type=rate_type,
+                base=sum({item.id: item.net for item, _ in taxed}.values()),
+                tax=sum(tax.tax_amount for _, tax in taxed),
+                exempt=sum(tax.exempt_amount for _, tax in taxed),
+            )
+            for (name, jurisdiction, rate, rate_type), taxed in found.items()
         )

@@ -6,7 +6,7 @@ Written with the standard library; the extra `einvoice` checks it by the schema 
 import re
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 from xml.etree import ElementTree
 
@@ -19,6 +19,9 @@ from cm_graphql.outside.pdf.formats import country_code
 
 CREDIT_NOTE: Final = "381"
 GUIDELINE: Final = "urn:cen.eu:en16931:2017"
+TOLERANCE: Final = SCALE
+"""So far, and not quite, the tax of a rate may be from that share of its basis (BR-CO-17, BR-S-09): one unit of any
+currency, since the taxes of the lines were rounded before they were summed."""
 
 _NAMESPACES: Final = {
     "rsm": "urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100",
@@ -173,14 +176,22 @@ def _add_settlement(settlement: ElementTree.Element, paper: Paper) -> None:
 
 
 def _taxes(paper: Paper) -> Iterator[tuple[Category, int, int]]:
-    """Base and tax of each category and rate, in ten-thousandths."""
+    """Base and tax of each category and rate, in ten-thousandths; raises PdfFailed where one is not the rate's."""
     sums: dict[Category, list[int]] = {}
     for item in paper.memo.items:
         found = sums.setdefault(_category(item), [0, 0])
         found[0] += item.net
         found[1] += item.tax
-    for category, (base, tax) in sums.items():
-        yield category, base, tax
+    for (category, rate), (base, tax) in sums.items():
+        by_rate = (base * rate / 10_000).quantize(Decimal(1), ROUND_HALF_UP) * 100  # in hundredths, as the rule has it
+        if abs(tax - by_rate) >= TOLERANCE or (tax and not rate):
+            show = paper.memo.currency.show
+            raise _invalid(
+                f"its tax is its rate of the net, and the lines at {rate:f} % have a net of {show(base)} and a tax of "
+                f"{show(tax)}, where {rate:f} % are {by_rate / SCALE:.2f}. Give the lines their tax by its rate; a "
+                "memo of tax alone has a PDF only while the setting einvoice is false"
+            )
+        yield (category, rate), base, tax
 
 
 def _category(item: CreditMemoItem) -> Category:

@@ -1,6 +1,7 @@
 """A credit memo as the words and figures that a template sets: everything spelled, nothing left to compute."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
@@ -51,15 +52,7 @@ def layout(paper: Paper) -> Data:
         "facts": [[name, _clean(value)] for name, value in _facts(paper, spelled) if value],
         "comment": _clean(memo.comment or ""),
         "groups": [_group(item, paper, spelled) for item in memo.items],
-        "taxes": [
-            [
-                _clean(tax.name),
-                _rate(tax.rate, tax.rate_type, spelled),
-                spelled.amount(tax.base, memo.currency),
-                spelled.amount(tax.tax, memo.currency),
-            ]
-            for tax in paper.taxes
-        ],
+        "taxes": list(_taxes(paper, spelled)),
         "totals": [[name, value] for name, value in _totals(paper, spelled)],
         "total": [label["total"], spelled.money(memo.amount, memo.currency)],
         "uses": [[name, value] for name, value in _uses(paper, spelled)],
@@ -140,6 +133,21 @@ def _tax(tax: TaxationItem, paper: Paper, spelled: Formats) -> Data:
 
 def _rate(rate: Decimal, kind: TaxRateType, spelled: Formats) -> str:
     return spelled.percent(rate) if kind is TaxRateType.PERCENTAGE else ""
+
+
+def _taxes(paper: Paper, spelled: Formats) -> Iterator[list[str]]:
+    """The rows of the table of taxes; those that would look alike are told apart by their jurisdictions."""
+    currency, sums = paper.memo.currency, paper.taxes
+    looks = [(tax.name, _rate(tax.rate, tax.rate_type, spelled)) for tax in sums]
+    seen = Counter(looks)
+    for (name, rate), tax in zip(looks, sums, strict=True):
+        apart = seen[name, rate] > 1 and tax.jurisdiction
+        yield [
+            _clean(f"{name} ({tax.jurisdiction})" if apart else name),
+            rate,
+            spelled.amount(tax.base, currency),
+            spelled.amount(tax.tax, currency),
+        ]
 
 
 def _totals(paper: Paper, spelled: Formats) -> Iterator[tuple[str, str]]:
