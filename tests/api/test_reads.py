@@ -367,7 +367,7 @@ PDFS: tuple[tuple[str, int, str | None, str, str | None], ...] = (
     ("PENDING", 2, "PROCESSING", "PROCESSING", None),
     ("PENDING", 2, "ERROR", "ERROR", "JOB_FAILED"),
     ("PROCESSING", 2, "CANCELED", "ERROR", "CANCELED"),
-    ("PROCESSING", 2, None, "ERROR", "CANCELED"),
+    ("PROCESSING", 2, None, "ERROR", "JOB_FAILED"),
     ("ERROR", 2, "PROCESSED", "ERROR", "INVALID_TEMPLATE"),
 )
 """Status and memo version of a request, status of its job if there is one; the status shown, and what went wrong."""
