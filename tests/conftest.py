@@ -1,14 +1,20 @@
 """Fixtures that every test may use: a database of its own, and the real server upon one."""
 
+import asyncio
 import gc
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import hypothesis
 import pytest
 
-from databases import Databases, Kind, chosen_kinds
+import postgres
+from cm_graphql.store import migrations
+from databases import Databases, Kind, asyncpg_url, chosen_kinds
 from servers import running
 
 # dev: quick, and other examples each time. ci: the same examples each time. soak: as many as patience allows.
@@ -82,3 +88,26 @@ def module_server(module_database_url: str, tmp_path_factory: pytest.TempPathFac
     """The base URL of one real server for all tests of a module, upon `module_database_url`."""
     with running(module_database_url, tmp_path_factory.mktemp("server")) as base_url:
         yield base_url
+
+
+@pytest.fixture(scope="module")
+def mortal_server(databases: Databases) -> Iterator[tuple[str, Path]]:
+    """A PostgreSQL that may crash, since nobody else uses it: a migrated database, and where its data lie."""
+    if "postgresql" not in chosen_kinds():
+        pytest.skip("SQLite is part of the process, whose death other tests look at")
+    # What it has committed must outlive it; a power cut it need not survive.
+    server = postgres.start(databases.run_pid, {**postgres.SETTINGS, "synchronous_commit": "on"})
+    url = asyncpg_url(server, "postgres")
+
+    async def prepare() -> str:
+        await migrations.upgrade(url)
+        connection = await asyncpg.connect(server)
+        try:
+            return str(await connection.fetchval("SHOW data_directory"))
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        data = Path(thread.submit(asyncio.run, prepare()).result())
+    yield url, data
+    postgres.crash(data, restart=False)

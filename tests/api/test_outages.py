@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import postgres
 import servers
 from cm_graphql.operations.api_keys import FRESH_SECONDS
 from cm_graphql.store import migrations
-from databases import Databases, asyncpg_url, chosen_kinds
 from in_process import a_key
 from operating import a_desk
 from watching import PROTOCOL, WATCH, WATCH_JOB, Memos, heard, socket_to, subscribe
@@ -61,26 +59,9 @@ class Mortal:
 
 
 @pytest.fixture(scope="module")
-def mortal(databases: Databases) -> Iterator[Mortal]:
+def mortal(mortal_server: tuple[str, Path]) -> Mortal:
     """A server of this module's own, since it is stopped, with an empty database."""
-    if "postgresql" not in chosen_kinds():
-        pytest.skip("SQLite is part of the process")
-    # What it has committed must outlive it; a power cut it need not survive.
-    server = postgres.start(databases.run_pid, {**postgres.SETTINGS, "synchronous_commit": "on"})
-    url = asyncpg_url(server, "postgres")
-
-    async def prepare() -> str:
-        await migrations.upgrade(url)
-        connection = await asyncpg.connect(server)
-        try:
-            return str(await connection.fetchval("SHOW data_directory"))
-        finally:
-            await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        data = Path(thread.submit(asyncio.run, prepare()).result())
-    yield Mortal(url, data)
-    postgres.crash(data, restart=False)
+    return Mortal(*mortal_server)
 
 
 @asynccontextmanager

@@ -2,8 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -28,11 +27,9 @@ from cm_graphql.operations.ports import SystemClock, new_id
 from cm_graphql.operations.unit import Unit
 from cm_graphql.operations.viewer import Viewer
 from cm_graphql.store import jobs as store
-from cm_graphql.store import migrations
 from cm_graphql.store import tables as t
 from cm_graphql.store.database import Database
 from cm_graphql.store.session import Session
-from databases import Databases, asyncpg_url, chosen_kinds
 from dying_worker import die_after_a_job
 from jobbing import QUICK, applying_later, ask, money, until, working
 from jobbing import Gate as Held
@@ -197,29 +194,6 @@ async def test_a_worker_that_freezes_while_it_writes_of_its_job_is_replaced_all_
 
 
 # --- a database that crashes ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def mortal_server(databases: Databases) -> Iterator[tuple[str, Path]]:
-    """A PostgreSQL that may crash, since nobody else uses it: a migrated database, and where its data lie."""
-    if "postgresql" not in chosen_kinds():
-        pytest.skip("SQLite is part of the process, whose death is another test")
-    # What it has committed must outlive it; a power cut it need not survive.
-    server = postgres.start(databases.run_pid, {**postgres.SETTINGS, "synchronous_commit": "on"})
-    url = asyncpg_url(server, "postgres")
-
-    async def prepare() -> str:
-        await migrations.upgrade(url)
-        connection = await asyncpg.connect(server)
-        try:
-            return str(await connection.fetchval("SHOW data_directory"))
-        finally:
-            await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        data = Path(thread.submit(asyncio.run, prepare()).result())
-    yield url, data
-    postgres.crash(data, restart=False)
 
 
 @pytest.mark.parametrize("moment", ["before it computes", "before its commit"])
