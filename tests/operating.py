@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
+import bookkeeping
 from cm_graphql.domain.commands.base import Command, Key
 from cm_graphql.domain.commands.creation import (
     CreateCreditMemoFromCharges,
@@ -68,22 +69,6 @@ BILLED = date(2026, 2, 1)
 
 Line = str | Sequence[str]
 """An item's amount, or that amount followed by those of its taxes, at 10 % each."""
-
-Rows = dict[str, list[str]]
-
-
-def _everything(dialect: str) -> str:
-    """A statement that asks for every row of every table as the database spells it, with the table's name."""
-    spelled = {
-        table.name: "one::text"
-        if dialect == "postgresql"
-        else " || ".join(f"quote({column.name})" for column in table.c)
-        for table in t.metadata.sorted_tables
-    }
-    return " UNION ALL ".join(f"SELECT '{table}', {row} FROM {table} one" for table, row in spelled.items())
-
-
-_EVERYTHING = {dialect: _everything(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 class Desk:
@@ -150,14 +135,10 @@ class Desk:
         (found,) = await self.rows(table, **where)
         return found
 
-    async def dump(self) -> Rows:
-        """Every row of every table, as the database spells it: nothing has to be compiled, and it is asked once."""
-        found: Rows = {table.name: [] for table in t.metadata.sorted_tables}
+    async def dump(self) -> bookkeeping.Books:
+        """Every row of every table."""
         async with self.database.read() as connection:
-            rows: list[Any] = list(await connection.exec_driver_sql(_EVERYTHING[self.database.dialect]))
-        for name, row in rows:
-            found[name].append(row)
-        return {name: sorted(rows) for name, rows in found.items()}
+            return await bookkeeping.read(connection)
 
     # --- documents ----------------------------------------------------------------------------------------------------
 

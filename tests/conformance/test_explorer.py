@@ -203,26 +203,25 @@ def change(base_url: str, comment: str) -> None:
     httpx.post(f"{base_url}/graphql", json={"query": query, "variables": {"c": comment}})
 
 
-def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
+def watch_until_told(page: Page, base_url: str, comment: str) -> None:
+    """Watch, and change a memo until that is told: the first change may come before the subscription has begun."""
     watch(page)
-
     deadline = time.monotonic() + 20
-    while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Seen')"):
+    while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('{comment}')"):
         assert time.monotonic() < deadline
-        # The first change may come before the subscription has begun.
-        change(own_server, "Seen")
+        change(base_url, comment)
         time.sleep(0.5)
+
+
+def test_a_subscription_tells_what_happens_meanwhile(page: Page, own_server: str, tmp_path: Path) -> None:
+    watch_until_told(page, own_server, "Seen")
+
     keep(page, "subscription", tmp_path)
     page.click(".graphiql-execute-button")
 
 
 def test_a_subscription_that_was_left_writes_into_no_other_tab(page: Page, own_server: str) -> None:
-    watch(page)
-    deadline = time.monotonic() + 20
-    while not page.evaluate(f"{RESULT}.CodeMirror.getValue().includes('Watched')"):
-        assert time.monotonic() < deadline
-        change(own_server, "Watched")
-        time.sleep(0.5)
+    watch_until_told(page, own_server, "Watched")
 
     open_tab(page, "Books")
     change(own_server, "Left alone")

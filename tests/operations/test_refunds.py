@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import bookkeeping
 from cm_graphql.domain.commands.base import Key
 from cm_graphql.domain.commands.lifecycle import UnpostCreditMemo
 from cm_graphql.domain.commands.refunds import CreditMemoRefundItem, GatewayOption, RefundCreditMemo
@@ -218,8 +219,7 @@ async def test_a_refund_that_the_gateway_refuses_is_on_record_and_changes_nothin
         GatewayState.FAILED_TO_SETTLE,
         "13",
     )
-    after = await desk.dump()
-    changed = {name for name in after if after[name] != before[name]}
+    changed = bookkeeping.changed(before, await desk.dump())
     assert changed == {"refunds", "sequences"}, "no part, no ledger, no history, no new version of the memo"
 
 

@@ -216,9 +216,8 @@ class Writers:
             self._committing.add_done_callback(lambda _task: self._has_ended(group))
             return
         if group is None and self._outlived:
-            self._outlived = False
-            self._committing = asyncio.create_task(self._disconnect(for_good=True))
-            self._committing.add_done_callback(lambda _task: self._pass_on())
+            self._committing = asyncio.create_task(self._disconnect())
+            self._committing.add_done_callback(lambda _task: self._is_disconnected())
             return
         while self._waiting:
             turn = self._waiting.popleft()
@@ -229,6 +228,11 @@ class Writers:
             self._taken = False
         else:  # all who waited have given up
             self._pass_on()
+
+    def _is_disconnected(self) -> None:
+        """Let the next one write; where the loop ended before, that one gives the connection up."""
+        self._abandoned, self._outlived = self._abandoned or self._outlived, False
+        self._pass_on()
 
     def _has_ended(self, group: Group) -> None:
         """Let everybody go on where the loop ended before the commit began: nobody else would pass the turn on."""
@@ -297,12 +301,12 @@ class Writers:
             self._connection = await self._engine.connect()
         return self._connection
 
-    async def _disconnect(self, *, for_good: bool = False) -> None:
-        """Give the connection up, which rolls back what is still open; no pool keeps it where that is for good."""
+    async def _disconnect(self) -> None:
+        """Give the connection up, which rolls back what is still open; no pool keeps one that is to be closed."""
         connection, self._connection = self._connection, None
-        for_good, self._abandoned, self._outlived = for_good or self._outlived, False, False
+        outlived, self._abandoned, self._outlived = self._outlived, False, False
         if connection is not None:
-            if for_good:
+            if outlived:
                 await connection.invalidate()
             await connection.close()
 
